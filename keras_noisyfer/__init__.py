@@ -1,0 +1,1 @@
+"""Learning from noisy multi-task labels with Keras 3."""

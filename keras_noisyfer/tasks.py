@@ -1,0 +1,447 @@
+"""Tasks: the kinds of label, their annotators and label streams."""
+
+import dataclasses
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelStream:
+    """One (task, annotator) pair: one head of the encoder, one stream of D.
+
+    Attributes:
+        task: The task's name.
+        annotator: Index of the annotator within the task.
+        name: `"<task>_<annotator>"`, unique within a model.
+        width: Number of values a label takes in the networks: classes of a
+            categorical task, dimensions of a continuous one.
+    """
+
+    task: str
+    annotator: int
+    name: str
+    width: int
+
+
+class Task:
+    """What the two kinds of task share. Use one of the subclasses.
+
+    Labels of a task come in three shapes. The *given* labels are what the
+    data set holds; `standardize` gives every one of them an annotator axis;
+    `encode` turns them into the numbers that the networks see, always of
+    shape `(batch_size, annotators, width)`.
+    """
+
+    def __init__(self, name, annotators=1):
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(
+                "`name` of a task must be a Python identifier, since it "
+                f"becomes part of log and file names. Received: {name!r}"
+            )
+        if not isinstance(annotators, int) or annotators < 1:
+            raise ValueError(
+                f"`annotators` of task '{name}' must be an integer of at "
+                f"least 1. Received: {annotators!r}"
+            )
+        self.name = name
+        self.annotators = annotators
+
+    @property
+    def streams(self):
+        """The task's label streams, one an annotator."""
+        return [
+            LabelStream(self.name, index, f"{self.name}_{index}", self.width)
+            for index in range(self.annotators)
+        ]
+
+    def with_annotators(self, annotators):
+        """The same task with another number of annotators."""
+        config = self.get_config()
+        config["annotators"] = annotators
+        return type(self)(**config)
+
+    def check_values(self, labels, allow_missing=True):
+        """Checks the values of labels, of any accepted shape.
+
+        Args:
+            labels: Array or eager tensor of the task's labels.
+            allow_missing: Whether labels may be missing.
+
+        Raises:
+            ValueError: if a label is out of its range, or is missing
+                where that is not allowed; with the first such value.
+        """
+        labels = ops.convert_to_numpy(labels)
+        wrong = self._out_of_range(labels)
+        if not allow_missing:
+            wrong |= self._missing(labels)
+        if wrong.any():
+            index = tuple(int(each) for each in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"Labels of task '{self.name}' must be {self._expected}"
+                + (f" ({self._missing_value} where missing)" * allow_missing)
+                + f". Received: {labels[index]} at index {index}"
+            )
+
+    def _add_annotator_axis(self, labels, rank):
+        labels = ops.convert_to_tensor(labels)
+        if len(labels.shape) == rank - 1:
+            labels = ops.expand_dims(labels, axis=1)
+        if len(labels.shape) != rank:
+            raise ValueError(
+                f"Labels of task '{self.name}' must have shape "
+                f"{self.label_shape}. Received: shape={tuple(labels.shape)}"
+            )
+        return labels
+
+    def __repr__(self):
+        arguments = ", ".join(
+            f"{key}={value!r}" for key, value in self.get_config().items()
+        )
+        return f"{type(self).__name__}({arguments})"
+
+    def __eq__(self, other):
+        return (
+            type(self) is type(other)
+            and self.get_config() == other.get_config()
+        )
+
+    def __hash__(self):
+        return hash((type(self), self.name, self.annotators))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class CategoricalTask(Task):
+    """A task whose label is one of several classes.
+
+    Args:
+        name: Name of the task, a Python identifier; the key of its labels in
+            a data set and of its prediction.
+        num_classes: Number of classes, at least 2. May be left out when
+            `class_names` is given.
+        annotators: Number of annotators, each a source of noisy labels.
+        class_names: Optional sequence of `num_classes` names, for tables and
+            plots.
+
+    Raises:
+        ValueError: if an argument is out of its range, or `class_names` does
+            not have `num_classes` entries.
+
+    Example:
+
+    >>> task = CategoricalTask("expression", num_classes=7, annotators=3)
+    >>> [stream.name for stream in task.streams]
+    ['expression_0', 'expression_1', 'expression_2']
+    """
+
+    def __init__(
+        self, name, num_classes=None, annotators=1, class_names=None
+    ):
+        super().__init__(name, annotators)
+        if class_names is not None:
+            class_names = tuple(str(each) for each in class_names)
+            if num_classes is None:
+                num_classes = len(class_names)
+        if not isinstance(num_classes, int) or num_classes < 2:
+            raise ValueError(
+                f"`num_classes` of task '{name}' must be an integer of at "
+                f"least 2. Received: {num_classes!r}"
+            )
+        if class_names is not None and len(set(class_names)) != num_classes:
+            raise ValueError(
+                f"`class_names` of task '{name}' must be {num_classes} "
+                f"different names. Received: {class_names}"
+            )
+        self.num_classes = num_classes
+        self.class_names = class_names
+
+    @property
+    def width(self):
+        """Number of classes: the width of a label stream."""
+        return self.num_classes
+
+    @property
+    def label_shape(self):
+        """The accepted shapes of labels, for messages."""
+        return f"(batch_size, {self.annotators}) or (batch_size,)"
+
+    def standardize(self, labels):
+        """Gives class ids of shape `(batch_size,)` an annotator axis."""
+        labels = self._add_annotator_axis(labels, rank=2)
+        if not keras.backend.is_int_dtype(labels.dtype):
+            raise ValueError(
+                f"Labels of task '{self.name}' must be integers (class ids, "
+                f"-1 where missing). Received: dtype={labels.dtype}"
+            )
+        return labels
+
+    _missing_value = "-1"
+
+    @property
+    def _expected(self):
+        return f"class ids from 0 to {self.num_classes - 1}"
+
+    def _out_of_range(self, labels):
+        return (labels < -1) | (labels >= self.num_classes)
+
+    def _missing(self, labels):
+        return labels == -1
+
+    def present(self, labels):
+        """Where standardized labels are given: `(batch_size, annotators, 1)`,
+        boolean."""
+        return ops.expand_dims(labels >= 0, axis=-1)
+
+    def encode(self, labels):
+        """One-hot of standardized labels, zeros where missing:
+        `(batch_size, annotators, num_classes)`."""
+        # TensorFlow's one_hot gives zeros for -1, other backends need not.
+        classes = ops.arange(self.num_classes, dtype="int32")
+        labels = ops.expand_dims(ops.cast(labels, "int32"), axis=-1)
+        return ops.cast(labels == classes, "float32")
+
+    def activate(self, outputs):
+        """Class probabilities of the networks' raw outputs (logits)."""
+        return ops.softmax(outputs, axis=-1)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "num_classes": self.num_classes,
+            "annotators": self.annotators,
+            "class_names": self.class_names,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class ContinuousTask(Task):
+    """A task whose label is a vector of real values in [-1, 1].
+
+    Args:
+        name: Name of the task, a Python identifier; the key of its labels in
+            a data set and of its prediction.
+        dimensions: Names of the values, such as `("valence", "arousal")`.
+        annotators: Number of annotators, each a source of noisy labels.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+    >>> task = ContinuousTask("affect", dimensions=("valence", "arousal"))
+    >>> task.width
+    2
+    """
+
+    value_range = (-1.0, 1.0)
+
+    def __init__(self, name, dimensions, annotators=1):
+        super().__init__(name, annotators)
+        if isinstance(dimensions, str) or not all(
+            isinstance(each, str) and each.isidentifier()
+            for each in dimensions
+        ):
+            raise ValueError(
+                f"`dimensions` of task '{name}' must be a sequence of "
+                f"Python identifiers. Received: {dimensions!r}"
+            )
+        dimensions = tuple(dimensions)
+        if not dimensions or len(set(dimensions)) != len(dimensions):
+            raise ValueError(
+                f"`dimensions` of task '{name}' must be one or more "
+                f"different names. Received: {dimensions}"
+            )
+        self.dimensions = dimensions
+
+    @property
+    def width(self):
+        """Number of dimensions: the width of a label stream."""
+        return len(self.dimensions)
+
+    @property
+    def label_shape(self):
+        """The accepted shapes of labels, for messages."""
+        return (
+            f"(batch_size, {self.annotators}, {self.width}) or "
+            f"(batch_size, {self.width})"
+        )
+
+    def standardize(self, labels):
+        """Gives values of shape `(batch_size, dimensions)` an annotator
+        axis."""
+        labels = self._add_annotator_axis(labels, rank=3)
+        if not keras.backend.is_float_dtype(labels.dtype):
+            raise ValueError(
+                f"Labels of task '{self.name}' must be floating point "
+                "(values in [-1, 1], NaN where missing). "
+                f"Received: dtype={labels.dtype}"
+            )
+        if labels.shape[-1] != self.width:
+            raise ValueError(
+                f"Labels of task '{self.name}' must have shape "
+                f"{self.label_shape}. Received: shape={tuple(labels.shape)}"
+            )
+        return labels
+
+    _missing_value = "NaN"
+    _expected = "values in [-1, 1]"
+
+    def _out_of_range(self, labels):
+        # Comparisons with NaN are false: infinities are out of range.
+        return np.abs(labels) > 1.0
+
+    def _missing(self, labels):
+        return np.isnan(labels)
+
+    def present(self, labels):
+        """Where standardized labels are given:
+        `(batch_size, annotators, dimensions)`, boolean."""
+        return ops.logical_not(ops.isnan(labels))
+
+    def encode(self, labels):
+        """Standardized labels with zeros where missing:
+        `(batch_size, annotators, dimensions)`."""
+        return ops.where(self.present(labels), labels, ops.zeros_like(labels))
+
+    def activate(self, outputs):
+        """The networks' raw outputs, clipped to the range of the labels."""
+        return ops.clip(outputs, *self.value_range)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dimensions": self.dimensions,
+            "annotators": self.annotators,
+        }
+
+
+def check_tasks(tasks):
+    """Checks a list of tasks and returns it as a tuple.
+
+    Raises:
+        ValueError: if it is empty, holds something else than tasks, or two
+            tasks share a name.
+    """
+    tasks = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise ValueError(
+                "`tasks` must hold `CategoricalTask` and `ContinuousTask` "
+                f"objects. Received: {task!r}"
+            )
+    names = [task.name for task in tasks]
+    if not tasks or len(set(names)) != len(names):
+        raise ValueError(
+            "`tasks` must be one or more tasks with different names. "
+            f"Received: names={names}"
+        )
+    return tasks
+
+
+def label_streams(tasks):
+    """All label streams of a list of tasks, in the order of the networks.
+
+    Args:
+        tasks: Sequence of tasks.
+
+    Returns:
+        A list of `LabelStream`, y^1 ... y^T in the paper's notation.
+
+    Example:
+
+    >>> tasks = [
+    ...     CategoricalTask("expression", num_classes=7),
+    ...     ContinuousTask("affect", dimensions=("valence", "arousal")),
+    ... ]
+    >>> [(stream.name, stream.width) for stream in label_streams(tasks)]
+    [('expression_0', 7), ('affect_0', 2)]
+    """
+    return [stream for task in tasks for stream in task.streams]
+
+
+def standardize_labels(tasks, labels, evaluation=False):
+    """Checks a batch's labels and gives each an annotator axis.
+
+    Shapes and dtypes are checked, not values: that costs nothing within a
+    traced function. `datasets.check_labels` checks the values.
+
+    Args:
+        tasks: Sequence of tasks.
+        labels: Dict by task name. Categorical: integers of shape
+            `(batch_size, annotators)` or `(batch_size,)`; continuous: floats
+            of shape `(batch_size, annotators, dimensions)` or
+            `(batch_size, dimensions)`.
+        evaluation: Whether one label, the clean one, is accepted in the
+            place of the annotators' labels.
+
+    Returns:
+        Dict by task name of labels with an annotator axis.
+
+    Raises:
+        ValueError: if a task is missing or unknown, or labels have a wrong
+            shape or dtype.
+    """
+    names = [task.name for task in tasks]
+    if not isinstance(labels, dict):
+        raise ValueError(
+            f"`labels` must be a dict with the keys {names}. "
+            f"Received: {type(labels).__name__}"
+        )
+    if set(labels) != set(names):
+        raise ValueError(
+            f"`labels` must have exactly the keys {names}, one a task. "
+            f"Received: keys={sorted(labels)}"
+        )
+    standardized = {}
+    for task in tasks:
+        given = task.standardize(labels[task.name])
+        annotators = given.shape[1]
+        if annotators != task.annotators and not (
+            evaluation and annotators == 1
+        ):
+            raise ValueError(
+                f"Labels of task '{task.name}' must have shape "
+                f"{task.label_shape}. Received: labels of {annotators} "
+                "annotator(s)"
+            )
+        standardized[task.name] = given
+    return standardized
+
+
+def consensus(task, outputs, method="mean"):
+    """The label predicted from all label streams of a task.
+
+    Args:
+        task: The task.
+        outputs: Raw outputs of the encoder for it, of shape
+            `(batch_size, annotators, width)`.
+        method: `"mean"`: the mean of the annotators' class probabilities, or
+            of their values. `"first"`: the first stream alone, the paper's
+            choice.
+
+    Returns:
+        Class probabilities of shape `(batch_size, num_classes)`, or values
+        in [-1, 1] of shape `(batch_size, dimensions)`.
+
+    Raises:
+        ValueError: if `method` is unknown.
+    """
+    check_consensus(method)
+    predictions = task.activate(outputs)
+    if method == "first":
+        return predictions[:, 0]
+    return ops.mean(predictions, axis=1)
+
+
+def check_consensus(method):
+    """Raises `ValueError` if `method` is no way to form the consensus."""
+    if method not in ("mean", "first"):
+        raise ValueError(
+            f"`consensus` must be 'mean' or 'first'. Received: {method!r}"
+        )
