@@ -1,0 +1,48 @@
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Loads a golden file: `golden("blocks")` is a dict of arrays."""
+
+    def load(name):
+        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+            return dict(file)
+
+    return load
+
+
+def below(arrays, prefix):
+    """The arrays whose name begins with a prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def channels_last(images):
+    return np.moveaxis(images, 1, -1)
+
+
+def assert_relative(actual, expected, tolerance=1e-4):
+    """Asserts that two arrays agree to `tolerance` times the largest entry.
+
+    Some gradients are a difference of equal sums, zero but for rounding:
+    those may be 1e-7 apart.
+    """
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    error = np.abs(actual - expected).max()
+    assert error <= tolerance * np.abs(expected).max() + 1e-7
