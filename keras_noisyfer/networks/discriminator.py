@@ -1,0 +1,185 @@
+"""Discriminator: scores of an image, a noise code and labels."""
+
+import keras
+from keras import layers, ops
+
+from keras_noisyfer.layers import (
+    LabelMLP,
+    ResidualBlock,
+    SelfAttention,
+    SpectralDense,
+)
+from keras_noisyfer.networks.network import (
+    NOISE_CODE_SIZE,
+    Network,
+    check_image_shape,
+    label_inputs,
+    scale_units,
+)
+from keras_noisyfer.tasks import check_tasks, label_streams
+
+FILTERS = (64, 128, 256, 512, 512)
+STREAM_UNITS = 512
+JOINT_UNITS = 1024
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class Discriminator(Network):
+    """Multi-stream discriminator D.
+
+    Every variable has a stream of its own: residual blocks and
+    self-attention for the image, a four-branch MLP for the noise code and
+    for each label stream. Each stream's features give a marginal score; all
+    of them together, through one more MLP, the joint score. All layers are
+    spectrally normalised (Fig. 2 (b) and App. Fig. 1 (c) of the paper).
+
+    Two parts can be called alone, so that a training step need not repeat or
+    differentiate what it does not have to: `image_stream`, from images to
+    features, and `score_head`, from `image_features`, `noise_code` and
+    `labels` to scores.
+
+    Args:
+        tasks: Sequence of tasks.
+        image_shape: `(size, size, channels)`; size 32, 48, 64, 96, 128 or
+            256, 1 or 3 channels. Images larger than 32 are first halved by
+            average pooling.
+        width: Multiplier of all filters and hidden units. 1.0 gives the
+            network of the authors' release.
+        noise_code_size: Dimension of the noise code.
+        dtype: Dtype policy of the layers.
+        **kwargs: `name`, `trainable`.
+
+    Call arguments:
+        inputs: A dict: `image` of shape `(batch_size, size, size,
+            channels)`, `noise_code` of shape
+            `(batch_size, noise_code_size)` and `labels`, a dict by task name
+            of encoded labels or raw outputs of shape
+            `(batch_size, annotators, width)`.
+        training: Whether to update the spectral norms.
+
+    Returns:
+        Scores of shape `(batch_size, streams + 3)` in the order of
+        `score_names`: image, noise code, each label stream, joint.
+
+    Raises:
+        ValueError: if the image shape is not supported or an argument is out
+            of its range.
+    """
+
+    def __init__(
+        self,
+        tasks,
+        image_shape,
+        width=1.0,
+        noise_code_size=NOISE_CODE_SIZE,
+        dtype=None,
+        **kwargs,
+    ):
+        tasks = check_tasks(tasks)
+        image_shape = check_image_shape(image_shape)
+        options = {"dtype": dtype}
+        image_stream = _image_stream(image_shape, width, options)
+        score_head = _score_head(
+            tasks,
+            image_stream.output.shape[-1],
+            width,
+            noise_code_size,
+            options,
+        )
+
+        images = keras.Input(image_shape, name="image")
+        variables = {
+            "noise_code": keras.Input((noise_code_size,), name="noise_code"),
+            "labels": label_inputs(tasks),
+        }
+        scores = score_head(
+            {"image_features": image_stream(images), **variables}
+        )
+        super().__init__(
+            {"image": images, **variables},
+            scores,
+            arguments={
+                "tasks": tasks,
+                "image_shape": image_shape,
+                "width": width,
+                "noise_code_size": noise_code_size,
+            },
+            dtype=dtype,
+            **kwargs,
+        )
+        self.image_stream = image_stream
+        self.score_head = score_head
+        self.score_names = score_names(tasks)
+
+
+def score_names(tasks):
+    """Names of the discriminator's scores, in order."""
+    streams = [stream.name for stream in label_streams(tasks)]
+    return ("image", "noise_code", *streams, "joint")
+
+
+def _image_stream(image_shape, width, options):
+    images = keras.Input(image_shape, name="image")
+    x = images
+    size = image_shape[0]
+    if size > 32:
+        x = layers.AveragePooling2D(2, name="pool", **options)(x)
+        size //= 2
+    for index, filters in enumerate(FILTERS, start=1):
+        # A map of one position cannot be halved: 48x48 images get there
+        # one block early.
+        halve = size > 1
+        x = ResidualBlock(
+            scale_units(filters, width),
+            halve=halve,
+            first=index == 1,
+            name=f"block_{index}",
+            **options,
+        )(x)
+        size = size // 2 if halve else size
+        if index == 1:
+            x = SelfAttention(name="attention", **options)(x)
+    x = ResidualBlock(
+        scale_units(FILTERS[-1], width),
+        halve=False,
+        name=f"block_{len(FILTERS) + 1}",
+        **options,
+    )(x)
+    x = layers.ReLU(name="relu", **options)(x)
+    return keras.Model(images, ops.sum(x, axis=(1, 2)), name="image_stream")
+
+
+def _score_head(tasks, num_features, width, noise_code_size, options):
+    inputs = {
+        "image_features": keras.Input((num_features,), name="image_features"),
+        "noise_code": keras.Input((noise_code_size,), name="noise_code"),
+        "labels": label_inputs(tasks),
+    }
+
+    def score(features, name):
+        return SpectralDense(1, name=f"{name}_score", dtype="float32")(
+            features
+        )
+
+    def stream(values, name):
+        units = scale_units(STREAM_UNITS, width)
+        return LabelMLP(units, name=f"{name}_stream", **options)(values)
+
+    features = {
+        "image": inputs["image_features"],
+        "noise_code": stream(inputs["noise_code"], "noise_code"),
+    }
+    for task in tasks:
+        labels = inputs["labels"][task.name]
+        for each in task.streams:
+            features[each.name] = stream(labels[:, each.annotator], each.name)
+    scores = [score(values, name) for name, values in features.items()]
+    joint = layers.Concatenate(name="all_features", **options)(
+        list(features.values())
+    )
+    joint = LabelMLP(
+        scale_units(JOINT_UNITS, width), name="joint_stream", **options
+    )(joint)
+    scores.append(score(joint, "joint"))
+    scores = layers.Concatenate(name="scores", dtype="float32")(scores)
+    return keras.Model(inputs, scores, name="score_head")

@@ -1,0 +1,163 @@
+"""Encoder: from an image to a noise code and label streams."""
+
+import keras
+from keras import layers, ops
+
+from keras_noisyfer.networks.network import (
+    NOISE_CODE_SIZE,
+    Network,
+    check_image_shape,
+    scale_units,
+)
+from keras_noisyfer.tasks import check_tasks
+
+# Filters of the VGG-16 convolutions; a 2x2 max pooling ends each group.
+VGG16_GROUPS = (
+    (64, 64),
+    (128, 128),
+    (256, 256, 256),
+    (512, 512, 512),
+    (512, 512, 512),
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class Encoder(Network):
+    """Encoder G_Y: predicts the labels and the noise code of an image.
+
+    VGG-16 convolutions, two Dense layers with dropout, and Dense heads for
+    the mean and log-variance of the noise code and for the label streams
+    (App. Fig. 1 (a) of the paper).
+
+    Args:
+        tasks: Sequence of tasks; the encoder has one head a label stream.
+        image_shape: `(size, size, channels)`; size 32, 48, 64, 96, 128 or
+            256, 1 or 3 channels.
+        width: Multiplier of all filters and hidden units. 1.0 gives the
+            network of the authors' release.
+        hidden_units: Units of the two Dense layers before `width`: 512 in
+            the release's CIFAR-10 model, 500 in its face models.
+        noise_code_size: Dimension of the noise code.
+        batch_normalization: Whether to normalise each convolution's output.
+            The paper's encoder does not, but without it small data sets do
+            not leave their plateau.
+        dropout: Rate of the dropout after the two Dense layers.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Images in [-1, 1], shape `(batch_size, size, size, channels)`.
+        training: Whether to apply dropout and update batch statistics.
+
+    Returns:
+        A dict: `mean` and `log_variance` of the noise code, each
+        `(batch_size, noise_code_size)`, and `labels`, a dict by task name of
+        raw outputs (logits; values before clipping) of shape
+        `(batch_size, annotators, width)`.
+
+    Raises:
+        ValueError: if the image shape is not supported or an argument is out
+            of its range.
+
+    Example:
+
+    >>> tasks = [CategoricalTask("object", num_classes=10, annotators=3)]
+    >>> encoder = Encoder(tasks, image_shape=(32, 32, 3))
+    >>> encoder.count_params()
+    15357990
+    """
+
+    def __init__(
+        self,
+        tasks,
+        image_shape,
+        width=1.0,
+        hidden_units=512,
+        noise_code_size=NOISE_CODE_SIZE,
+        batch_normalization=False,
+        dropout=0.5,
+        dtype=None,
+        **kwargs,
+    ):
+        tasks = check_tasks(tasks)
+        image_shape = check_image_shape(image_shape)
+        options = {"dtype": dtype}
+
+        # === Convolutions ===
+        images = keras.Input(image_shape, name="image")
+        x = images
+        for group, filters_of_group in enumerate(VGG16_GROUPS, start=1):
+            for index, filters in enumerate(filters_of_group, start=1):
+                name = f"group_{group}_convolution_{index}"
+                x = layers.Conv2D(
+                    scale_units(filters, width),
+                    3,
+                    padding="same",
+                    use_bias=not batch_normalization,
+                    kernel_initializer=keras.initializers.VarianceScaling(
+                        2.0, "fan_out", "untruncated_normal"
+                    ),
+                    name=name,
+                    **options,
+                )(x)
+                if batch_normalization:
+                    x = layers.BatchNormalization(
+                        momentum=0.9,
+                        epsilon=1e-5,
+                        name=f"{name}_normalization",
+                        **options,
+                    )(x)
+                x = layers.ReLU(name=f"{name}_relu", **options)(x)
+            x = layers.MaxPooling2D(2, name=f"group_{group}_pool", **options)(
+                x
+            )
+
+        # === Embedding ===
+        x = layers.Flatten(name="flatten", **options)(x)
+        for index in (1, 2):
+            x = layers.Dense(
+                scale_units(hidden_units, width),
+                activation="relu",
+                name=f"embedding_{index}",
+                **options,
+            )(x)
+            x = layers.Dropout(dropout, name=f"dropout_{index}", **options)(x)
+
+        # === Heads ===
+        # float32 whatever the policy: scores and losses need it.
+        float32 = {"dtype": "float32"}
+        outputs = {
+            "mean": layers.Dense(noise_code_size, name="mean", **float32)(x),
+            "log_variance": layers.Dense(
+                noise_code_size, name="log_variance", **float32
+            )(x),
+            "labels": {},
+        }
+        # One Dense layer holds the heads of all streams, one after another.
+        heads = layers.Dense(
+            sum(task.annotators * task.width for task in tasks),
+            name="label_streams",
+            **float32,
+        )(x)
+        start = 0
+        for task in tasks:
+            stop = start + task.annotators * task.width
+            outputs["labels"][task.name] = ops.reshape(
+                heads[:, start:stop], (-1, task.annotators, task.width)
+            )
+            start = stop
+
+        super().__init__(
+            images,
+            outputs,
+            arguments={
+                "tasks": tasks,
+                "image_shape": image_shape,
+                "width": width,
+                "hidden_units": hidden_units,
+                "noise_code_size": noise_code_size,
+                "batch_normalization": batch_normalization,
+                "dropout": dropout,
+            },
+            dtype=dtype,
+            **kwargs,
+        )

@@ -1,0 +1,86 @@
+"""What the three networks share: configuration, image shapes, width."""
+
+import keras
+
+IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
+NOISE_CODE_SIZE = 100
+
+
+def check_image_shape(image_shape):
+    """Checks the shape of one image.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+
+    Returns:
+        The shape as a tuple of integers.
+
+    Raises:
+        ValueError: if the image is not square, its size is not one of
+            `IMAGE_SIZES`, or it has other than 1 or 3 channels.
+    """
+    shape = tuple(image_shape)
+    if (
+        len(shape) != 3
+        or shape[0] != shape[1]
+        or shape[0] not in IMAGE_SIZES
+        or shape[2] not in (1, 3)
+    ):
+        raise ValueError(
+            "`image_shape` must be (size, size, channels) with a size of "
+            f"{', '.join(map(str, IMAGE_SIZES))} and 1 or 3 channels. "
+            f"Received: {shape}"
+        )
+    return shape
+
+
+def scale_units(units, width):
+    """Number of units or filters at a width multiplier, at least 1.
+
+    Raises:
+        ValueError: if `width` is not positive.
+    """
+    if width <= 0:
+        raise ValueError(f"`width` must be positive. Received: {width}")
+    return max(1, round(units * width))
+
+
+class Network(keras.Model):
+    """A functional model that is made again from its arguments.
+
+    Args:
+        inputs: Symbolic inputs.
+        outputs: Symbolic outputs.
+        arguments: Dict of the subclass's constructor arguments. Each becomes
+            an attribute and an entry of the configuration.
+        dtype: The dtype policy that the layers were made with.
+        **kwargs: `name`, `trainable`.
+    """
+
+    def __init__(self, inputs, outputs, arguments, dtype=None, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.dtype_policy = keras.dtype_policies.get(dtype)
+        for name, value in arguments.items():
+            setattr(self, name, value)
+        self._argument_names = tuple(arguments)
+
+    def get_config(self):
+        config = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype_policy,
+        }
+        config.update((each, getattr(self, each)) for each in self._argument_names)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+def label_inputs(tasks):
+    """Symbolic encoded labels, a dict by task name."""
+    return {
+        task.name: keras.Input((task.annotators, task.width), name=task.name)
+        for task in tasks
+    }

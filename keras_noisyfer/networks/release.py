@@ -1,0 +1,273 @@
+"""Loads weights of the authors' PyTorch release into the networks.
+
+The release keeps each network's weights in a state dict: arrays by name, in
+PyTorch's layout. Its discriminator is several modules, one a stream and one
+for the joint score, each with a state dict of its own.
+"""
+
+import collections
+
+import numpy as np
+
+from keras_noisyfer.networks.decoder import Decoder
+from keras_noisyfer.networks.discriminator import FILTERS, Discriminator
+from keras_noisyfer.networks.encoder import VGG16_GROUPS, Encoder
+
+ReleaseWeight = collections.namedtuple(
+    "ReleaseWeight", ["variable", "name", "convert"]
+)
+
+
+def load_release_weights(network, state):
+    """Copies weights of the authors' release into a network.
+
+    The network must have the release's shape: VGG-16 without batch
+    normalisation, and the width, hidden units and noise code that the
+    weights were trained with.
+
+    Args:
+        network: An `Encoder`, `Decoder` or `Discriminator`.
+        state: The state dict, or a path to it. For an encoder or decoder: a
+            dict of arrays (NumPy or PyTorch) by name. For a discriminator: a
+            dict of such dicts by module: `discriminator_x`,
+            `discriminator_z0`, one `discriminator_z1...` a label stream in
+            the order of the tasks, `discriminator_joint_xz`. A path ends in
+            `.npz`, with names as `module/name` for a discriminator, or in
+            `.pth`, which needs PyTorch.
+
+    Raises:
+        ValueError: if the network is of another kind, or a weight is
+            missing from the state or has another shape. The network is then
+            left as it was.
+        ImportError: for a `.pth` file without PyTorch.
+    """
+    if isinstance(state, str) or hasattr(state, "__fspath__"):
+        state = _read(str(state))
+    state = _flatten(state)
+    arrays = []
+    for variable, name, convert in release_weights(network, state):
+        if name not in state:
+            raise ValueError(
+                f"`state` must have the weight '{name}' for "
+                f"{type(network).__name__}. Received: {len(state)} weights, "
+                f"such as {sorted(state)[:3]}"
+            )
+        try:
+            array = convert(np.asarray(state[name]))
+        except ValueError:
+            array = None
+        if array is None or array.shape != tuple(variable.shape):
+            raise ValueError(
+                f"The weight '{name}' of `state` must fit a variable of "
+                f"shape {tuple(variable.shape)}. "
+                f"Received: shape={np.shape(state[name])}"
+            )
+        arrays.append((variable, array))
+    for variable, array in arrays:
+        variable.assign(array)
+
+
+def release_weights(network, state):
+    """The correspondence of a network's variables to the release's weights.
+
+    Args:
+        network: An `Encoder`, `Decoder` or `Discriminator`.
+        state: The flat state: arrays by name, or by `module/name` for a
+            discriminator, whose label streams are found by its names.
+
+    Returns:
+        A list of `ReleaseWeight(variable, name, convert)`: `convert` turns
+        an array of that name into the variable's layout.
+    """
+    if isinstance(network, Encoder):
+        return _encoder_weights(network)
+    if isinstance(network, Decoder):
+        return _decoder_weights(network)
+    if isinstance(network, Discriminator):
+        return _discriminator_weights(network, state)
+    raise ValueError(
+        "`network` must be an Encoder, Decoder or Discriminator. "
+        f"Received: {type(network).__name__}"
+    )
+
+
+def _encoder_weights(encoder):
+    if encoder.batch_normalization:
+        raise ValueError(
+            "`network` must have no batch normalisation, as in the release. "
+            "Received: an Encoder with batch_normalization=True"
+        )
+    weights = []
+    for group, filters in enumerate(VGG16_GROUPS, start=1):
+        for index in range(len(filters)):
+            layer = encoder.get_layer(
+                f"group_{group}_convolution_{index + 1}"
+            )
+            weights += _plain(layer, f"conv_block{group}.{2 * index}")
+    features = encoder.get_layer("flatten").input.shape[1:]
+    embedding = encoder.get_layer("embedding_1")
+    weights += [
+        ReleaseWeight(
+            embedding.kernel,
+            "embedding.0.weight",
+            lambda array: _first_dense(array, features),
+        ),
+        ReleaseWeight(embedding.bias, "embedding.0.bias", np.asarray),
+    ]
+    for layer, name in (
+        ("embedding_2", "embedding.3"),
+        ("mean", "mean_layer"),
+        ("log_variance", "logvar_layer"),
+        ("label_streams", "c_layer"),
+    ):
+        weights += _plain(encoder.get_layer(layer), name)
+    return weights
+
+
+def _decoder_weights(decoder):
+    weights = _spectral(decoder.get_layer("projection"), "linear")
+    names = [
+        layer.name.removesuffix("_normalization")
+        for layer in decoder.layers
+        if layer.name.endswith("_normalization")
+    ]
+    for index, name in enumerate(names, start=1):
+        weights += _spectral(decoder.get_layer(name), f"deconv{index}")
+        layer = decoder.get_layer(f"{name}_normalization")
+        weights += [
+            ReleaseWeight(variable, f"bn{index}.0.{part}", np.asarray)
+            for variable, part in (
+                (layer.gamma, "weight"),
+                (layer.beta, "bias"),
+                (layer.moving_mean, "running_mean"),
+                (layer.moving_variance, "running_var"),
+            )
+        ]
+    last = decoder.get_layer("image_convolution")
+    return weights + _spectral(last, f"deconv{len(names) + 1}")
+
+
+def _discriminator_weights(discriminator, state):
+    stream, head = discriminator.image_stream, discriminator.score_head
+    weights = []
+    for index in range(1, len(FILTERS) + 2):
+        block = stream.get_layer(f"block_{index}")
+        name = f"discriminator_x/DBlock{index - 1 or ''}"
+        weights += _spectral(block.convolution_1, f"{name}.conv1")
+        weights += _spectral(block.convolution_2, f"{name}.conv2")
+        if block.shortcut is not None:
+            weights += _spectral(block.shortcut, f"{name}.conv_sc")
+    attention = stream.get_layer("attention")
+    name = "discriminator_x/attention"
+    for part in ("theta", "phi", "g", "o"):
+        weights += _spectral(getattr(attention, part), f"{name}.{part}")
+    weights.append(
+        ReleaseWeight(attention.scale, f"{name}.gamma", np.asarray)
+    )
+    weights += _spectral(
+        head.get_layer("image_score"), "discriminator_x/score_x"
+    )
+
+    modules = list(dict.fromkeys(name.split("/")[0] for name in state))
+    modules = [name for name in modules if name.startswith("discriminator_z")]
+    streams = discriminator.score_names[1:-1]
+    if len(modules) != len(streams):
+        raise ValueError(
+            "`state` must have one module a stream: discriminator_z0 and "
+            f"{len(streams) - 1} for the labels. Received: {modules}"
+        )
+    for module, name in zip(modules, streams, strict=True):
+        mlp = head.get_layer(f"{name}_stream")
+        weights += _mlp(mlp, f"{module}/z_mlp")
+        weights += _spectral(
+            head.get_layer(f"{name}_score"), f"{module}/score_z"
+        )
+    joint = "discriminator_joint_xz"
+    weights += _mlp(head.get_layer("joint_stream"), f"{joint}/z_x_mlp")
+    weights += _spectral(head.get_layer("joint_score"), f"{joint}/score_x_z")
+    return weights
+
+
+def _mlp(layer, name):
+    weights = _spectral(layer.projection, f"{name}.linear")
+    number = 0
+    for pair in zip(layer.branch_inputs, layer.branch_outputs, strict=True):
+        for dense in pair:
+            number += 1
+            weights += _spectral(dense, f"{name}.linear{number}")
+    return weights
+
+
+def _plain(layer, name):
+    return [
+        ReleaseWeight(layer.kernel, f"{name}.weight", _kernel),
+        ReleaseWeight(layer.bias, f"{name}.bias", np.asarray),
+    ]
+
+
+def _spectral(layer, name):
+    # The size of the kernel but for its input and output channels.
+    area = tuple(layer.kernel.shape[:-2])
+    weights = [
+        ReleaseWeight(layer.kernel, f"{name}.weight_orig", _kernel),
+        ReleaseWeight(layer.left_vector, f"{name}.weight_u", np.asarray),
+        ReleaseWeight(
+            layer.right_vector,
+            f"{name}.weight_v",
+            lambda array: _right_vector(array, area),
+        ),
+    ]
+    if layer.use_bias:
+        weights.append(ReleaseWeight(layer.bias, f"{name}.bias", np.asarray))
+    return weights
+
+
+def _kernel(array):
+    # (out, in) to (in, out); (a, b, height, width) to (height, width, b, a).
+    if array.ndim == 2:
+        return array.T
+    return array.transpose(2, 3, 1, 0)
+
+
+def _first_dense(array, features):
+    # PyTorch flattens channels first.
+    height, width, channels = features
+    array = array.reshape(-1, channels, height, width)
+    return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
+
+
+def _right_vector(array, area):
+    # (in, height, width) to (height, width, in), both flat.
+    return np.moveaxis(array.reshape(-1, *area), 0, -1).ravel()
+
+
+def _read(path):
+    if path.endswith(".npz"):
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    if path.endswith(".pth"):
+        try:
+            import torch
+        except ImportError as error:
+            raise ImportError(
+                "Reading a `.pth` file needs PyTorch: `pip install torch`. "
+                f"Received: {path}"
+            ) from error
+        return torch.load(path, map_location="cpu", weights_only=True)
+    raise ValueError(
+        f"`state` must be a path ending in .npz or .pth. Received: {path}"
+    )
+
+
+def _flatten(state):
+    flat = {}
+    for key, value in state.items():
+        if isinstance(value, dict):
+            flat.update(
+                (f"{key}/{name}", array)
+                for name, array in _flatten(value).items()
+            )
+        else:
+            # The prefix that DataParallel adds.
+            flat[key.removeprefix("module.")] = value
+    return flat
