@@ -1,0 +1,291 @@
+"""Losses of the tasks and of the adversarial game.
+
+Labels may be missing: -1 for a class, NaN for a value. A missing label has no
+part in a loss and no gradient.
+"""
+
+import keras
+from keras import ops
+
+_EPSILON = 1e-8
+
+
+def categorical_crossentropy(labels, logits):
+    """Cross entropy of each label stream over the labels that are given.
+
+    Args:
+        labels: Class ids, -1 where missing, shape `(batch_size, annotators)`.
+        logits: Shape `(batch_size, annotators, num_classes)`.
+
+    Returns:
+        The mean over the batch's given labels, shape `(annotators,)`; 0 for
+        a stream without any.
+    """
+    target, present = _one_hot(labels, logits)
+    losses = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+    return _mean(losses, present)
+
+
+def symmetric_crossentropy(labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0):
+    """Symmetric cross entropy of each label stream.
+
+    `alpha * CE + beta * RCE` with the reverse cross entropy
+    `RCE = -sum_k p_k log(target_k)`, where `log 0` stands for `log_zero`, so
+    that `RCE = -log_zero * (1 - p_label)`.
+
+    Args:
+        labels: Class ids, -1 where missing, shape `(batch_size, annotators)`.
+        logits: Shape `(batch_size, annotators, num_classes)`.
+        alpha: Weight of the cross entropy; 0.1 on CIFAR-10.
+        beta: Weight of the reverse cross entropy; 1.0 on CIFAR-10.
+        log_zero: The value for `log 0`, negative.
+
+    Returns:
+        The mean over the batch's given labels, shape `(annotators,)`.
+
+    Reference:
+
+    - [Wang et al., 2019](https://arxiv.org/abs/1908.06112)
+    """
+    target, present = _one_hot(labels, logits)
+    probability = ops.sum(target * ops.softmax(logits, axis=-1), axis=-1)
+    reverse = _mean(-log_zero * (1.0 - probability), present)
+    return alpha * categorical_crossentropy(labels, logits) + beta * reverse
+
+
+def concordance_loss(labels, predictions, variance="released"):
+    """One minus the mean concordance correlation coefficient (CCC).
+
+    `CCC = 2 cov(p, l) / (var(p) + var(l) + (mean p - mean l)^2)` over the
+    batch, one for each dimension; Section 4 of the paper.
+
+    Args:
+        labels: Values, NaN where missing, shape
+            `(batch_size, annotators, dimensions)`.
+        predictions: Values of the same shape.
+        variance: `"released"`: population covariance with unbiased
+            variances, as the authors' code computes it. `"population"`: both
+            of the population, the definition of the CCC.
+
+    Returns:
+        The loss of each label stream, shape `(annotators,)`, in [0, 2]. A
+        dimension with fewer than two given labels has no CCC and is left
+        out; a stream of such dimensions alone has loss 0.
+
+    Raises:
+        ValueError: if `variance` is unknown, or the batch is known to hold
+            fewer than two elements.
+
+    Reference:
+
+    - [Lin, 1989](https://doi.org/10.2307/2532051)
+    """
+    if variance not in ("released", "population"):
+        raise ValueError(
+            "`variance` must be 'released' or 'population'. "
+            f"Received: {variance!r}"
+        )
+    if labels.shape[0] is not None and labels.shape[0] < 2:
+        raise ValueError(
+            "The concordance correlation needs a batch of at least 2 "
+            f"elements. Received: labels.shape={tuple(labels.shape)}"
+        )
+    present = ops.cast(ops.logical_not(ops.isnan(labels)), predictions.dtype)
+    labels = ops.where(present > 0, labels, ops.zeros_like(labels))
+    count = ops.sum(present, axis=0)
+    divisor = ops.maximum(count, 1.0)
+
+    def mean(values):
+        return ops.sum(present * values, axis=0) / divisor
+
+    label_mean, prediction_mean = mean(labels), mean(predictions)
+    label_residual = labels - label_mean
+    prediction_residual = predictions - prediction_mean
+    covariance = mean(label_residual * prediction_residual)
+    variances = mean(ops.square(label_residual)) + mean(
+        ops.square(prediction_residual)
+    )
+    if variance == "released":
+        variances = variances * count / ops.maximum(count - 1.0, 1.0)
+    # Constant labels and predictions would otherwise give 0 / 0.
+    ccc = 2.0 * covariance / (
+        variances + ops.square(label_mean - prediction_mean) + _EPSILON
+    )
+    defined = ops.cast(count >= 2.0, predictions.dtype)
+    return ops.sum(defined * (1.0 - ccc), axis=-1) / ops.maximum(
+        ops.sum(defined, axis=-1), 1.0
+    )
+
+
+def mean_squared_error(labels, predictions):
+    """Mean squared error of each label stream over the given values.
+
+    Args:
+        labels: Values, NaN where missing, shape
+            `(batch_size, annotators, dimensions)`.
+        predictions: Values of the same shape.
+
+    Returns:
+        The mean over the batch's given values, shape `(annotators,)`.
+    """
+    present = ops.logical_not(ops.isnan(labels))
+    labels = ops.where(present, labels, ops.zeros_like(labels))
+    present = ops.cast(present, predictions.dtype)
+    errors = ops.sum(present * ops.square(predictions - labels), axis=(0, 2))
+    return errors / ops.maximum(ops.sum(present, axis=(0, 2)), 1.0)
+
+
+def discriminator_hinge_loss(encoder_scores, decoder_scores, weights=None):
+    """Hinge loss that the discriminator minimises.
+
+    `mean relu(1 - D(x, G_Y(x))) + mean relu(1 + D(G_X(y), y))`: g and h of
+    Eq. 10 of the paper, negated.
+
+    Args:
+        encoder_scores: Scores of (image, encoder's prediction), shape
+            `(batch_size, scores)`.
+        decoder_scores: Scores of (decoded image, labels), likewise.
+        weights: Optional weights of the scores, shape `(scores,)`, adding up
+            to 1. By default all are equal.
+
+    Returns:
+        A scalar.
+    """
+    return _mean_score(ops.relu(1.0 - encoder_scores), weights) + _mean_score(
+        ops.relu(1.0 + decoder_scores), weights
+    )
+
+
+def generator_hinge_loss(encoder_scores, decoder_scores, weights=None):
+    """Joint-distribution loss that encoder and decoder minimise.
+
+    `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, as in the authors' release. Eq. 9
+    of the paper writes the discriminator's signs the other way round.
+
+    Args:
+        encoder_scores: Scores of (image, encoder's prediction), shape
+            `(batch_size, scores)`.
+        decoder_scores: Scores of (decoded image, labels), likewise.
+        weights: Optional weights of the scores, shape `(scores,)`, adding up
+            to 1. By default all are equal.
+
+    Returns:
+        A scalar.
+    """
+    return _mean_score(encoder_scores, weights) - _mean_score(
+        decoder_scores, weights
+    )
+
+
+def _mean_score(scores, weights):
+    if weights is None:
+        return ops.mean(scores)
+    return ops.mean(ops.sum(scores * weights, axis=-1))
+
+
+def _one_hot(labels, logits):
+    labels = ops.expand_dims(ops.cast(labels, "int32"), axis=-1)
+    classes = ops.arange(logits.shape[-1], dtype="int32")
+    target = ops.cast(labels == classes, logits.dtype)
+    return target, ops.sum(target, axis=-1)
+
+
+def _mean(losses, present):
+    count = ops.maximum(ops.sum(present, axis=0), 1.0)
+    return ops.sum(losses * present, axis=0) / count
+
+
+class _StreamLoss(keras.losses.Loss):
+    """A loss with one value a label stream; their sum is the task's loss."""
+
+    def __init__(self, name, reduction="sum", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
+class CategoricalCrossentropy(_StreamLoss):
+    """Cross entropy over the label streams of a categorical task.
+
+    See `categorical_crossentropy`. The sum over the annotators.
+    """
+
+    def __init__(self, name="categorical_crossentropy", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return categorical_crossentropy(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
+class SymmetricCrossentropy(_StreamLoss):
+    """Symmetric cross entropy over the label streams of a categorical task.
+
+    See `symmetric_crossentropy`. The sum over the annotators.
+
+    Args:
+        alpha: Weight of the cross entropy.
+        beta: Weight of the reverse cross entropy.
+        log_zero: The value for `log 0`, negative.
+    """
+
+    def __init__(
+        self,
+        alpha=0.1,
+        beta=1.0,
+        log_zero=-4.0,
+        name="symmetric_crossentropy",
+        **kwargs,
+    ):
+        super().__init__(name, **kwargs)
+        self.alpha = alpha
+        self.beta = beta
+        self.log_zero = log_zero
+
+    def call(self, y_true, y_pred):
+        return symmetric_crossentropy(
+            y_true, y_pred, self.alpha, self.beta, self.log_zero
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            alpha=self.alpha, beta=self.beta, log_zero=self.log_zero
+        )
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
+class ConcordanceLoss(_StreamLoss):
+    """One minus the mean CCC over the label streams of a continuous task.
+
+    See `concordance_loss`. The sum over the annotators.
+
+    Args:
+        variance: `"released"` or `"population"`.
+    """
+
+    def __init__(self, variance="released", name="concordance_loss", **kwargs):
+        super().__init__(name, **kwargs)
+        self.variance = variance
+
+    def call(self, y_true, y_pred):
+        return concordance_loss(y_true, y_pred, self.variance)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(variance=self.variance)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
+class MeanSquaredError(_StreamLoss):
+    """Mean squared error over the label streams of a continuous task.
+
+    See `mean_squared_error`. The sum over the annotators.
+    """
+
+    def __init__(self, name="mean_squared_error", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return mean_squared_error(y_true, y_pred)
