@@ -1,0 +1,332 @@
+"""Plain training of an encoder on noisy multi-task labels."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_noisyfer import losses as task_losses
+from keras_noisyfer.metrics import metrics_for
+from keras_noisyfer.tasks import (
+    CategoricalTask,
+    check_consensus,
+    consensus,
+    standardize_labels,
+)
+
+
+def default_optimizer():
+    """Adam as in the paper: learning rate 1e-4, betas 0.9 and 0.999."""
+    # Keras' default epsilon is 1e-7; the authors' code has 1e-8.
+    return keras.optimizers.Adam(1e-4, epsilon=1e-8)
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class MultiTaskClassifier(keras.Model):
+    """An encoder trained on the labels as they are: the paper's VGGNet.
+
+    Minimises the sum of the categorical tasks' losses plus `gamma` times
+    that of the continuous ones, over all label streams; f in Eq. 10 of the
+    paper. The model predicts the consensus of the label streams.
+
+    Args:
+        encoder: An `Encoder`. Its tasks are those of the model.
+        gamma: Weight of the continuous tasks' losses, at least 0.
+        losses: Optional dict by task name of `keras.losses.Loss` objects
+            that take a task's labels and the encoder's raw outputs, both
+            with an annotator axis. By default `CategoricalCrossentropy` and
+            `ConcordanceLoss`.
+        consensus: `"mean"` or `"first"`; see `tasks.consensus`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Call arguments:
+        inputs: Images in [-1, 1], shape `(batch_size, size, size, channels)`.
+        training: Whether to apply dropout and update batch statistics.
+
+    Returns:
+        A dict by task name: class probabilities of shape
+        `(batch_size, num_classes)` or values in [-1, 1] of shape
+        `(batch_size, dimensions)`.
+
+    Raises:
+        ValueError: if an argument is out of its range or `losses` names an
+            unknown task.
+
+    Example:
+
+    >>> tasks = [CategoricalTask("expression", num_classes=7, annotators=3)]
+    >>> encoder = Encoder(tasks, image_shape=(48, 48, 3), width=0.25)
+    >>> model = MultiTaskClassifier(encoder)
+    >>> model.compile(keras.optimizers.Adam(1e-3))
+    >>> model.fit(dataset, epochs=10)
+    """
+
+    def __init__(
+        self, encoder, gamma=1.0, losses=None, consensus="mean", **kwargs
+    ):
+        super().__init__(**kwargs)
+        check_consensus(consensus)
+        if gamma < 0:
+            raise ValueError(
+                f"`gamma` must be at least 0. Received: {gamma}"
+            )
+        self.encoder = encoder
+        self.tasks = encoder.tasks
+        self.gamma = gamma
+        self.consensus = consensus
+        self.losses_by_task = self._make_losses(losses)
+
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.task_loss_trackers = {
+            task.name: keras.metrics.Mean(name=f"{task.name}_loss")
+            for task in self.tasks
+        }
+        self.task_metrics = {
+            task.name: metrics_for(task) for task in self.tasks
+        }
+
+    def _make_losses(self, losses):
+        losses = dict(losses or {})
+        names = [task.name for task in self.tasks]
+        unknown = sorted(set(losses) - set(names))
+        if unknown:
+            raise ValueError(
+                f"`losses` may only have the keys {names}. "
+                f"Received: keys={unknown}"
+            )
+        for task in self.tasks:
+            if task.name not in losses:
+                losses[task.name] = (
+                    task_losses.CategoricalCrossentropy()
+                    if isinstance(task, CategoricalTask)
+                    else task_losses.ConcordanceLoss()
+                )
+        return losses
+
+    # === Prediction ===
+
+    def call(self, inputs, training=False):
+        outputs = self.encoder(inputs, training=training)["labels"]
+        return self.predict_consensus(outputs)
+
+    def predict_consensus(self, outputs):
+        """The consensus prediction of each task.
+
+        Args:
+            outputs: The encoder's raw `labels`, a dict by task name.
+
+        Returns:
+            A dict by task name, as `call` returns it.
+        """
+        return {
+            task.name: consensus(task, outputs[task.name], self.consensus)
+            for task in self.tasks
+        }
+
+    # === Objective ===
+
+    def compute_task_losses(self, labels, outputs):
+        """The loss of each task, summed over its label streams.
+
+        Args:
+            labels: Standardized labels, a dict by task name.
+            outputs: The encoder's raw `labels`, a dict by task name.
+
+        Returns:
+            A dict by task name of scalars, without `gamma`.
+        """
+        return {
+            name: loss(labels[name], outputs[name])
+            for name, loss in self.losses_by_task.items()
+        }
+
+    def weigh_task_losses(self, losses):
+        """Sum of the task losses, the continuous ones times `gamma`."""
+        return sum(
+            losses[task.name]
+            * (1.0 if isinstance(task, CategoricalTask) else self.gamma)
+            for task in self.tasks
+        )
+
+    # === Training and evaluation ===
+
+    def compile(
+        self,
+        optimizer=None,
+        jit_compile=False,
+        run_eagerly=False,
+        steps_per_execution=1,
+    ):
+        """Configures training.
+
+        Args:
+            optimizer: Optimizer of the encoder. By default Adam with
+                learning rate 1e-4, as in the paper.
+            jit_compile: Whether to compile the steps with XLA. Slower on a
+                CPU.
+            run_eagerly: Whether to run the steps eagerly.
+            steps_per_execution: Number of batches a call of the compiled
+                step runs.
+        """
+        super().compile(
+            optimizer=optimizer or default_optimizer(),
+            jit_compile=jit_compile,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+        )
+        build_optimizer(self.optimizer, self.generator_variables)
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return None
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "jit_compile": self.jit_compile,
+            "run_eagerly": self.run_eagerly,
+            "steps_per_execution": self.steps_per_execution,
+        }
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def fit(self, x=None, **kwargs):
+        """Trains the model; the arguments are those of `keras.Model.fit`."""
+        if isinstance(x, tf.data.Dataset):
+            # Keras' default would warn that a data set shuffles itself.
+            kwargs.setdefault("shuffle", False)
+        return super().fit(x, **kwargs)
+
+    @property
+    def generator_variables(self):
+        """Variables that `optimizer` updates."""
+        return self.encoder.trainable_variables
+
+    @property
+    def metrics(self):
+        return self.evaluation_metrics
+
+    @property
+    def evaluation_metrics(self):
+        """The metrics that `evaluate` reports."""
+        return [
+            self.loss_tracker,
+            *self.task_loss_trackers.values(),
+            *(each for group in self.task_metrics.values() for each in group),
+        ]
+
+    def train_step(self, data):
+        images, labels = self.unpack_batch(data)
+        variables = self.encoder.trainable_variables
+        with tf.GradientTape() as tape:
+            outputs = self.encoder(images, training=True)["labels"]
+            losses = self.compute_task_losses(labels, outputs)
+            loss = self.weigh_task_losses(losses)
+        self.minimize(tape, loss, self.optimizer, variables)
+        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        return self.get_metrics_result()
+
+    def test_step(self, data):
+        images, labels = self.unpack_batch(data, evaluation=True)
+        predictions = self(images, training=False)
+        losses = self.compute_task_losses(
+            labels, self._as_outputs(labels, predictions)
+        )
+        loss = self.weigh_task_losses(losses)
+        self.track(loss, losses, labels, predictions)
+        return _results(self.evaluation_metrics)
+
+    def _as_outputs(self, labels, predictions):
+        """The consensus as raw outputs, once for each annotator that the
+        labels have, so that the losses can read it."""
+        outputs = {}
+        for task in self.tasks:
+            prediction = predictions[task.name]
+            if isinstance(task, CategoricalTask):
+                prediction = ops.log(
+                    ops.maximum(prediction, keras.config.epsilon())
+                )
+            outputs[task.name] = ops.repeat(
+                ops.expand_dims(prediction, axis=1),
+                labels[task.name].shape[1],
+                axis=1,
+            )
+        return outputs
+
+    def unpack_batch(self, data, evaluation=False):
+        """Splits a batch into images and standardized labels.
+
+        Raises:
+            ValueError: if the batch is not `(image, labels)` in the data
+                contract's shapes and dtypes.
+        """
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if labels is None or weights is not None:
+            raise ValueError(
+                "A batch must be a pair (image, labels). Received: "
+                + ("images alone" if labels is None else "sample weights")
+            )
+        expected = self.encoder.image_shape
+        if tuple(images.shape[1:]) != expected:
+            raise ValueError(
+                f"Images must have shape (batch_size, {expected[0]}, "
+                f"{expected[1]}, {expected[2]}), the encoder's "
+                f"`image_shape`. Received: shape={tuple(images.shape)}"
+            )
+        if not keras.backend.is_float_dtype(images.dtype):
+            raise ValueError(
+                "Images must be floating point in [-1, 1]. "
+                f"Received: dtype={images.dtype}"
+            )
+        return images, standardize_labels(self.tasks, labels, evaluation)
+
+    def minimize(self, tape, loss, optimizer, variables):
+        """Applies the gradients of a recorded loss to some variables."""
+        # The heads of the noise code have no gradient in plain training.
+        gradients = tape.gradient(
+            optimizer.scale_loss(loss),
+            [each.value for each in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        optimizer.apply(gradients, variables)
+
+    def track(self, loss, losses, labels, predictions):
+        """Updates the trackers of the losses and the tasks' metrics."""
+        count = ops.shape(next(iter(predictions.values())))[0]
+        self.loss_tracker.update_state(loss, sample_weight=count)
+        for name, tracker in self.task_loss_trackers.items():
+            tracker.update_state(losses[name], sample_weight=count)
+            for metric in self.task_metrics[name]:
+                metric.update_state(labels[name], predictions[name])
+
+    # === Saving ===
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype_policy,
+            "encoder": self.encoder,
+            "gamma": self.gamma,
+            "losses": self.losses_by_task,
+            "consensus": self.consensus,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+
+def build_optimizer(optimizer, variables):
+    # Without this its state is not there yet when a file is loaded, and is
+    # silently not restored.
+    if not optimizer.built:
+        optimizer.build(variables)
+
+
+def _results(metrics):
+    results = {}
+    for metric in metrics:
+        result = metric.result()
+        results.update(
+            result if isinstance(result, dict) else {metric.name: result}
+        )
+    return results
