@@ -1,0 +1,75 @@
+# make demo    run recipes/quickstart.py              ARGS="--help" passes flags
+# make test    run the tests                          ARGS="-n 2 -k losses"
+# make lint    check the code with ruff
+# make clean   remove the virtual environments and the caches
+#
+# The first run of a target creates its virtual environment, which takes some
+# minutes. PYTHON=python3.12 chooses the Python it is made with.
+
+ENV_DEMO := .venv-demo
+ENV_TEST := .venv-test
+ARGS ?=
+
+export KERAS_BACKEND ?= tensorflow
+export MPLBACKEND ?= Agg
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint clean
+.DEFAULT_GOAL := test
+
+demo: $(ENV_DEMO)/installed
+	@$(ENV_DEMO)/bin/python recipes/quickstart.py $(ARGS)
+
+test: $(ENV_TEST)/installed
+	@$(ENV_TEST)/bin/python -m pytest $(ARGS)
+
+lint: $(ENV_TEST)/installed
+	@$(ENV_TEST)/bin/python -m ruff check .
+	@$(ENV_TEST)/bin/python -m ruff format --check .
+
+clean:
+	rm -rf $(ENV_DEMO) $(ENV_TEST) build dist *.egg-info
+	rm -rf .pytest_cache .ruff_cache
+	find keras_noisyfer recipes tests -name __pycache__ -prune \
+	  -exec rm -rf {} +
+
+# ---------------------------------------------------- virtual environments --
+
+$(ENV_DEMO)/installed: PACKAGE := .
+$(ENV_TEST)/installed: PACKAGE := .[dev,tune]
+
+# The releases of Python that the bounds in setup.py can be installed on.
+IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+
+ifndef PYTHON
+PYTHON := $(shell for python in $(CANDIDATES); do \
+  "$$python" -c "$(IS_SUPPORTED)" 2>/dev/null && echo "$$python" && break; \
+  done)
+endif
+
+# `installed` is written last and holds what the environment was made for, so
+# one that was interrupted, made by another Python or moved is made anew.
+MADE_FOR := $(shell "$(PYTHON)" -c "import sys; \
+  print(sys.version.split()[0], sys.base_prefix)" 2>/dev/null) $(CURDIR)
+STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST),$(shell \
+  [ "$$(cat $(env)/installed 2>/dev/null)" = "$(MADE_FOR)" ] \
+  && [ -x $(env)/bin/python ] || echo $(env)/installed))
+
+.PHONY: $(STALE)
+
+$(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
+	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\
+	 and not on PATH; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c "$(IS_SUPPORTED)" 2>/dev/null || { echo "error: Python\
+	 3.11, 3.12 or 3.13 is needed, but PYTHON=$(PYTHON) is" \
+	 "$$("$(PYTHON)" --version 2>&1 || :)" >&2; exit 1; }
+	@"$(PYTHON)" -c "import ensurepip, venv" 2>/dev/null || { echo "error:\
+	 $(PYTHON) cannot create virtual environments (on Debian and Ubuntu:\
+	 apt-get install python3-venv)" >&2; exit 1; }
+	@echo "Installing $(PACKAGE) into $(@D), some minutes the first time" >&2
+	@rm -rf $(@D)
+	@"$(PYTHON)" -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --editable "$(PACKAGE)"
+	@echo "$(MADE_FOR)" > $@

@@ -1,0 +1,51 @@
+"""Packaging of keras_noisyfer.
+
+Every bound is one that was tried: the lower bounds install together and pass
+the tests, and so do the newest releases under the upper bounds.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).parent / "README.md"
+
+setup(
+    name="keras_noisyfer",
+    version="0.1.0",
+    description=(
+        "Emotion recognition from noisy multi-task annotations with Keras 3"
+    ),
+    long_description=README.read_text("utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_noisyfer", "keras_noisyfer.*"]),
+    python_requires=">=3.11",
+    install_requires=[
+        "keras>=3.10,<3.16",
+        "tensorflow>=2.20,<2.22",
+        "tensorflow-datasets>=4.9.7,<4.10",
+        "numpy>=1.26,<2.6",
+        "matplotlib>=3.8,<3.12",
+    ],
+    extras_require={
+        # TensorFlow no longer brings tensorboard, which keras-tuner imports.
+        "tune": ["keras-tuner>=1.4.7,<1.5", "tensorboard>=2.20,<2.22"],
+        "dev": [
+            "pytest>=8.0,<10",
+            "pytest-timeout>=2.2,<3",
+            "pytest-xdist>=3.5,<4",
+            "ruff>=0.17.6,<0.18",
+            "pre-commit>=4.0,<5",
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
