@@ -26,7 +26,7 @@ setup(
         "tensorflow>=2.20,<2.22",
         "tensorflow-datasets>=4.9.7,<4.10",
         "numpy>=1.26,<2.6",
-        "matplotlib>=3.8,<3.12",
+        "matplotlib>=3.9,<3.12",
     ],
     extras_require={
         # TensorFlow no longer brings tensorboard, which keras-tuner imports.

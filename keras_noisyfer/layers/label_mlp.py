@@ -3,7 +3,10 @@
 import keras
 from keras import ops
 
-from keras_noisyfer.layers.spectral_normalization import SpectralDense
+from keras_noisyfer.layers.spectral_normalization import (
+    SpectralBranches,
+    SpectralDense,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -33,33 +36,27 @@ class LabelMLP(keras.layers.Layer):
         self.units = units
 
     def build(self, input_shape):
-        self.projection = self._dense("projection", input_shape[-1])
-        # Two flat lists: Keras does not save layers in nested containers.
-        branches = range(1, self.num_branches + 1)
-        self.branch_inputs = [
-            self._dense(f"branch_{index}_input", self.units)
-            for index in branches
-        ]
-        self.branch_outputs = [
-            self._dense(f"branch_{index}_output", self.units)
-            for index in branches
-        ]
+        hidden_shape = (*input_shape[:-1], self.units)
+        branched_shape = (self.num_branches, *hidden_shape)
+        self.projection = SpectralDense(
+            self.units, dtype=self.dtype_policy, name="projection"
+        )
+        self.projection.build(input_shape)
+        self.branch_inputs = self._branches("branch_inputs")
+        self.branch_inputs.build(hidden_shape)
+        self.branch_outputs = self._branches("branch_outputs")
+        self.branch_outputs.build(branched_shape)
 
-    def _dense(self, name, input_dim):
-        layer = SpectralDense(self.units, dtype=self.dtype_policy, name=name)
-        layer.build((None, input_dim))
-        return layer
+    def _branches(self, name):
+        return SpectralBranches(
+            self.units, self.num_branches, dtype=self.dtype_policy, name=name
+        )
 
     def call(self, inputs, training=False):
         hidden = self.projection(inputs, training=training)
-        outputs = hidden
-        activated = ops.relu(hidden)
-        for first, second in zip(
-            self.branch_inputs, self.branch_outputs, strict=True
-        ):
-            branch = ops.relu(first(activated, training=training))
-            outputs = outputs + second(branch, training=training)
-        return outputs
+        branches = self.branch_inputs(ops.relu(hidden), training=training)
+        branches = self.branch_outputs(ops.relu(branches), training=training)
+        return hidden + ops.sum(branches, axis=0)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)

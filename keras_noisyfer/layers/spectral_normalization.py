@@ -13,13 +13,11 @@ from keras import ops
 class _SpectralNormalization:
     """Mixin over a layer with a `kernel`; see `SpectralDense`.
 
-    The kernel is seen as a matrix W whose rows are the output channels. The
-    state is the pair of left and right singular vectors u and v: in
-    evaluation sigma = u^T W v needs both.
+    The kernel is seen as a matrix W with one row an output channel, or as
+    several such matrices. The state is the pair of left and right singular
+    vectors u and v: in evaluation sigma = u^T W v needs both.
     """
 
-    # Axis of the kernel that holds the output channels.
-    _output_axis = -1
     _epsilon = 1e-12
 
     def build(self, input_shape):
@@ -29,24 +27,24 @@ class _SpectralNormalization:
                 f"library's images. Received: {self.data_format!r}"
             )
         super().build(input_shape)
-        outputs = self.kernel.shape[self._output_axis]
-        inputs = 1
-        for size in self.kernel.shape:
-            inputs *= size
-        inputs //= outputs
-        self.left_vector = self._add_singular_vector("left_vector", outputs)
-        self.right_vector = self._add_singular_vector("right_vector", inputs)
+        *several, inputs, outputs = self._transposed_matrix().shape
+        self.left_vector = self._add_vector("left_vector", several, outputs)
+        self.right_vector = self._add_vector("right_vector", several, inputs)
 
-    def _add_singular_vector(self, name, size):
+    def _add_vector(self, name, several, size):
         return self.add_weight(
             name=name,
-            shape=(size,),
+            shape=(*several, size),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
             trainable=False,
             # Power iterations lose their direction in low precision.
             dtype="float32",
             autocast=False,
         )
+
+    def _transposed_matrix(self):
+        """W^T: the kernel with the output channels as columns."""
+        return ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
 
     def normalized_kernel(self, training=False):
         """The kernel divided by its spectral norm.
@@ -59,20 +57,27 @@ class _SpectralNormalization:
             A tensor of the kernel's shape, in the layer's compute dtype.
         """
         kernel = ops.convert_to_tensor(self.kernel)
-        matrix = ops.moveaxis(kernel, self._output_axis, -1)
-        matrix = ops.cast(
-            ops.reshape(matrix, (-1, matrix.shape[-1])), "float32"
-        )
-        left = ops.expand_dims(self.left_vector, axis=1)
-        right = ops.expand_dims(self.right_vector, axis=1)
+        matrix = ops.cast(self._transposed_matrix(), "float32")
+        left = ops.expand_dims(self.left_vector, axis=-1)
+        right = ops.expand_dims(self.right_vector, axis=-1)
         if training:
             constant = ops.stop_gradient(matrix)
             right = self._unit(ops.matmul(constant, left))
-            left = self._unit(ops.matmul(ops.transpose(constant), right))
-            self.right_vector.assign(ops.squeeze(right, axis=1))
-            self.left_vector.assign(ops.squeeze(left, axis=1))
-        sigma = ops.sum(ops.matmul(matrix, left) * right)
+            left = self._unit(
+                ops.matmul(ops.swapaxes(constant, -1, -2), right)
+            )
+            self.right_vector.assign(ops.squeeze(right, axis=-1))
+            self.left_vector.assign(ops.squeeze(left, axis=-1))
+        product = ops.matmul(matrix, left) * right
+        if len(product.shape) == 2:
+            sigma = ops.sum(product)
+        else:
+            sigma = ops.sum(product, axis=(-2, -1), keepdims=True)
         return kernel / ops.cast(sigma, kernel.dtype)
+
+    def _unit(self, vector):
+        square = ops.sum(ops.square(vector), axis=-2, keepdims=True)
+        return vector * ops.rsqrt(ops.maximum(square, self._epsilon**2))
 
     # `Dense` saves its kernel and bias alone; `Layer` saves all variables.
     def save_own_variables(self, store):
@@ -80,10 +85,6 @@ class _SpectralNormalization:
 
     def load_own_variables(self, store):
         keras.layers.Layer.load_own_variables(self, store)
-
-    def _unit(self, vector):
-        norm = ops.sqrt(ops.sum(ops.square(vector)))
-        return ops.stop_gradient(vector / ops.maximum(norm, self._epsilon))
 
     def _add_bias(self, outputs):
         if self.use_bias:
@@ -119,6 +120,66 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
     def call(self, inputs, training=False):
         kernel = self.normalized_kernel(training)
         return self._add_bias(ops.matmul(inputs, kernel))
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
+    """Several spectrally normalised Dense layers side by side.
+
+    One batched product in the place of `num_branches` small ones. Each
+    branch has its own kernel, spectral norm and bias, as in `SpectralDense`.
+
+    Args:
+        units: Dimension of each branch's output.
+        num_branches: Number of branches.
+        **kwargs: `name`, `dtype`.
+
+    Call arguments:
+        inputs: Tensor of shape `(num_branches, batch_size, input_dim)`, or
+            `(batch_size, input_dim)`, which every branch then reads.
+        training: Whether to update the estimates of sigma.
+
+    Returns:
+        A tensor of shape `(num_branches, batch_size, units)`.
+    """
+
+    def __init__(self, units, num_branches, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.num_branches = num_branches
+        # What the mixin reads of the Keras layers it is mixed into.
+        self.use_bias = True
+        self.activation = None
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.num_branches, input_shape[-1], self.units),
+            # Glorot's limits for one branch; a batched kernel would be
+            # taken for a convolution's.
+            initializer=keras.initializers.RandomUniform(
+                -((6.0 / (input_shape[-1] + self.units)) ** 0.5),
+                (6.0 / (input_shape[-1] + self.units)) ** 0.5,
+            ),
+        )
+        self.bias = self.add_weight(
+            name="bias",
+            shape=(self.num_branches, 1, self.units),
+            initializer="zeros",
+        )
+        super().build(input_shape)
+
+    def _transposed_matrix(self):
+        return ops.convert_to_tensor(self.kernel)
+
+    def call(self, inputs, training=False):
+        kernel = self.normalized_kernel(training)
+        return self._add_bias(ops.matmul(inputs, kernel))
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(units=self.units, num_branches=self.num_branches)
+        return config
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -168,8 +229,10 @@ class SpectralConv2DTranspose(
     - [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
     """
 
-    # The kernel's shape is (height, width, outputs, inputs).
-    _output_axis = -2
+    def _transposed_matrix(self):
+        # The kernel's shape is (height, width, outputs, inputs).
+        kernel = ops.swapaxes(self.kernel, -1, -2)
+        return ops.reshape(kernel, (-1, kernel.shape[-1]))
 
     def call(self, inputs, training=False):
         outputs = ops.conv_transpose(

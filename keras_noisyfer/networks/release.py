@@ -13,8 +13,9 @@ from keras_noisyfer.networks.decoder import Decoder
 from keras_noisyfer.networks.discriminator import FILTERS, Discriminator
 from keras_noisyfer.networks.encoder import VGG16_GROUPS, Encoder
 
+# `convert` turns the arrays of these names into the variable's layout.
 ReleaseWeight = collections.namedtuple(
-    "ReleaseWeight", ["variable", "name", "convert"]
+    "ReleaseWeight", ["variable", "names", "convert"]
 )
 
 
@@ -45,22 +46,24 @@ def load_release_weights(network, state):
         state = _read(str(state))
     state = _flatten(state)
     arrays = []
-    for variable, name, convert in release_weights(network, state):
-        if name not in state:
-            raise ValueError(
-                f"`state` must have the weight '{name}' for "
-                f"{type(network).__name__}. Received: {len(state)} weights, "
-                f"such as {sorted(state)[:3]}"
-            )
+    for variable, names, convert in release_weights(network, state):
+        for name in names:
+            if name not in state:
+                raise ValueError(
+                    f"`state` must have the weight '{name}' for "
+                    f"{type(network).__name__}. Received: {len(state)} "
+                    f"weights, such as {sorted(state)[:3]}"
+                )
+        given = [np.asarray(state[name]) for name in names]
         try:
-            array = convert(np.asarray(state[name]))
+            array = convert(*given)
         except ValueError:
             array = None
         if array is None or array.shape != tuple(variable.shape):
             raise ValueError(
-                f"The weight '{name}' of `state` must fit a variable of "
-                f"shape {tuple(variable.shape)}. "
-                f"Received: shape={np.shape(state[name])}"
+                f"The weight {', '.join(map(repr, names))} of `state` must "
+                f"fit a variable of shape {tuple(variable.shape)}. "
+                f"Received: shape={given[0].shape}"
             )
         arrays.append((variable, array))
     for variable, array in arrays:
@@ -76,8 +79,8 @@ def release_weights(network, state):
             discriminator, whose label streams are found by its names.
 
     Returns:
-        A list of `ReleaseWeight(variable, name, convert)`: `convert` turns
-        an array of that name into the variable's layout.
+        A list of `ReleaseWeight(variable, names, convert)`: `convert` turns
+        the arrays of those names into the variable's layout.
     """
     if isinstance(network, Encoder):
         return _encoder_weights(network)
@@ -109,10 +112,10 @@ def _encoder_weights(encoder):
     weights += [
         ReleaseWeight(
             embedding.kernel,
-            "embedding.0.weight",
+            ["embedding.0.weight"],
             lambda array: _first_dense(array, features),
         ),
-        ReleaseWeight(embedding.bias, "embedding.0.bias", np.asarray),
+        ReleaseWeight(embedding.bias, ["embedding.0.bias"], np.asarray),
     ]
     for layer, name in (
         ("embedding_2", "embedding.3"),
@@ -135,7 +138,7 @@ def _decoder_weights(decoder):
         weights += _spectral(decoder.get_layer(name), f"deconv{index}")
         layer = decoder.get_layer(f"{name}_normalization")
         weights += [
-            ReleaseWeight(variable, f"bn{index}.0.{part}", np.asarray)
+            ReleaseWeight(variable, [f"bn{index}.0.{part}"], np.asarray)
             for variable, part in (
                 (layer.gamma, "weight"),
                 (layer.beta, "bias"),
@@ -162,7 +165,7 @@ def _discriminator_weights(discriminator, state):
     for part in ("theta", "phi", "g", "o"):
         weights += _spectral(getattr(attention, part), f"{name}.{part}")
     weights.append(
-        ReleaseWeight(attention.scale, f"{name}.gamma", np.asarray)
+        ReleaseWeight(attention.scale, [f"{name}.gamma"], np.asarray)
     )
     weights += _spectral(
         head.get_layer("image_score"), "discriminator_x/score_x"
@@ -189,19 +192,34 @@ def _discriminator_weights(discriminator, state):
 
 
 def _mlp(layer, name):
-    weights = _spectral(layer.projection, f"{name}.linear")
-    number = 0
-    for pair in zip(layer.branch_inputs, layer.branch_outputs, strict=True):
-        for dense in pair:
-            number += 1
-            weights += _spectral(dense, f"{name}.linear{number}")
-    return weights
+    # The release numbers the Dense layers branch by branch, two a branch.
+    numbers = range(1, 2 * layer.num_branches + 1)
+    return [
+        *_spectral(layer.projection, f"{name}.linear"),
+        *_branches(layer.branch_inputs, name, numbers[::2]),
+        *_branches(layer.branch_outputs, name, numbers[1::2]),
+    ]
+
+
+def _branches(layer, name, numbers):
+    def stacked(variable, part, convert):
+        names = [f"{name}.linear{number}.{part}" for number in numbers]
+        return ReleaseWeight(
+            variable, names, lambda *arrays: np.stack(list(map(convert, arrays)))
+        )
+
+    return [
+        stacked(layer.kernel, "weight_orig", _kernel),
+        stacked(layer.left_vector, "weight_u", np.asarray),
+        stacked(layer.right_vector, "weight_v", np.asarray),
+        stacked(layer.bias, "bias", lambda array: array[None]),
+    ]
 
 
 def _plain(layer, name):
     return [
-        ReleaseWeight(layer.kernel, f"{name}.weight", _kernel),
-        ReleaseWeight(layer.bias, f"{name}.bias", np.asarray),
+        ReleaseWeight(layer.kernel, [f"{name}.weight"], _kernel),
+        ReleaseWeight(layer.bias, [f"{name}.bias"], np.asarray),
     ]
 
 
@@ -209,16 +227,18 @@ def _spectral(layer, name):
     # The size of the kernel but for its input and output channels.
     area = tuple(layer.kernel.shape[:-2])
     weights = [
-        ReleaseWeight(layer.kernel, f"{name}.weight_orig", _kernel),
-        ReleaseWeight(layer.left_vector, f"{name}.weight_u", np.asarray),
+        ReleaseWeight(layer.kernel, [f"{name}.weight_orig"], _kernel),
+        ReleaseWeight(layer.left_vector, [f"{name}.weight_u"], np.asarray),
         ReleaseWeight(
             layer.right_vector,
-            f"{name}.weight_v",
+            [f"{name}.weight_v"],
             lambda array: _right_vector(array, area),
         ),
     ]
     if layer.use_bias:
-        weights.append(ReleaseWeight(layer.bias, f"{name}.bias", np.asarray))
+        weights.append(
+            ReleaseWeight(layer.bias, [f"{name}.bias"], np.asarray)
+        )
     return weights
 
 

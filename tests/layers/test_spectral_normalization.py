@@ -32,7 +32,7 @@ def test_matches_release_over_three_training_calls(case, golden):
     cotangent = tf.constant(images_last(numbers[f"{case}/cotangent"]))
     layer.build(inputs.shape)
     correspondence = _spectral(layer, "")
-    for variable, name, convert in correspondence:
+    for variable, (name,), convert in correspondence:
         name = name.removeprefix(".")
         variable.assign(convert(numbers[f"{case}/init/{name}"]))
 
@@ -49,7 +49,7 @@ def test_matches_release_over_three_training_calls(case, golden):
         assert_relative(outputs, images_last(expected["y"]))
         assert_relative(gradients[0], images_last(expected["grad_x"]))
         assert_relative(gradients[1], _kernel(expected["grad_weight_orig"]))
-        for variable, name, convert in correspondence:
+        for variable, (name,), convert in correspondence:
             if name.endswith(("_u", "_v")):
                 assert_relative(variable, convert(expected[name[-1]]))
 
