@@ -28,10 +28,7 @@ class Accuracy(keras.metrics.Mean):
         predicted = ops.expand_dims(ops.argmax(probabilities, -1), axis=-1)
         labels = ops.cast(labels, "int32")
         correct = ops.cast(predicted, "int32") == labels
-        super().update_state(
-            ops.cast(correct, self.dtype),
-            sample_weight=ops.cast(labels >= 0, self.dtype),
-        )
+        _update_masked_mean(self, correct, labels >= 0)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
@@ -55,9 +52,7 @@ class MeanSquaredError(keras.metrics.Mean):
         present = ops.logical_not(ops.isnan(labels))
         labels = ops.where(present, labels, ops.zeros_like(labels))
         errors = ops.square(ops.expand_dims(predictions, axis=1) - labels)
-        super().update_state(
-            errors, sample_weight=ops.cast(present, self.dtype)
-        )
+        _update_masked_mean(self, errors, present)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
@@ -172,6 +167,15 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         config = super().get_config()
         config.update(dimensions=self.dimensions)
         return config
+
+
+def _update_masked_mean(metric, values, present):
+    # Flat, since `Mean` averages the weights of all axes but the first.
+    keras.metrics.Mean.update_state(
+        metric,
+        ops.reshape(ops.cast(values, metric.dtype), (-1,)),
+        sample_weight=ops.reshape(ops.cast(present, metric.dtype), (-1,)),
+    )
 
 
 def metrics_for(task):

@@ -282,10 +282,9 @@ class JointDistributionGAN(MultiTaskClassifier):
             outputs, encoded, decoded = self.make_tuples(images, labels)
 
             with tape.stop_recording():
+                update_discriminator = self._make_discriminator_update()
                 for _ in range(self.discriminator_steps):
-                    discriminator_loss = self._update_discriminator(
-                        encoded, decoded
-                    )
+                    discriminator_loss = update_discriminator(encoded, decoded)
 
             joint_loss = self.compute_generator_joint_loss(encoded, decoded)
             losses = self.compute_task_losses(labels, outputs)
@@ -303,6 +302,13 @@ class JointDistributionGAN(MultiTaskClassifier):
             discriminator_loss, sample_weight=count
         )
         return self.get_metrics_result()
+
+    def _make_discriminator_update(self):
+        # As a function of its own the update is traced once for all its
+        # repetitions. An optimizer cannot run there under a strategy.
+        if self.run_eagerly or tf.distribute.has_strategy():
+            return self._update_discriminator
+        return tf.function(self._update_discriminator, autograph=False)
 
     def _update_discriminator(self, encoded, decoded):
         variables = self.discriminator.trainable_variables

@@ -1,0 +1,182 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import assert_relative
+
+from keras_noisyfer import losses
+
+
+def gradient(function, inputs):
+    inputs = tf.convert_to_tensor(inputs, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = tf.reduce_sum(function(inputs))
+    return value.numpy(), tape.gradient(value, inputs).numpy()
+
+
+def test_crossentropy_matches_release(golden):
+    numbers = golden("losses")
+    labels = numbers["cross_entropy/label"][:, None]
+    value, slope = gradient(
+        lambda x: losses.categorical_crossentropy(labels, x),
+        numbers["cross_entropy/logits"][:, None],
+    )
+    assert_relative(value, numbers["cross_entropy/loss"])
+    assert_relative(slope[:, 0], numbers["cross_entropy/grad"])
+
+
+def test_concordance_matches_release(golden):
+    numbers = golden("losses")
+    labels = numbers["ccc/label"][:, None]
+    value, slope = gradient(
+        lambda x: losses.concordance_loss(labels, x),
+        numbers["ccc/pred"][:, None],
+    )
+    assert_relative(value, numbers["ccc/loss"])
+    assert_relative(slope[:, 0], numbers["ccc/grad_pred"])
+
+
+def test_hinge_matches_release(golden):
+    numbers = golden("losses")
+    scores = numbers["hinge/score_encoder"], numbers["hinge/score_decoder"]
+    assert_relative(
+        losses.discriminator_hinge_loss(*scores),
+        numbers["hinge/discriminator_loss"],
+    )
+    assert_relative(
+        losses.generator_hinge_loss(*scores), numbers["hinge/generator_loss"]
+    )
+
+
+def test_hinge_by_hand_with_weights():
+    encoder = np.array([[2.0, 0.5]], "float32")
+    decoder = np.array([[-3.0, 0.5]], "float32")
+    weights = np.array([0.75, 0.25], "float32")
+    # relu(1 - s): 0, 0.5; relu(1 + s): 0, 1.5.
+    loss = losses.discriminator_hinge_loss(encoder, decoder)
+    np.testing.assert_allclose(loss, 0.25 + 0.75)
+    loss = losses.discriminator_hinge_loss(encoder, decoder, weights)
+    np.testing.assert_allclose(loss, 0.125 + 0.375)
+    loss = losses.generator_hinge_loss(encoder, decoder, weights)
+    np.testing.assert_allclose(loss, 0.75 * 5.0)
+
+
+def test_population_variance_is_the_definition():
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.uniform(-1, 1, (2, 9, 1, 1)).astype("float32")
+    p, l = predictions.ravel(), labels.ravel()
+    covariance = np.mean((p - p.mean()) * (l - l.mean()))
+    bias = (p.mean() - l.mean()) ** 2
+    population = 2 * covariance / (p.var() + l.var() + bias)
+    released = 2 * covariance / (p.var(ddof=1) + l.var(ddof=1) + bias)
+    np.testing.assert_allclose(
+        losses.concordance_loss(labels, predictions, "population"),
+        [1 - population],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        losses.concordance_loss(labels, predictions), [1 - released], rtol=1e-5
+    )
+
+
+def test_concordance_by_hand_and_degenerate_batches():
+    values = np.array([0.1, -0.4, 0.6], "float32").reshape(3, 1, 1)
+    np.testing.assert_allclose(
+        losses.concordance_loss(values, values, "population"), [0], atol=1e-5
+    )
+    # Constant labels, constant predictions, both: finite, gradient too.
+    for labels, predictions in (
+        (np.zeros_like(values), values),
+        (values, np.zeros_like(values)),
+        (np.zeros_like(values), np.zeros_like(values)),
+    ):
+        value, slope = gradient(
+            lambda x, labels=labels: losses.concordance_loss(labels, x),
+            predictions,
+        )
+        assert np.isfinite(value) and np.isfinite(slope).all()
+        assert value == pytest.approx(1.0)
+
+
+STREAM_LOSSES = [
+    (losses.categorical_crossentropy, "classes"),
+    (losses.symmetric_crossentropy, "classes"),
+    (losses.concordance_loss, "values"),
+    (losses.mean_squared_error, "values"),
+]
+
+
+@pytest.mark.parametrize(("loss", "kind"), STREAM_LOSSES)
+def test_missing_labels_have_no_part(loss, kind):
+    rng = np.random.default_rng(0)
+    predictions = rng.normal(size=(6, 2, 3)).astype("float32")
+    if kind == "classes":
+        labels = rng.integers(0, 3, (6, 2))
+        missing = -1
+    else:
+        labels = rng.uniform(-1, 1, (6, 2, 3)).astype("float32")
+        missing = np.nan
+    masked = labels.copy()
+    masked[4:, 0] = missing
+    value, slope = gradient(lambda x: loss(masked, x), predictions)
+    assert np.all(slope[4:, 0] == 0.0) and np.all(slope[:, 1] != 0.0)
+    # As if the first stream had four elements only.
+    expected = (
+        loss(labels[:4, :1], predictions[:4, :1])[0]
+        + loss(labels[:, 1:], predictions[:, 1:])[0]
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+    nothing = np.full_like(labels, missing)
+    value, slope = gradient(lambda x: loss(nothing, x), predictions)
+    assert value == 0.0 and np.all(slope == 0.0)
+
+
+def test_symmetric_crossentropy_by_hand():
+    logits = np.log([[[0.7, 0.2, 0.1]], [[0.1, 0.3, 0.6]]]).astype("float32")
+    labels = np.array([[0], [1]])
+    crossentropy = -(np.log(0.7) + np.log(0.3)) / 2
+    reverse = 4.0 * (0.3 + 0.7) / 2
+    np.testing.assert_allclose(
+        losses.symmetric_crossentropy(labels, logits, alpha=0.5, beta=2.0),
+        [0.5 * crossentropy + 2.0 * reverse],
+        rtol=1e-5,
+    )
+
+
+def test_one_given_label_has_no_concordance():
+    labels = np.full((3, 1, 1), np.nan, "float32")
+    labels[0] = 0.5
+    assert losses.concordance_loss(labels, np.ones((3, 1, 1), "f"))[0] == 0
+    with pytest.raises(ValueError, match="batch of at least 2"):
+        losses.concordance_loss(labels[:1], np.ones((1, 1, 1), "f"))
+    with pytest.raises(ValueError, match="`variance` must be"):
+        losses.concordance_loss(labels, labels, "sample")
+
+
+@pytest.mark.parametrize(
+    ("loss", "function", "kind"),
+    [
+        (losses.CategoricalCrossentropy(), *STREAM_LOSSES[0]),
+        (losses.SymmetricCrossentropy(), *STREAM_LOSSES[1]),
+        (losses.ConcordanceLoss("population"), *STREAM_LOSSES[2]),
+        (losses.MeanSquaredError(), *STREAM_LOSSES[3]),
+    ],
+)
+def test_classes_sum_over_streams_and_serialize(loss, function, kind):
+    rng = np.random.default_rng(0)
+    predictions = rng.normal(size=(5, 2, 3)).astype("float32")
+    labels = rng.integers(-1, 3, (5, 2))
+    arguments = ()
+    if kind == "values":
+        labels = rng.uniform(-1, 1, (5, 2, 3)).astype("float32")
+        labels[1, 1] = np.nan
+    if isinstance(loss, losses.ConcordanceLoss):
+        arguments = ("population",)
+    expected = np.sum(function(labels, predictions, *arguments))
+    np.testing.assert_allclose(loss(labels, predictions), expected, rtol=1e-6)
+    config = keras.saving.serialize_keras_object(loss)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is type(loss)
+    np.testing.assert_allclose(again(labels, predictions), expected, rtol=1e-6)

@@ -1,0 +1,91 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_noisyfer import metrics
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+
+def concordance(labels, predictions):
+    covariance = np.mean(
+        (labels - labels.mean()) * (predictions - predictions.mean())
+    )
+    bias = (labels.mean() - predictions.mean()) ** 2
+    return 2 * covariance / (labels.var() + predictions.var() + bias)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_concordance_is_that_of_the_data_set(batch_size):
+    rng = np.random.default_rng(0)
+    labels = rng.uniform(-1, 1, (100, 1, 2)).astype("float32")
+    predictions = (labels[:, 0] * 0.6 + 0.2).astype("float32")
+    predictions += rng.normal(0, 0.3, predictions.shape).astype("float32")
+    labels[::5, 0, 0] = np.nan
+    metric = metrics.ConcordanceCorrelation(("valence", "arousal"), "affect")
+    for start in range(0, 100, batch_size):
+        part = slice(start, start + batch_size)
+        metric.update_state(labels[part], predictions[part])
+    results = {key: float(value) for key, value in metric.result().items()}
+    given = ~np.isnan(labels[:, 0, 0])
+    valence = concordance(labels[given, 0, 0], predictions[given, 0])
+    arousal = concordance(labels[:, 0, 1], predictions[:, 1])
+    assert results["affect_valence_ccc"] == pytest.approx(valence, rel=1e-5)
+    assert results["affect_arousal_ccc"] == pytest.approx(arousal, rel=1e-5)
+    assert results["affect_ccc"] == pytest.approx(
+        (valence + arousal) / 2, rel=1e-5
+    )
+
+
+def test_concordance_does_not_cancel_far_from_zero():
+    rng = np.random.default_rng(0)
+    labels = (1000 + rng.normal(size=(4096, 1, 1))).astype("float32")
+    predictions = labels[:, 0] + rng.normal(size=(4096, 1)).astype("float32")
+    metric = metrics.ConcordanceCorrelation(("x",))
+    for start in range(0, 4096, 64):
+        part = slice(start, start + 64)
+        metric.update_state(labels[part], predictions[part])
+    expected = concordance(
+        labels.ravel().astype("float64"), predictions.ravel().astype("float64")
+    )
+    assert float(metric.result()["concordance_ccc"]) == pytest.approx(
+        expected, rel=1e-3
+    )
+
+
+def test_concordance_starts_at_zero_and_resets():
+    metric = metrics.ConcordanceCorrelation(("x",))
+    assert float(metric.result()["concordance_ccc"]) == 0.0
+    metric.update_state(np.array([[[0.1]], [[0.2]]]), np.array([[0.1], [0.2]]))
+    assert float(metric.result()["concordance_ccc"]) == pytest.approx(1.0)
+    metric.reset_state()
+    assert float(metric.result()["concordance_ccc"]) == 0.0
+    again = metrics.ConcordanceCorrelation.from_config(metric.get_config())
+    assert again.dimensions == ("x",)
+
+
+def test_accuracy_by_hand():
+    metric = metrics.Accuracy()
+    probabilities = np.eye(3, dtype="float32")[[0, 1, 2, 2]]
+    metric.update_state(np.array([[0], [2], [-1], [2]]), probabilities)
+    assert float(metric.result()) == pytest.approx(2 / 3)
+    # Several annotators: the fraction of their labels.
+    metric.update_state(np.array([[0, 1]]), probabilities[:1])
+    assert float(metric.result()) == pytest.approx(3 / 5)
+
+
+def test_mean_squared_error_by_hand():
+    metric = metrics.MeanSquaredError()
+    labels = np.array([[[0.5, np.nan]], [[0.0, 1.0]]], "float32")
+    metric.update_state(labels, np.array([[0.0, 3.0], [0.0, 0.0]], "float32"))
+    assert float(metric.result()) == pytest.approx((0.25 + 0.0 + 1.0) / 3)
+
+
+def test_names_of_a_tasks_metrics():
+    names = [
+        each.name for each in metrics.metrics_for(CategoricalTask("a", 2))
+    ]
+    assert names == ["a_accuracy"]
+    ccc, mse = metrics.metrics_for(ContinuousTask("b", ("x", "y")))
+    assert set(ccc.result()) == {"b_x_ccc", "b_y_ccc", "b_ccc"}
+    assert mse.name == "b_mse"
+    assert isinstance(mse, keras.metrics.Metric)
