@@ -25,6 +25,9 @@ setup(
         "keras>=3.10,<3.16",
         "tensorflow>=2.20,<2.22",
         "tensorflow-datasets>=4.9.7,<4.10",
+        # tensorflow-datasets imports it to load its own data sets, and does
+        # not declare it (tensorflow/datasets#11212).
+        "importlib_resources>=6.0,<8",
         "numpy>=1.26,<2.6",
         "matplotlib>=3.9,<3.12",
     ],

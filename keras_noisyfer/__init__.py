@@ -1,1 +1,19 @@
 """Learning from noisy multi-task labels with Keras 3."""
+
+from keras_noisyfer.datasets.pipeline import crop_and_flip as crop_and_flip
+from keras_noisyfer.datasets.pipeline import face_affine as face_affine
+from keras_noisyfer.datasets.pipeline import make_dataset as make_dataset
+from keras_noisyfer.export import export_saved_model as export_saved_model
+from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
+from keras_noisyfer.models import MultiTaskClassifier as MultiTaskClassifier
+from keras_noisyfer.networks import Decoder as Decoder
+from keras_noisyfer.networks import Discriminator as Discriminator
+from keras_noisyfer.networks import Encoder as Encoder
+from keras_noisyfer.networks import (
+    load_release_weights as load_release_weights,
+)
+from keras_noisyfer.optimizers import FusedAdam as FusedAdam
+from keras_noisyfer.tasks import CategoricalTask as CategoricalTask
+from keras_noisyfer.tasks import ContinuousTask as ContinuousTask
+
+__version__ = "0.1.0"

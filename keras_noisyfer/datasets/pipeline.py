@@ -39,7 +39,9 @@ def make_dataset(
         augmentation: `None`, or a function of a batch of images in [-1, 1]
             and a seed, such as `crop_and_flip` or `face_affine`.
         seed: Seed of the order and of the augmentation. The same seed gives
-            the same batches, and other ones in each epoch.
+            the same batches, and other ones in each epoch; as everywhere in
+            `tf.data` it counts together with the global seed, that of
+            `keras.utils.set_random_seed`, when the data set is made.
 
     Returns:
         A `tf.data.Dataset` whose elements are float32 images in [-1, 1] and

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from keras_noisyfer.datasets.face_drawing import (
@@ -319,3 +320,48 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
                     start + index,
                     {name: values[index] for name, values in faces.items()},
                 )
+
+
+def load_synthetic_faces(
+    train_size=2000, test_size=1000, seed=0, image_size=48, data_dir=None
+):
+    """Prepares synthetic faces, where that is not done yet, and loads them.
+
+    Args:
+        train_size: Number of training faces, at least 1.
+        test_size: Number of test faces, at least 1.
+        seed: Non-negative integer.
+        image_size: Height and width to which the 48x48 images are scaled.
+        data_dir: Folder that the prepared files go to; by default that of
+            TFDS, `~/tensorflow_datasets`.
+
+    Returns:
+        A dict with the keys `train` and `test`, each a dict of arrays:
+        `image`, uint8, shape `(n, image_size, image_size, 3)`; `expression`,
+        int32, shape `(n,)`; `affect`, float32, shape `(n, 2)`; `intensity`,
+        float32, shape `(n,)`.
+
+    Raises:
+        ValueError: A size or the seed is out of range.
+    """
+    check_integer("image_size", image_size, 1)
+    builder = SyntheticFaces(
+        config=SyntheticFacesConfig(
+            train_size=train_size, test_size=test_size, seed=seed
+        ),
+        data_dir=data_dir,
+    )
+    builder.download_and_prepare()
+    splits = {}
+    for split in ("train", "test"):
+        faces = dict(
+            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+        )
+        if image_size != IMAGE_SIZE:
+            images = tf.image.resize(
+                faces["image"], (image_size, image_size), "area"
+            )
+            faces["image"] = np.round(images).astype("uint8")
+        faces["expression"] = faces["expression"].astype("int32")
+        splits[split] = faces
+    return splits

@@ -6,18 +6,13 @@ from keras import ops
 
 from keras_noisyfer import losses as task_losses
 from keras_noisyfer.metrics import metrics_for
+from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import (
     CategoricalTask,
     check_consensus,
     consensus,
     standardize_labels,
 )
-
-
-def default_optimizer():
-    """Adam as in the paper: learning rate 1e-4, betas 0.9 and 0.999."""
-    # Keras' default epsilon is 1e-7; the authors' code has 1e-8.
-    return keras.optimizers.Adam(1e-4, epsilon=1e-8)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -74,6 +69,7 @@ class MultiTaskClassifier(keras.Model):
         self.gamma = gamma
         self.consensus = consensus
         self.losses_by_task = self._make_losses(losses)
+        self._evaluated_shapes = None
 
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.task_loss_trackers = {
@@ -159,8 +155,8 @@ class MultiTaskClassifier(keras.Model):
         """Configures training.
 
         Args:
-            optimizer: Optimizer of the encoder. By default Adam with
-                learning rate 1e-4, as in the paper.
+            optimizer: Optimizer of the encoder. By default `FusedAdam`
+                with learning rate 1e-4, as in the paper.
             jit_compile: Whether to compile the steps with XLA. Slower on a
                 CPU.
             run_eagerly: Whether to run the steps eagerly.
@@ -168,7 +164,7 @@ class MultiTaskClassifier(keras.Model):
                 step runs.
         """
         super().compile(
-            optimizer=optimizer or default_optimizer(),
+            optimizer=optimizer or FusedAdam(),
             jit_compile=jit_compile,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
@@ -194,6 +190,21 @@ class MultiTaskClassifier(keras.Model):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
         return super().fit(x, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """Evaluates the consensus prediction; the arguments are those of
+        `keras.Model.evaluate`."""
+        if isinstance(x, tf.data.Dataset):
+            shapes = [
+                tuple(spec.shape[1:])
+                for spec in keras.tree.flatten(x.element_spec)
+            ]
+            # One traced function for clean and noisy labels would have to
+            # take labels of unknown rank.
+            if shapes != self._evaluated_shapes:
+                self.test_function = None
+            self._evaluated_shapes = shapes
+        return super().evaluate(x, *args, **kwargs)
 
     @property
     def generator_variables(self):

@@ -11,7 +11,6 @@ from keras_noisyfer.losses import (
 from keras_noisyfer.models.classifier import (
     MultiTaskClassifier,
     build_optimizer,
-    default_optimizer,
 )
 from keras_noisyfer.networks import Decoder, Discriminator
 from keras_noisyfer.tasks import standardize_labels
@@ -202,7 +201,7 @@ class JointDistributionGAN(MultiTaskClassifier):
 
         Args:
             optimizer: Optimizer of the encoder and the decoder. By default
-                Adam with learning rate 1e-4, as in the paper.
+                `FusedAdam` with learning rate 1e-4, as in the paper.
             discriminator_optimizer: Optimizer of the discriminator. By
                 default a new one with the configuration of `optimizer`.
             jit_compile: Whether to compile the steps with XLA. Slower on a

@@ -1,0 +1,1 @@
+"""Data sets, each ending in the data contract."""

@@ -1,0 +1,107 @@
+"""Figures of a training run. Each function returns a matplotlib figure."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def plot_training_curves(histories, metric, label=None):
+    """Test metric, generator's and discriminator's joint loss by epoch.
+
+    Args:
+        histories: Dict by method name of `History.history` dicts.
+        metric: Key of the test metric, such as
+            `"val_expression_accuracy"`.
+        label: The metric's name in the figure; by default its key.
+
+    Returns:
+        A `matplotlib.figure.Figure` with three panels; the joint losses are
+        those of the methods that have them, from the end of the warm-up on.
+    """
+    figure = Figure(figsize=(13, 3.8), layout="constrained")
+    panels = figure.subplots(1, 3)
+    titles = (
+        (metric, label or metric),
+        ("generator_joint_loss", "generator's joint loss"),
+        ("discriminator_loss", "discriminator's loss"),
+    )
+    for panel, (key, title) in zip(panels, titles, strict=True):
+        for name, history in histories.items():
+            if key in history:
+                values = np.array(history[key], "float64")
+                epochs = np.arange(1, len(values) + 1)
+                if key != metric:
+                    # Before the adversarial game begins there is no loss.
+                    started = np.array(history["discriminator_loss"]) != 0
+                    values, epochs = values[started], epochs[started]
+                panel.plot(epochs, values, label=name)
+        panel.set(xlabel="epoch", title=title)
+        panel.grid(alpha=0.3)
+    panels[0].legend()
+    return figure
+
+
+def plot_confusion_matrix(labels, predictions, class_names):
+    """Confusion matrix in percent of each true class.
+
+    Args:
+        labels: True class ids, shape `(n,)`.
+        predictions: Predicted class ids, shape `(n,)`.
+        class_names: Names of the classes.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    count = len(class_names)
+    matrix = np.zeros((count, count))
+    np.add.at(matrix, (labels, predictions), 1)
+    totals = matrix.sum(axis=1, keepdims=True)
+    matrix = 100 * matrix / np.maximum(totals, 1)
+
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    panel = figure.subplots()
+    panel.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
+    for row in range(count):
+        for column in range(count):
+            value = matrix[row, column]
+            panel.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                color="white" if value > 60 else "black",
+            )
+    panel.set_xticks(range(count), class_names, rotation=45, ha="right")
+    panel.set_yticks(range(count), class_names)
+    panel.set(xlabel="predicted", ylabel="true", title="percent of a class")
+    return figure
+
+
+def plot_image_grid(images, column_titles):
+    """Images in a grid, one titled column a class.
+
+    Args:
+        images: Array in [-1, 1] of shape
+            `(rows, columns, height, width, channels)`.
+        column_titles: One title a column.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    rows, columns = images.shape[:2]
+    figure = Figure(figsize=(1.3 * columns, 1.3 * rows + 0.3))
+    panels = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={"wspace": 0.05, "hspace": 0.05},
+    )
+    for row in range(rows):
+        for column in range(columns):
+            panel = panels[row, column]
+            image = np.clip((images[row, column] + 1) / 2, 0, 1)
+            panel.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
+            panel.axis("off")
+            if row == 0:
+                panel.set_title(column_titles[column], fontsize=10)
+    return figure

@@ -1,0 +1,117 @@
+"""Folders, files and tables that the recipes write their results to."""
+
+import json
+import math
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+
+def prepare_output_dir(path):
+    """Creates a folder for results and proves that it can be written to.
+
+    Meant to be called before any work whose results would be lost.
+
+    Args:
+        path: The folder; its parents are created too.
+
+    Returns:
+        The folder as a `pathlib.Path`.
+
+    Raises:
+        ValueError: if it cannot be created or written to.
+
+    Example:
+
+    >>> output_dir = prepare_output_dir("runs/cifar10")
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(
+            "`output_dir` must be a folder that can be written to. "
+            f"Received: {path} ({error.strerror})"
+        ) from error
+    return pathlib.Path(path)
+
+
+def write_json(path, data):
+    """Writes a JSON file that is complete or not there at all.
+
+    Args:
+        path: The file; one that exists is replaced.
+        data: Dicts with string keys, sequences, strings, numbers, booleans
+            and None. NumPy's arrays and numbers count as Python's; NaN and
+            infinities, which JSON does not have, become null.
+
+    Raises:
+        TypeError: if `data` holds something else.
+
+    Example:
+
+    >>> write_json("results.json", {"test_accuracy": np.float32(0.5)})
+    """
+    text = json.dumps(_plain(data), indent=2, allow_nan=False)
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.replace(unfinished, path)
+    except BaseException:
+        pathlib.Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def format_table(rows):
+    """Formats rows as a table of plain text, numbers to three digits.
+
+    Args:
+        rows: Non-empty sequence of dicts with the same keys, the headings.
+
+    Returns:
+        The table: a line of headings, a rule and a line a row.
+
+    Example:
+
+    >>> print(format_table([{"method": "proposed", "accuracy": 0.75}]))
+    method    accuracy
+    --------  --------
+    proposed     0.750
+    """
+    headings = list(rows[0])
+    cells = [[_format(row[name]) for name in headings] for row in rows]
+    widths = [
+        max(map(len, column)) for column in zip(headings, *cells, strict=True)
+    ]
+    is_text = [isinstance(rows[0][name], str) for name in headings]
+    lines = [headings, ["-" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(line, widths, is_text, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _format(value):
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.3f}"
+    return str(value)
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        # Numbers of Python's, in nested lists if it is an array.
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

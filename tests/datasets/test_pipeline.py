@@ -1,0 +1,455 @@
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_noisyfer.datasets.pipeline import (
+    crop_and_flip,
+    face_affine,
+    make_batches,
+    make_dataset,
+)
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+OBJECT = CategoricalTask("object", num_classes=4, annotators=3)
+AFFECT = ContinuousTask("affect", dimensions=("valence", "arousal"))
+TASKS = [OBJECT, AFFECT]
+COUNT = 20
+NAN = np.nan
+
+
+def some_images(count=COUNT, size=8):
+    generator = np.random.default_rng(1)
+    return generator.integers(0, 256, (count, size, size, 3), "uint8")
+
+
+def some_labels(count=COUNT):
+    generator = np.random.default_rng(2)
+    return {
+        "object": generator.integers(0, 4, (count, 3)),
+        "affect": generator.uniform(-1, 1, (count, 2)),
+    }
+
+
+def numbered(count=COUNT, **kwargs):
+    """A data set whose labels tell which image is where."""
+    task = CategoricalTask("number", num_classes=count)
+    labels = {"number": np.arange(count)}
+    return make_dataset(some_images(count), labels, [task], **kwargs)
+
+
+def batches(dataset):
+    return [(images.numpy(), labels) for images, labels in dataset]
+
+
+def order(dataset):
+    return [labels["number"].numpy().tolist() for _, labels in dataset]
+
+
+def scaled(images):
+    return images.astype("float32") / np.float32(127.5) - np.float32(1)
+
+
+# === Batches ===
+
+
+def test_batches_follow_the_data_contract():
+    labels = some_labels()
+    dataset = make_dataset(some_images(), labels, TASKS, batch_size=8)
+    images, given = zip(*dataset, strict=True)
+    assert [each.shape for each in images] == [
+        (8, 8, 8, 3),
+        (8, 8, 8, 3),
+        (4, 8, 8, 3),
+    ]
+    assert images[0].dtype == "float32"
+    for name, dtype in (("object", "int32"), ("affect", "float32")):
+        array = np.concatenate([each[name] for each in given])
+        assert array.dtype == dtype
+        np.testing.assert_array_equal(array, labels[name].astype(dtype))
+
+
+def test_bytes_are_scaled_exactly():
+    every_byte = np.arange(256, dtype="uint8").reshape(4, 8, 8, 1)
+    task = CategoricalTask("object", num_classes=2)
+    labels = {"object": np.zeros(4, int)}
+    dataset = make_dataset(every_byte, labels, [task])
+    ((images, _),) = batches(dataset)
+    np.testing.assert_array_equal(images, scaled(every_byte))
+    assert images.min() == -1 and images.max() == 1
+
+
+def test_floats_are_left_as_they_are():
+    floats = scaled(some_images())
+    for dtype in ("float32", "float64"):
+        dataset = make_dataset(
+            floats.astype(dtype), some_labels(), TASKS, batch_size=COUNT
+        )
+        ((images, _),) = batches(dataset)
+        assert images.dtype == np.float32
+        np.testing.assert_array_equal(images, floats)
+
+
+def test_order_is_kept_unless_training():
+    assert order(numbered(batch_size=8)) == [
+        list(range(8)),
+        list(range(8, 16)),
+        list(range(16, 20)),
+    ]
+
+
+def test_training_shuffles_images_with_their_labels():
+    images = scaled(some_images())
+    dataset = numbered(batch_size=COUNT, training=True)
+    ((shuffled, labels),) = batches(dataset)
+    numbers = labels["number"].numpy()
+    assert sorted(numbers) == list(range(COUNT))
+    assert numbers.tolist() != sorted(numbers)
+    np.testing.assert_array_equal(shuffled, images[numbers])
+
+
+def test_only_training_drops_a_smaller_last_batch():
+    def sizes(batch_size, training):
+        dataset = numbered(batch_size=batch_size, training=training)
+        return [len(batch) for batch in order(dataset)]
+
+    assert sizes(8, training=True) == [8, 8]
+    assert sizes(8, training=False) == [8, 8, 4]
+    assert sizes(10, training=True) == [10, 10]
+    # It would be all there is.
+    assert sizes(32, training=True) == [20]
+
+
+def test_training_drops_a_smaller_batch_of_unknown_size():
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (some_images(), some_labels())
+    ).filter(lambda images, labels: True)
+    dataset = make_batches(dataset, batch_size=8, training=True)
+    assert [len(images) for images, _ in dataset] == [8, 8]
+
+
+def one_epoch(dataset):
+    numbers, images = [], []
+    for batch, labels in dataset:
+        images.append(batch)
+        numbers.append(labels["number"])
+    return np.concatenate(numbers), np.concatenate(images)
+
+
+@pytest.mark.parametrize("augmentation", [None, crop_and_flip, face_affine])
+def test_seed_decides_the_batches_of_each_epoch(augmentation):
+    def two_epochs(seed, global_seed=0):
+        keras.utils.set_random_seed(global_seed)
+        dataset = numbered(
+            batch_size=8,
+            training=True,
+            augmentation=augmentation,
+            seed=seed,
+        )
+        return [one_epoch(dataset) for _ in range(2)]
+
+    first, second = two_epochs(seed=0)
+    for epoch, again in zip((first, second), two_epochs(seed=0), strict=True):
+        np.testing.assert_array_equal(epoch[0], again[0])
+        np.testing.assert_array_equal(epoch[1], again[1])
+    for other in (
+        second,
+        two_epochs(seed=1)[0],
+        two_epochs(seed=0, global_seed=1)[0],
+    ):
+        assert (first[0] != other[0]).any()
+
+
+@pytest.mark.parametrize("augmentation", [crop_and_flip, face_affine])
+def test_each_batch_and_epoch_is_augmented_otherwise(augmentation):
+    images = np.repeat(some_images(1), COUNT, axis=0)
+    dataset = make_dataset(
+        images,
+        some_labels(),
+        TASKS,
+        batch_size=10,
+        training=True,
+        augmentation=augmentation,
+    )
+    seen = [images for _ in range(2) for images, _ in batches(dataset)]
+    for one, other in itertools.combinations(seen, 2):
+        assert (one != other).any()
+
+
+def test_only_training_augments():
+    dataset = numbered(batch_size=COUNT, augmentation=crop_and_flip)
+    ((images, _),) = batches(dataset)
+    np.testing.assert_array_equal(images, scaled(some_images()))
+
+
+def test_missing_labels_are_kept():
+    labels = some_labels()
+    labels["object"][3, 1] = -1
+    labels["affect"][5] = (NAN, 0.5)
+    for training in (False, True):
+        dataset = make_dataset(
+            some_images(), labels, TASKS, COUNT, training=training
+        )
+        ((_, given),) = batches(dataset)
+        assert (given["object"].numpy() == -1).sum() == 1
+        missing = np.isnan(given["affect"])
+        assert missing.sum(axis=0).tolist() == [1, 0]
+        np.testing.assert_array_equal(
+            np.sort(given["affect"][:, 1]),
+            np.sort(labels["affect"][:, 1].astype("float32")),
+        )
+
+
+def test_evaluation_accepts_clean_labels():
+    clean = {
+        "object": np.zeros(COUNT, "int64"),
+        "affect": np.zeros((COUNT, 2)),
+    }
+    tasks = [OBJECT, AFFECT.with_annotators(2)]
+    ((_, given),) = batches(make_dataset(some_images(), clean, tasks))
+    assert given["object"].shape == (COUNT,)
+    assert given["affect"].shape == (COUNT, 2)
+    with pytest.raises(ValueError, match="'object'.*of 1 annotator"):
+        make_dataset(some_images(), clean, tasks, training=True)
+
+
+# === Checks ===
+
+
+def images_with(value):
+    images = scaled(some_images())
+    images[3, 2, 1, 0] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (some_images()[0], r"shape \(n, height.*shape=\(8, 8, 3\)"),
+        (some_images()[..., 0], r"shape=\(20, 8, 8\)"),
+        (some_images()[:0], r"n >= 1.*shape=\(0, 8, 8, 3\)"),
+        (some_images().astype("int32"), "uint8, or floating.*int32"),
+        (some_images().astype("float32"), r"\[-1, 1\].*from 0.0 to 255.0"),
+        (images_with(1.5), "to 1.5"),
+        (images_with(-1.5), "from -1.5"),
+        (images_with(np.inf), "to inf"),
+        (images_with(NAN), "from nan to nan"),
+        (some_images(19), r"labels\['object'\].*image: 19. Received: 20"),
+    ],
+)
+def test_rejects_wrong_images(images, message):
+    with pytest.raises(ValueError, match=message):
+        make_dataset(images, some_labels(), TASKS)
+
+
+def labels_with(name, index, value):
+    labels = some_labels()
+    labels[name][index] = value
+    return labels
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (
+            labels_with("object", (7, 2), 4),
+            r"'object' .* ids from 0 to 3 .*Received: 4 at index \(7, 2\)",
+        ),
+        (labels_with("object", (0, 0), -2), "'object'.*Received: -2 at"),
+        (labels_with("affect", (1, 1), 1.5), "'affect'.*Received: 1.5 at"),
+        (labels_with("affect", (1, 1), -np.inf), "'affect'.*Received: -inf"),
+        (
+            {**some_labels(), "object": np.zeros((COUNT, 3))},
+            "'object' must be integers.*float",
+        ),
+        (
+            {**some_labels(), "affect": np.zeros((COUNT, 2), int)},
+            "'affect' must be floating point.*int",
+        ),
+        (
+            {**some_labels(), "object": np.zeros((COUNT, 2), int)},
+            "'object'.*labels of 2 annotator",
+        ),
+        (
+            {**some_labels(), "affect": np.zeros((COUNT, 3))},
+            r"'affect' must have shape.*Received: .*3\)",
+        ),
+        (
+            {**some_labels(), "affect": np.zeros((19, 2))},
+            r"labels\['affect'\].*image: 20. Received: 19",
+        ),
+        (
+            {"thing": some_labels()["object"], "affect": np.zeros((COUNT, 2))},
+            r"keys \['object', 'affect'\].*keys=\['affect', 'thing'\]",
+        ),
+        ({"object": some_labels()["object"]}, r"keys=\['object'\]"),
+        (some_labels()["object"], "must be a dict.*ndarray"),
+    ],
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_rejects_wrong_labels(labels, message, training):
+    with pytest.raises(ValueError, match=message):
+        make_dataset(some_images(), labels, TASKS, training=training)
+
+
+def test_rejects_tasks_of_one_name():
+    with pytest.raises(ValueError, match="different names"):
+        make_dataset(some_images(), some_labels(), [OBJECT, OBJECT])
+
+
+def test_batches_must_define_a_concordance():
+    def make(task, count, batch_size):
+        labels = {task.name: some_labels(count)[task.name]}
+        return make_dataset(some_images(count), labels, [task], batch_size)
+
+    with pytest.raises(ValueError, match="at least 2 .*batch_size=1"):
+        make(AFFECT, COUNT, batch_size=1)
+    with pytest.raises(ValueError, match=r"at least 2 .*, 1 image\(s\)"):
+        make(AFFECT, 1, batch_size=2)
+    make(AFFECT, 2, batch_size=2)
+    make(OBJECT, 1, batch_size=1)
+    with pytest.raises(ValueError, match="at least 1 .*batch_size=0"):
+        make(OBJECT, COUNT, batch_size=0)
+
+
+# === Augmentation ===
+
+
+def shifted(image, x, y, mirror):
+    """Pixel (row, column) of the result is (row + y, column + x) of the
+    image, mirrored first if asked for, and black outside."""
+    height, width = image.shape[:2]
+    if mirror:
+        image, x = image[:, ::-1], -x
+    padded = np.full((3 * height, 3 * width, image.shape[2]), -1, "float32")
+    padded[height : 2 * height, width : 2 * width] = image
+    return padded[height + y : 2 * height + y, width + x : 2 * width + x]
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (6, 9, 1)])
+def test_crop_and_flip_only_moves_and_mirrors(shape):
+    image = np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
+    moves = list(itertools.product((-2, -1, 0, 1, 2), repeat=2))
+    expected = {
+        shifted(image, x, y, mirror).tobytes(): (x, y, mirror)
+        for x, y in moves
+        for mirror in (False, True)
+    }
+    assert len(expected) == 50
+    images = np.repeat(image[None], 2000, axis=0)
+    results = crop_and_flip(images, (3, 4), padding=2).numpy()
+    assert results.shape == images.shape
+    # A KeyError is a result that is none of these.
+    seen = [expected[result.tobytes()] for result in results]
+    counts = [seen.count(each) for each in expected.values()]
+    # 40 of each expected, with a standard deviation of 6.3.
+    assert min(counts) > 12 and max(counts) < 68
+
+
+def test_crop_and_flip_mirrors_half_of_the_images():
+    images = scaled(some_images(1000))
+    results = crop_and_flip(images, (0, 0), padding=0).numpy()
+    mirrored = (results == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    same = (results == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ same).all()
+    assert 0.45 < mirrored.mean() < 0.55
+
+
+@pytest.mark.parametrize("augmentation", [crop_and_flip, face_affine])
+def test_augmentation_depends_on_its_seed_alone(augmentation):
+    images = scaled(some_images())
+    result = augmentation(images, (1, 2)).numpy()
+    keras.utils.set_random_seed(5)
+    np.testing.assert_array_equal(result, augmentation(images, (1, 2)))
+    for seed in ((1, 3), (2, 2)):
+        assert (result != augmentation(images, seed).numpy()).any()
+
+
+@pytest.mark.parametrize("augmentation", [crop_and_flip, face_affine])
+def test_augmentation_keeps_the_static_shape(augmentation):
+    @tf.function(input_signature=[tf.TensorSpec((None, 8, 6, 3))])
+    def trace(images):
+        result = augmentation(images, (0, 1))
+        assert result.shape == images.shape
+        return result
+
+    assert trace(np.zeros((2, 8, 6, 3), "float32")).shape == (2, 8, 6, 3)
+
+
+def affine(images, seed=(0, 0), rotation=0.0, translation=0.0, zoom=(1, 1)):
+    return face_affine(images, seed, rotation, translation, zoom).numpy()
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (7, 10)])
+def test_face_affine_that_moves_nothing_mirrors_half_of_the_images(shape):
+    generator = np.random.default_rng(0)
+    images = generator.uniform(-1, 1, (400, *shape, 3)).astype("float32")
+    results = affine(images)
+    mirrored = (results == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    same = (results == images).all(axis=(1, 2, 3))
+    assert (mirrored ^ same).all()
+    assert 0.4 < mirrored.mean() < 0.6
+
+
+def grid(size):
+    return np.mgrid[:size, :size] - (size - 1) / 2
+
+
+def test_face_affine_turns_about_the_centre():
+    y, x = grid(33)
+    blob = 2 * np.exp(-(x**2 + y**2) / 50) - 1
+    images = np.tile(blob[None, ..., None], (50, 1, 1, 1)).astype("float32")
+    results = affine(images, rotation=180.0)
+    # What is left is the error of the bilinear interpolation.
+    inside = np.hypot(x, y) < 16
+    np.testing.assert_allclose(results[:, inside], images[:, inside], atol=0.02)
+
+
+def centroids(images):
+    """Centre of mass (x, y) about the image's centre, of each image."""
+    y, x = grid(images.shape[1])
+    mass = images[..., 0] + 1
+    total = mass.sum(axis=(1, 2))
+    return np.stack(
+        [(mass * each).sum(axis=(1, 2)) / total for each in (x, y)], axis=-1
+    )
+
+
+def dots(x, y, count=500, size=33):
+    """Images of one small bright dot at (x, y) from the centre."""
+    rows, columns = grid(size)
+    dot = 2 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4) - 1
+    return np.tile(dot[None, ..., None], (count, 1, 1, 1)).astype("float32")
+
+
+def test_face_affine_turns_by_up_to_the_angle_either_way():
+    results = centroids(affine(dots(0, -10), rotation=30.0))
+    np.testing.assert_allclose(np.hypot(*results.T), 10, atol=0.1)
+    angles = np.degrees(np.arctan2(results[:, 0], -results[:, 1]))
+    assert 28 < angles.max() < 30.5 and -30.5 < angles.min() < -28
+    assert abs(angles.mean()) < 3
+
+
+def test_face_affine_moves_by_up_to_the_translation_either_way():
+    results = centroids(affine(dots(0, 0), translation=0.2))
+    largest = 0.2 * 33
+    np.testing.assert_allclose(results.max(axis=0), largest, atol=0.3)
+    np.testing.assert_allclose(results.min(axis=0), -largest, atol=0.3)
+
+
+def test_face_affine_magnifies_by_the_zoom():
+    results = centroids(affine(dots(0, -8), zoom=(0.5, 1.5)))
+    magnification = results[:, 1] / -8
+    assert 0.5 < magnification.min() + 0.02 < 0.56
+    assert 1.44 < magnification.max() + 0.02 < 1.54
+
+
+def test_face_affine_leaves_black_where_nothing_is():
+    images = np.ones((10, 16, 16, 3), "float32")
+    results = affine(images, zoom=(0.5, 0.5))
+    np.testing.assert_array_equal(results[:, 5:11, 5:11], 1)
+    for edge in (slice(None, 3), slice(-3, None)):
+        np.testing.assert_array_equal(results[:, edge], -1)
+        np.testing.assert_array_equal(results[:, :, edge], -1)

@@ -1,0 +1,103 @@
+import json
+import math
+import os
+import tempfile
+
+import numpy as np
+import pytest
+
+from keras_noisyfer.evaluation.results import (
+    format_table,
+    prepare_output_dir,
+    write_json,
+)
+
+
+def test_prepare_output_dir_creates_it_and_leaves_nothing_in_it(tmp_path):
+    path = tmp_path / "runs" / "first"
+    for _ in range(2):
+        assert prepare_output_dir(str(path)) == path
+        assert path.is_dir() and not list(path.iterdir())
+
+
+def test_prepare_output_dir_keeps_what_is_there(tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    prepare_output_dir(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_prepare_output_dir_rejects_a_file_and_a_folder_below_one(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    for path in (file, file / "runs"):
+        with pytest.raises(ValueError, match="`output_dir` must.*file"):
+            prepare_output_dir(path)
+
+
+def test_prepare_output_dir_rejects_a_folder_without_access(
+    tmp_path, monkeypatch
+):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied")
+
+    # The superuser may write everywhere, so that no real folder would do.
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    with pytest.raises(ValueError, match="Permission denied") as error:
+        prepare_output_dir(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_write_json_converts_numpy_and_what_json_lacks(tmp_path):
+    path = tmp_path / "results.json"
+    data = {
+        "float": np.float32(0.5),
+        "int": np.int64(3),
+        "bool": np.bool_(True),
+        "array": np.array([[1.0, np.nan], [-np.inf, 2.0]]),
+        "tuple": (math.nan, None, "text", {"nested": np.float64("inf")}),
+    }
+    write_json(path, data)
+    assert json.loads(path.read_text()) == {
+        "float": 0.5,
+        "int": 3,
+        "bool": True,
+        "array": [[1.0, None], [None, 2.0]],
+        "tuple": [None, None, "text", {"nested": None}],
+    }
+    assert path.read_text().startswith('{\n  "float": 0.5,\n')
+
+
+def test_write_json_replaces_a_file_at_once_or_not_at_all(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "results.json"
+    write_json(path, {"run": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"run": object()})
+
+    def fail(source, target):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="disk full"):
+            write_json(path, {"run": 2})
+    assert json.loads(path.read_text()) == {"run": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+    write_json(path, {"run": 3})
+    assert json.loads(path.read_text()) == {"run": 3}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_format_table_aligns_text_left_and_numbers_right():
+    rows = [
+        {"method": "proposed", "accuracy": np.float32(0.75), "epochs": 5},
+        {"method": "majority vote", "accuracy": 0.5, "epochs": 10},
+    ]
+    assert format_table(rows).splitlines() == [
+        "method         accuracy  epochs",
+        "-------------  --------  ------",
+        "proposed          0.750       5",
+        "majority vote     0.500      10",
+    ]

@@ -1,0 +1,134 @@
+import importlib.util
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "cifar10.py"
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    spec = importlib.util.spec_from_file_location("cifar10_recipe", RECIPE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "cifar10.npz"
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 64), ("test", 32)):
+        arrays[f"x_{split}"] = generator.integers(
+            0, 256, (count, 32, 32, 3), "uint8"
+        )
+        arrays[f"y_{split}"] = generator.integers(0, 10, (count, 1))
+    np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.mark.parametrize("method", ["vggnet", "proposed"])
+def test_trains_and_writes_its_results(recipe, data, tmp_path, capsys, method):
+    output = tmp_path / "run"
+    recipe.main(
+        f"--data {data} --method {method} --width 0.0625 --epochs 1 "
+        "--train-size 0 --batch-size 32 --warmup-epochs 0 --seed 3 "
+        f"--output-dir {output}".split()
+    )
+    names = {each.name for each in output.iterdir()}
+    assert names == {"history.csv", "model.keras", "results.json"}
+
+    results = json.loads((output / "results.json").read_text())
+    assert set(results) == {
+        "method",
+        "seed",
+        "settings",
+        "realised_noise",
+        "test_accuracy",
+        "history",
+    }
+    assert results["method"] == method and results["seed"] == 3
+    assert results["settings"]["width"] == 0.0625
+    assert results["settings"]["train_size"] == 0
+    history = results["history"]
+    assert history["val_object_accuracy"] == [results["test_accuracy"]]
+    assert ("discriminator_loss" in history) == (method == "proposed")
+    assert len((output / "history.csv").read_text().splitlines()) == 2
+
+    noise = results["realised_noise"]
+    assert [entry["n"] for entry in noise] == [64] * 3
+    printed = capsys.readouterr().out
+    for index, entry in enumerate(noise):
+        wrong = f"{100 * entry['wrong']:.1f} % wrong"
+        assert f"object annotator {index}: {wrong}" in printed
+    assert f"chosen by it): {results['test_accuracy']:.4f}" in printed
+    assert "2/2" in printed
+
+    model = keras.saving.load_model(output / "model.keras")
+    with np.load(data) as file:
+        images = file["x_test"] / np.float32(127.5) - 1
+        clean = file["y_test"][:, 0]
+    predicted = model.predict(images, verbose=0)["object"]
+    assert predicted.shape == (32, 10)
+    accuracy = np.mean(predicted.argmax(axis=-1) == clean)
+    assert accuracy == pytest.approx(results["test_accuracy"])
+
+
+def run_and_fail(recipe, capsys, *flags):
+    """Runs the recipe, which must fail, and returns its last line."""
+    with pytest.raises(SystemExit) as exit:
+        recipe.main([str(flag) for flag in flags])
+    assert exit.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    # argparse has a line of usage before.
+    assert len(lines) == 1 + lines[0].startswith("usage")
+    return lines[-1]
+
+
+def test_needs_an_output_dir_before_any_work(
+    recipe, tmp_path, capsys, monkeypatch
+):
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setattr(recipe, "load_cifar10", None)
+    line = run_and_fail(recipe, capsys, "--output-dir", file / "run")
+    assert "argument --output-dir" in line and "Not a directory" in line
+
+
+def test_needs_data(recipe, data, tmp_path, capsys):
+    output = tmp_path / "run"
+    flags = ("--output-dir", output, "--data")
+    line = run_and_fail(recipe, capsys, *flags, tmp_path / "missing.npz")
+    assert line.startswith("error: `path` must be an .npz file")
+    assert not list(output.iterdir())
+    line = run_and_fail(recipe, capsys, *flags, data, "--train-size", 65)
+    assert line.startswith("error: `train_size` must be at most 64")
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--method best", "argument --method: invalid choice"),
+        ("--width 0", "argument --width: must be above 0: 0"),
+        ("--width inf", "argument --width: must be above 0: inf"),
+        ("--train-size -1", "argument --train-size: must be at least 0: -1"),
+        ("--test-size 1.5", "argument --test-size: invalid int value"),
+        ("--epochs 0", "argument --epochs: must be at least 1: 0"),
+        ("--batch-size 0", "argument --batch-size: must be at least 1"),
+        ("--learning-rate 0", "argument --learning-rate: must be above 0"),
+        ("--learning-rate nan", "argument --learning-rate: must be above 0"),
+        ("--lambda-joint -0.1", "argument --lambda-joint: must be at least 0"),
+        ("--warmup-epochs -1", "argument --warmup-epochs: must be at least 0"),
+        ("--epochs 5", "--warmup-epochs must be less than --epochs"),
+        ("--seed -1", "argument --seed: must be at least 0"),
+    ],
+)
+def test_rejects_wrong_flags(recipe, tmp_path, capsys, flags, message):
+    output = tmp_path / "run"
+    line = run_and_fail(recipe, capsys, *flags.split(), "--output-dir", output)
+    assert message in line
+    assert not output.exists()
