@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 
-def export_saved_model(model, path):
+def export_saved_model(model, path, overwrite=False):
     """Writes the encoder with its preprocessing as a TensorFlow SavedModel.
 
     The signature `serving_default` takes `image`: uint8, shape
@@ -21,9 +21,11 @@ def export_saved_model(model, path):
         model: A trained `MultiTaskClassifier` or `JointDistributionGAN`.
         path: Folder to write, `<name>/<version>` for TF Serving. It appears
             complete or not at all.
+        overwrite: Whether to replace a folder that exists.
 
     Raises:
-        ValueError: if the folder exists already or cannot be written.
+        ValueError: if the folder exists already and `overwrite` is False, or
+            it cannot be written.
 
     Example:
 
@@ -32,8 +34,11 @@ def export_saved_model(model, path):
     >>> served.signatures["serving_default"](image=images)["expression"]
     """
     path = pathlib.Path(path)
-    if path.exists():
-        raise ValueError(f"`path` must not exist yet. Received: {path}")
+    if path.exists() and not overwrite:
+        raise ValueError(
+            "`path` must not exist yet, or `overwrite` be True. "
+            f"Received: {path}"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         parent = tempfile.mkdtemp(prefix=".export-", dir=path.parent)
@@ -65,6 +70,8 @@ def export_saved_model(model, path):
             ],
         )
         archive.write_out(os.path.join(parent, "model"), verbose=False)
+        if path.exists():
+            os.replace(path, os.path.join(parent, "replaced"))
         os.replace(os.path.join(parent, "model"), path)
     finally:
         shutil.rmtree(parent, ignore_errors=True)

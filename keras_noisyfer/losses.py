@@ -108,8 +108,10 @@ def concordance_loss(labels, predictions, variance="released"):
     if variance == "released":
         variances = variances * count / ops.maximum(count - 1.0, 1.0)
     # Constant labels and predictions would otherwise give 0 / 0.
-    ccc = 2.0 * covariance / (
-        variances + ops.square(label_mean - prediction_mean) + _EPSILON
+    ccc = (
+        2.0
+        * covariance
+        / (variances + ops.square(label_mean - prediction_mean) + _EPSILON)
     )
     defined = ops.cast(count >= 2.0, predictions.dtype)
     return ops.sum(defined * (1.0 - ccc), axis=-1) / ops.maximum(
@@ -248,9 +250,7 @@ class SymmetricCrossentropy(_StreamLoss):
 
     def get_config(self):
         config = super().get_config()
-        config.update(
-            alpha=self.alpha, beta=self.beta, log_zero=self.log_zero
-        )
+        config.update(alpha=self.alpha, beta=self.beta, log_zero=self.log_zero)
         return config
 
 

@@ -103,9 +103,7 @@ class ConcordanceCorrelation(keras.metrics.Metric):
 
     def update_state(self, labels, predictions):
         labels = ops.cast(labels, self.dtype)
-        predictions = ops.expand_dims(
-            ops.cast(predictions, self.dtype), axis=1
-        )
+        predictions = ops.expand_dims(ops.cast(predictions, self.dtype), axis=1)
         present = ops.cast(ops.logical_not(ops.isnan(labels)), self.dtype)
         labels = ops.where(present > 0, labels, ops.zeros_like(labels))
         count = ops.sum(present, axis=(0, 1))

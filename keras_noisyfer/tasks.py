@@ -140,9 +140,7 @@ class CategoricalTask(Task):
     ['expression_0', 'expression_1', 'expression_2']
     """
 
-    def __init__(
-        self, name, num_classes=None, annotators=1, class_names=None
-    ):
+    def __init__(self, name, num_classes=None, annotators=1, class_names=None):
         super().__init__(name, annotators)
         if class_names is not None:
             class_names = tuple(str(each) for each in class_names)
@@ -244,8 +242,7 @@ class ContinuousTask(Task):
     def __init__(self, name, dimensions, annotators=1):
         super().__init__(name, annotators)
         if isinstance(dimensions, str) or not all(
-            isinstance(each, str) and each.isidentifier()
-            for each in dimensions
+            isinstance(each, str) and each.isidentifier() for each in dimensions
         ):
             raise ValueError(
                 f"`dimensions` of task '{name}' must be a sequence of "
@@ -363,85 +360,3 @@ def label_streams(tasks):
     [('expression_0', 7), ('affect_0', 2)]
     """
     return [stream for task in tasks for stream in task.streams]
-
-
-def standardize_labels(tasks, labels, evaluation=False):
-    """Checks a batch's labels and gives each an annotator axis.
-
-    Shapes and dtypes are checked, not values: that costs nothing within a
-    traced function. `datasets.check_labels` checks the values.
-
-    Args:
-        tasks: Sequence of tasks.
-        labels: Dict by task name. Categorical: integers of shape
-            `(batch_size, annotators)` or `(batch_size,)`; continuous: floats
-            of shape `(batch_size, annotators, dimensions)` or
-            `(batch_size, dimensions)`.
-        evaluation: Whether one label, the clean one, is accepted in the
-            place of the annotators' labels.
-
-    Returns:
-        Dict by task name of labels with an annotator axis.
-
-    Raises:
-        ValueError: if a task is missing or unknown, or labels have a wrong
-            shape or dtype.
-    """
-    names = [task.name for task in tasks]
-    if not isinstance(labels, dict):
-        raise ValueError(
-            f"`labels` must be a dict with the keys {names}. "
-            f"Received: {type(labels).__name__}"
-        )
-    if set(labels) != set(names):
-        raise ValueError(
-            f"`labels` must have exactly the keys {names}, one a task. "
-            f"Received: keys={sorted(labels)}"
-        )
-    standardized = {}
-    for task in tasks:
-        given = task.standardize(labels[task.name])
-        annotators = given.shape[1]
-        if annotators != task.annotators and not (
-            evaluation and annotators == 1
-        ):
-            raise ValueError(
-                f"Labels of task '{task.name}' must have shape "
-                f"{task.label_shape}. Received: labels of {annotators} "
-                "annotator(s)"
-            )
-        standardized[task.name] = given
-    return standardized
-
-
-def consensus(task, outputs, method="mean"):
-    """The label predicted from all label streams of a task.
-
-    Args:
-        task: The task.
-        outputs: Raw outputs of the encoder for it, of shape
-            `(batch_size, annotators, width)`.
-        method: `"mean"`: the mean of the annotators' class probabilities, or
-            of their values. `"first"`: the first stream alone, the paper's
-            choice.
-
-    Returns:
-        Class probabilities of shape `(batch_size, num_classes)`, or values
-        in [-1, 1] of shape `(batch_size, dimensions)`.
-
-    Raises:
-        ValueError: if `method` is unknown.
-    """
-    check_consensus(method)
-    predictions = task.activate(outputs)
-    if method == "first":
-        return predictions[:, 0]
-    return ops.mean(predictions, axis=1)
-
-
-def check_consensus(method):
-    """Raises `ValueError` if `method` is no way to form the consensus."""
-    if method not in ("mean", "first"):
-        raise ValueError(
-            f"`consensus` must be 'mean' or 'first'. Received: {method!r}"
-        )

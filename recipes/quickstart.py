@@ -44,10 +44,10 @@ TASKS = [
 ]
 ANNOTATORS = {
     "expression": [
-        noise.CategoricalAnnotator(rate=rate) for rate in (0.2, 0.3, 0.4)
+        noise.CategoricalAnnotator(rate=rate) for rate in (0.3, 0.4, 0.5)
     ],
     "affect": [
-        noise.ContinuousAnnotator(bias=(0.15, -0.1), standard_deviation=0.4)
+        noise.ContinuousAnnotator(bias=(0.15, -0.1), standard_deviation=0.3)
     ],
 }
 IMAGE_SIZE = 32
@@ -72,7 +72,7 @@ REPORTED = {
 def parse_arguments(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--train-size", type=int, default=800)
+    parser.add_argument("--train-size", type=int, default=900)
     parser.add_argument("--width", type=float, default=0.125)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output-dir", default="runs/quickstart")
@@ -148,7 +148,9 @@ def run(flags):
         )
 
     write_figures(output, models["proposed"], histories, test)
-    export_saved_model(models["proposed"], output / "saved_model" / "1")
+    export_saved_model(
+        models["proposed"], output / "saved_model" / "1", overwrite=True
+    )
     write_json(
         output / "results.json",
         {

@@ -65,11 +65,11 @@ def test_hinge_by_hand_with_weights():
 def test_population_variance_is_the_definition():
     rng = np.random.default_rng(0)
     labels, predictions = rng.uniform(-1, 1, (2, 9, 1, 1)).astype("float32")
-    p, l = predictions.ravel(), labels.ravel()
-    covariance = np.mean((p - p.mean()) * (l - l.mean()))
-    bias = (p.mean() - l.mean()) ** 2
-    population = 2 * covariance / (p.var() + l.var() + bias)
-    released = 2 * covariance / (p.var(ddof=1) + l.var(ddof=1) + bias)
+    p, q = predictions.ravel(), labels.ravel()
+    covariance = np.mean((p - p.mean()) * (q - q.mean()))
+    bias = (p.mean() - q.mean()) ** 2
+    population = 2 * covariance / (p.var() + q.var() + bias)
+    released = 2 * covariance / (p.var(ddof=1) + q.var(ddof=1) + bias)
     np.testing.assert_allclose(
         losses.concordance_loss(labels, predictions, "population"),
         [1 - population],

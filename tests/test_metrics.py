@@ -81,9 +81,7 @@ def test_mean_squared_error_by_hand():
 
 
 def test_names_of_a_tasks_metrics():
-    names = [
-        each.name for each in metrics.metrics_for(CategoricalTask("a", 2))
-    ]
+    names = [each.name for each in metrics.metrics_for(CategoricalTask("a", 2))]
     assert names == ["a_accuracy"]
     ccc, mse = metrics.metrics_for(ContinuousTask("b", ("x", "y")))
     assert set(ccc.result()) == {"b_x_ccc", "b_y_ccc", "b_ccc"}

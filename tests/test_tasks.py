@@ -2,13 +2,12 @@ import keras
 import numpy as np
 import pytest
 
+from keras_noisyfer.labels import consensus, standardize_labels
 from keras_noisyfer.tasks import (
     CategoricalTask,
     ContinuousTask,
     check_tasks,
-    consensus,
     label_streams,
-    standardize_labels,
 )
 
 EXPRESSION = CategoricalTask("expression", 3, annotators=2)

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from keras_noisyfer.tasks import ContinuousTask, check_tasks, standardize_labels
+from keras_noisyfer.labels import standardize_labels
+from keras_noisyfer.tasks import ContinuousTask, check_tasks
 
 BLACK = -1.0
 

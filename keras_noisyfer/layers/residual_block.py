@@ -41,9 +41,7 @@ class ResidualBlock(keras.layers.Layer):
     def build(self, input_shape):
         channels = input_shape[-1]
         self.convolution_1 = self._convolution("convolution_1", 3, channels)
-        self.convolution_2 = self._convolution(
-            "convolution_2", 3, self.filters
-        )
+        self.convolution_2 = self._convolution("convolution_2", 3, self.filters)
         self.shortcut = None
         if self.halve or channels != self.filters:
             self.shortcut = self._convolution("shortcut", 1, channels)
@@ -81,7 +79,5 @@ class ResidualBlock(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update(
-            filters=self.filters, halve=self.halve, first=self.first
-        )
+        config.update(filters=self.filters, halve=self.halve, first=self.first)
         return config

@@ -63,9 +63,7 @@ class _SpectralNormalization:
         if training:
             constant = ops.stop_gradient(matrix)
             right = self._unit(ops.matmul(constant, left))
-            left = self._unit(
-                ops.matmul(ops.swapaxes(constant, -1, -2), right)
-            )
+            left = self._unit(ops.matmul(ops.swapaxes(constant, -1, -2), right))
             self.right_vector.assign(ops.squeeze(right, axis=-1))
             self.left_vector.assign(ops.squeeze(left, axis=-1))
         product = ops.matmul(matrix, left) * right

@@ -5,14 +5,10 @@ import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer import losses as task_losses
+from keras_noisyfer.labels import check_consensus, consensus, standardize_labels
 from keras_noisyfer.metrics import metrics_for
 from keras_noisyfer.optimizers import FusedAdam
-from keras_noisyfer.tasks import (
-    CategoricalTask,
-    check_consensus,
-    consensus,
-    standardize_labels,
-)
+from keras_noisyfer.tasks import CategoricalTask
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -30,7 +26,7 @@ class MultiTaskClassifier(keras.Model):
             that take a task's labels and the encoder's raw outputs, both
             with an annotator axis. By default `CategoricalCrossentropy` and
             `ConcordanceLoss`.
-        consensus: `"mean"` or `"first"`; see `tasks.consensus`.
+        consensus: `"mean"` or `"first"`; see `labels.consensus`.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -61,9 +57,7 @@ class MultiTaskClassifier(keras.Model):
         super().__init__(**kwargs)
         check_consensus(consensus)
         if gamma < 0:
-            raise ValueError(
-                f"`gamma` must be at least 0. Received: {gamma}"
-            )
+            raise ValueError(f"`gamma` must be at least 0. Received: {gamma}")
         self.encoder = encoder
         self.tasks = encoder.tasks
         self.gamma = gamma

@@ -157,9 +157,7 @@ def _score_head(tasks, num_features, width, noise_code_size, options):
     }
 
     def score(features, name):
-        return SpectralDense(1, name=f"{name}_score", dtype="float32")(
-            features
-        )
+        return SpectralDense(1, name=f"{name}_score", dtype="float32")(features)
 
     def stream(values, name):
         units = scale_units(STREAM_UNITS, width)

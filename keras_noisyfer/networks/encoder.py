@@ -107,9 +107,7 @@ class Encoder(Network):
                         **options,
                     )(x)
                 x = layers.ReLU(name=f"{name}_relu", **options)(x)
-            x = layers.MaxPooling2D(2, name=f"group_{group}_pool", **options)(
-                x
-            )
+            x = layers.MaxPooling2D(2, name=f"group_{group}_pool", **options)(x)
 
         # === Embedding ===
         x = layers.Flatten(name="flatten", **options)(x)

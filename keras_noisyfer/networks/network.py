@@ -70,7 +70,9 @@ class Network(keras.Model):
             "trainable": self.trainable,
             "dtype": self.dtype_policy,
         }
-        config.update((each, getattr(self, each)) for each in self._argument_names)
+        config.update(
+            (each, getattr(self, each)) for each in self._argument_names
+        )
         return config
 
     @classmethod

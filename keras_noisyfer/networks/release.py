@@ -103,9 +103,7 @@ def _encoder_weights(encoder):
     weights = []
     for group, filters in enumerate(VGG16_GROUPS, start=1):
         for index in range(len(filters)):
-            layer = encoder.get_layer(
-                f"group_{group}_convolution_{index + 1}"
-            )
+            layer = encoder.get_layer(f"group_{group}_convolution_{index + 1}")
             weights += _plain(layer, f"conv_block{group}.{2 * index}")
     features = encoder.get_layer("flatten").input.shape[1:]
     embedding = encoder.get_layer("embedding_1")
@@ -205,7 +203,9 @@ def _branches(layer, name, numbers):
     def stacked(variable, part, convert):
         names = [f"{name}.linear{number}.{part}" for number in numbers]
         return ReleaseWeight(
-            variable, names, lambda *arrays: np.stack(list(map(convert, arrays)))
+            variable,
+            names,
+            lambda *arrays: np.stack(list(map(convert, arrays))),
         )
 
     return [
@@ -236,9 +236,7 @@ def _spectral(layer, name):
         ),
     ]
     if layer.use_bias:
-        weights.append(
-            ReleaseWeight(layer.bias, [f"{name}.bias"], np.asarray)
-        )
+        weights.append(ReleaseWeight(layer.bias, [f"{name}.bias"], np.asarray))
     return weights
 
 

@@ -118,9 +118,7 @@ def test_evaluate_reports_the_consensus():
     mse = np.mean((predictions["affect"] - labels["affect"]) ** 2)
     assert results["expression_accuracy"] == pytest.approx(accuracy)
     assert results["affect_mse"] == pytest.approx(mse, rel=1e-5)
-    probability = predictions["expression"][
-        np.arange(10), labels["expression"]
-    ]
+    probability = predictions["expression"][np.arange(10), labels["expression"]]
     assert results["expression_loss"] == pytest.approx(
         -np.log(probability).mean(), rel=1e-4
     )
@@ -195,9 +193,7 @@ def test_losses_fit_the_formula():
     model = JointDistributionGAN(
         make_encoder(tasks), lambda_joint=0.7, gamma=2.0
     )
-    model.compile(
-        keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0)
-    )
+    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
     logs = model.train_step(next(iter(make_dataset(tasks))))
     logs = {name: float(value) for name, value in logs.items()}
     assert logs["loss"] == pytest.approx(
@@ -243,9 +239,7 @@ def test_gradients_do_not_depend_on_missing_labels(use_decoder):
                 )
                 losses = model.compute_task_losses(standardized, outputs)
                 joint = model.compute_generator_joint_loss(encoded, decoded)
-                adversary = model.compute_discriminator_loss(
-                    encoded, decoded
-                )
+                adversary = model.compute_discriminator_loss(encoded, decoded)
                 loss = model.weigh_task_losses(losses) + joint
         return [
             np.array(tf.convert_to_tensor(each))
@@ -366,9 +360,9 @@ def test_saving_restores_everything(tmp_path):
             if "seed_generator" not in a.path:
                 np.testing.assert_array_equal(a, b)
     assert float(loaded.optimizer.learning_rate) == pytest.approx(1e-3)
-    assert float(
-        loaded.discriminator_optimizer.learning_rate
-    ) == pytest.approx(2e-3)
+    assert float(loaded.discriminator_optimizer.learning_rate) == pytest.approx(
+        2e-3
+    )
     # The warm-up is over, and does not begin again.
     history = loaded.fit(data, epochs=1, verbose=0).history
     assert history["discriminator_loss"][0] > 0.0

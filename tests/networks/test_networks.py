@@ -111,9 +111,7 @@ def test_streams_see_only_their_own_label():
 def test_mixed_precision_keeps_outputs_in_float32():
     policy = "mixed_bfloat16"
     for network_class in (Encoder, Decoder, Discriminator):
-        network = network_class(
-            MIXED, (32, 32, 3), width=1 / 16, dtype=policy
-        )
+        network = network_class(MIXED, (32, 32, 3), width=1 / 16, dtype=policy)
         for output in keras.tree.flatten(network(network_inputs(network))):
             assert keras.backend.standardize_dtype(output.dtype) == "float32"
         assert network.dtype_policy.name == policy
