@@ -67,15 +67,14 @@ def changed(before, after):
 
 
 @pytest.mark.parametrize("case", list(CASES))
-@pytest.mark.parametrize("missing", [False, True])
-def test_fit_evaluate_predict_generate(case, missing):
+def test_fit_evaluate_predict_generate(case):
     tasks = CASES[case]
     model = compiled(
         JointDistributionGAN(make_encoder(tasks), seed=1),
-        run_eagerly=not missing,
+        run_eagerly=case != "expression_and_affect",
     )
     history = model.fit(
-        make_dataset(tasks, missing=missing),
+        make_dataset(tasks, missing=True),
         validation_data=make_dataset(tasks, clean=True),
         epochs=2,
         verbose=0,
