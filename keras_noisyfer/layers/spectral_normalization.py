@@ -34,7 +34,8 @@ class _SpectralNormalization:
     def _add_vector(self, name, several, size):
         return self.add_weight(
             name=name,
-            shape=(*several, size),
+            # A column, ready for the products.
+            shape=(*several, size, 1),
             initializer=keras.initializers.RandomNormal(stddev=1.0),
             trainable=False,
             # Power iterations lose their direction in low precision.
@@ -58,14 +59,13 @@ class _SpectralNormalization:
         """
         kernel = ops.convert_to_tensor(self.kernel)
         matrix = ops.cast(self._transposed_matrix(), "float32")
-        left = ops.expand_dims(self.left_vector, axis=-1)
-        right = ops.expand_dims(self.right_vector, axis=-1)
+        left, right = self.left_vector, self.right_vector
         if training:
             constant = ops.stop_gradient(matrix)
             right = self._unit(ops.matmul(constant, left))
             left = self._unit(ops.matmul(ops.swapaxes(constant, -1, -2), right))
-            self.right_vector.assign(ops.squeeze(right, axis=-1))
-            self.left_vector.assign(ops.squeeze(left, axis=-1))
+            self.right_vector.assign(right)
+            self.left_vector.assign(left)
         product = ops.matmul(matrix, left) * right
         if len(product.shape) == 2:
             sigma = ops.sum(product)

@@ -210,8 +210,8 @@ def _branches(layer, name, numbers):
 
     return [
         stacked(layer.kernel, "weight_orig", _kernel),
-        stacked(layer.left_vector, "weight_u", np.asarray),
-        stacked(layer.right_vector, "weight_v", np.asarray),
+        stacked(layer.left_vector, "weight_u", _column),
+        stacked(layer.right_vector, "weight_v", _column),
         stacked(layer.bias, "bias", lambda array: array[None]),
     ]
 
@@ -228,7 +228,7 @@ def _spectral(layer, name):
     area = tuple(layer.kernel.shape[:-2])
     weights = [
         ReleaseWeight(layer.kernel, [f"{name}.weight_orig"], _kernel),
-        ReleaseWeight(layer.left_vector, [f"{name}.weight_u"], np.asarray),
+        ReleaseWeight(layer.left_vector, [f"{name}.weight_u"], _column),
         ReleaseWeight(
             layer.right_vector,
             [f"{name}.weight_v"],
@@ -256,7 +256,11 @@ def _first_dense(array, features):
 
 def _right_vector(array, area):
     # (in, height, width) to (height, width, in), both flat.
-    return np.moveaxis(array.reshape(-1, *area), 0, -1).ravel()
+    return _column(np.moveaxis(array.reshape(-1, *area), 0, -1))
+
+
+def _column(array):
+    return array.reshape(-1, 1)
 
 
 def _read(path):
