@@ -98,6 +98,46 @@ def format_table(rows):
     )
 
 
+def summarise_runs(runs, metrics):
+    """Tables of several runs of the same methods.
+
+    Args:
+        runs: Sequence of `(seed, results)`: `results` is a list of dicts, one
+            a method, with the key `method` and the metrics.
+        metrics: Names of the metrics.
+
+    Returns:
+        Two lists of rows for `format_table`: one row a run and method, and
+        one row a method with the mean and the standard deviation (of the
+        sample; 0 for a single run) of each metric over the runs.
+
+    Example:
+
+    >>> run = [{"method": "proposed", "accuracy": 0.75}]
+    >>> by_run, by_method = summarise_runs([(0, run)], ["accuracy"])
+    """
+    by_run = [
+        {
+            "seed": seed,
+            "method": result["method"],
+            **{metric: float(result[metric]) for metric in metrics},
+        }
+        for seed, results in runs
+        for result in results
+    ]
+    by_method = []
+    for method in dict.fromkeys(row["method"] for row in by_run):
+        row = {"method": method}
+        for metric in metrics:
+            values = [
+                each[metric] for each in by_run if each["method"] == method
+            ]
+            deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+            row[metric] = f"{np.mean(values):.3f} ± {deviation:.3f}"
+        by_method.append({**row, "runs": len(values)})
+    return by_run, by_method
+
+
 def _format(value):
     if isinstance(value, (float, np.floating)):
         return f"{value:.3f}"

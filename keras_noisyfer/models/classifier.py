@@ -178,12 +178,12 @@ class MultiTaskClassifier(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, x=None, **kwargs):
+    def fit(self, x=None, y=None, **kwargs):
         """Trains the model; the arguments are those of `keras.Model.fit`."""
         if isinstance(x, tf.data.Dataset):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
-        return super().fit(x, **kwargs)
+        return super().fit(x, y, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
         """Evaluates the consensus prediction; the arguments are those of

@@ -141,12 +141,12 @@ class JointDistributionGAN(JointDistributionObjective):
             self.discriminator_loss_tracker,
         ]
 
-    def fit(self, x=None, callbacks=None, **kwargs):
+    def fit(self, x=None, y=None, callbacks=None, **kwargs):
         """Trains the model; the arguments are those of `keras.Model.fit`."""
         callbacks = keras.tree.flatten(callbacks or [])
         # First, so that the others save a model whose epoch is counted.
         callbacks.insert(0, _WarmUp())
-        return super().fit(x, callbacks=callbacks, **kwargs)
+        return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def make_train_function(self, force=False):
         # Which of the two steps runs is fixed when the step is traced.

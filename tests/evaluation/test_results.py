@@ -9,6 +9,7 @@ import pytest
 from keras_noisyfer.evaluation.results import (
     format_table,
     prepare_output_dir,
+    summarise_runs,
     write_json,
 )
 
@@ -101,3 +102,18 @@ def test_format_table_aligns_text_left_and_numbers_right():
         "proposed          0.750       5",
         "majority vote     0.500      10",
     ]
+
+
+def test_summarise_runs_by_hand():
+    runs = [
+        (0, [{"method": "a", "x": 0.5}, {"method": "b", "x": 0.1}]),
+        (1, [{"method": "a", "x": 0.7}, {"method": "b", "x": 0.1}]),
+    ]
+    by_run, by_method = summarise_runs(runs, ["x"])
+    assert by_run[2] == {"seed": 1, "method": "a", "x": 0.7}
+    assert by_method == [
+        {"method": "a", "x": "0.600 ± 0.141", "runs": 2},
+        {"method": "b", "x": "0.100 ± 0.000", "runs": 2},
+    ]
+    _, single = summarise_runs(runs[:1], ["x"])
+    assert single[0]["x"] == "0.500 ± 0.000"

@@ -1,0 +1,33 @@
+"""Summarises results of the quickstart over several seeds.
+
+Reads `results.json` files and prints two tables: each run's last epoch on the
+clean test faces, and each method's mean and standard deviation over the runs.
+"""
+
+import argparse
+import json
+
+from keras_noisyfer.evaluation.results import format_table, summarise_runs
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="+", metavar="results.json")
+    runs = []
+    for path in parser.parse_args(arguments).files:
+        try:
+            with open(path, encoding="utf-8") as file:
+                content = json.load(file)
+            runs.append((content["settings"]["seed"], content["results"]))
+        except (OSError, ValueError, KeyError) as error:
+            parser.error(
+                f"{path} is no results.json of the quickstart: {error!r}"
+            )
+    by_run, by_method = summarise_runs(runs, ("accuracy", "ccc"))
+    print(format_table(by_run))
+    print()
+    print(format_table(by_method))
+
+
+if __name__ == "__main__":
+    main()
