@@ -89,12 +89,21 @@ def plot_image_grid(images, column_titles):
         A `matplotlib.figure.Figure`.
     """
     rows, columns = images.shape[:2]
-    figure = Figure(figsize=(1.3 * columns, 1.3 * rows + 0.3))
+    title = 0.3
+    height = 1.3 * rows + title
+    figure = Figure(figsize=(1.3 * columns, height))
     panels = figure.subplots(
         rows,
         columns,
         squeeze=False,
-        gridspec_kw={"wspace": 0.05, "hspace": 0.05},
+        gridspec_kw={
+            "left": 0,
+            "right": 1,
+            "bottom": 0,
+            "top": 1 - title / height,
+            "wspace": 0.05,
+            "hspace": 0.05,
+        },
     )
     for row in range(rows):
         for column in range(columns):
