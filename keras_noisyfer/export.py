@@ -8,6 +8,8 @@ import tempfile
 import keras
 import tensorflow as tf
 
+from keras_noisyfer.models import MultiTaskClassifier
+
 
 def export_saved_model(model, path, overwrite=False):
     """Writes the encoder with its preprocessing as a TensorFlow SavedModel.
@@ -24,8 +26,8 @@ def export_saved_model(model, path, overwrite=False):
         overwrite: Whether to replace a folder that exists.
 
     Raises:
-        ValueError: if the folder exists already and `overwrite` is False, or
-            it cannot be written.
+        ValueError: if `model` is something else, the folder exists already
+            and `overwrite` is False, or it cannot be written.
 
     Example:
 
@@ -33,6 +35,11 @@ def export_saved_model(model, path, overwrite=False):
     >>> served = tf.saved_model.load("saved_models/quickstart/1")
     >>> served.signatures["serving_default"](image=images)["expression"]
     """
+    if not isinstance(model, MultiTaskClassifier):
+        raise ValueError(
+            "`model` must be a MultiTaskClassifier or a JointDistributionGAN."
+            f" Received: {type(model).__name__}"
+        )
     path = pathlib.Path(path)
     if path.exists() and not overwrite:
         raise ValueError(

@@ -45,8 +45,8 @@ def standardize_labels(tasks, labels, evaluation=False):
         ):
             raise ValueError(
                 f"Labels of task '{task.name}' must have shape "
-                f"{task.label_shape}. Received: labels of {annotators} "
-                "annotator(s)"
+                f"{task.label_shape}: it has {task.annotators} annotator(s). "
+                f"Received: shape={tuple(labels[task.name].shape)}"
             )
         standardized[task.name] = given
     return standardized

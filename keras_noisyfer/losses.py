@@ -73,8 +73,7 @@ def concordance_loss(labels, predictions, variance="released"):
         out; a stream of such dimensions alone has loss 0.
 
     Raises:
-        ValueError: if `variance` is unknown, or the batch is known to hold
-            fewer than two elements.
+        ValueError: if `variance` is unknown.
 
     Reference:
 
@@ -84,11 +83,6 @@ def concordance_loss(labels, predictions, variance="released"):
         raise ValueError(
             "`variance` must be 'released' or 'population'. "
             f"Received: {variance!r}"
-        )
-    if labels.shape[0] is not None and labels.shape[0] < 2:
-        raise ValueError(
-            "The concordance correlation needs a batch of at least 2 "
-            f"elements. Received: labels.shape={tuple(labels.shape)}"
         )
     present = ops.cast(ops.logical_not(ops.isnan(labels)), predictions.dtype)
     labels = ops.where(present > 0, labels, ops.zeros_like(labels))

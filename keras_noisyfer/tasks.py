@@ -6,6 +6,16 @@ import keras
 import numpy as np
 from keras import ops
 
+# Names of the networks' other variables, scores and logged losses.
+RESERVED_NAMES = (
+    "image",
+    "noise_code",
+    "joint",
+    "loss",
+    "generator_joint",
+    "discriminator",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelStream:
@@ -39,6 +49,11 @@ class Task:
             raise ValueError(
                 "`name` of a task must be a Python identifier, since it "
                 f"becomes part of log and file names. Received: {name!r}"
+            )
+        if name in RESERVED_NAMES:
+            raise ValueError(
+                "`name` of a task must not be one of "
+                f"{', '.join(RESERVED_NAMES)}. Received: {name!r}"
             )
         if not isinstance(annotators, int) or annotators < 1:
             raise ValueError(
@@ -74,14 +89,14 @@ class Task:
                 where that is not allowed; with the first such value.
         """
         labels = ops.convert_to_numpy(labels)
-        wrong = self._out_of_range(labels)
+        wrong = self.out_of_range(labels)
         if not allow_missing:
             wrong |= self._missing(labels)
         if wrong.any():
             index = tuple(int(each) for each in np.argwhere(wrong)[0])
             raise ValueError(
-                f"Labels of task '{self.name}' must be {self._expected}"
-                + (f" ({self._missing_value} where missing)" * allow_missing)
+                f"Labels of task '{self.name}' must be {self.expected_values}"
+                + (f" ({self.missing_value} where missing)" * allow_missing)
                 + f". Received: {labels[index]} at index {index}"
             )
 
@@ -167,7 +182,9 @@ class CategoricalTask(Task):
     @property
     def label_shape(self):
         """The accepted shapes of labels, for messages."""
-        return f"(batch_size, {self.annotators}) or (batch_size,)"
+        return f"(batch_size, {self.annotators})" + (
+            " or (batch_size,)" if self.annotators == 1 else ""
+        )
 
     def standardize(self, labels):
         """Gives class ids of shape `(batch_size,)` an annotator axis."""
@@ -179,13 +196,15 @@ class CategoricalTask(Task):
             )
         return labels
 
-    _missing_value = "-1"
+    missing_value = "-1"
 
     @property
-    def _expected(self):
+    def expected_values(self):
+        """What labels may be, for messages."""
         return f"class ids from 0 to {self.num_classes - 1}"
 
-    def _out_of_range(self, labels):
+    def out_of_range(self, labels):
+        """Where labels are neither a class id nor -1, boolean."""
         return (labels < -1) | (labels >= self.num_classes)
 
     def _missing(self, labels):
@@ -241,7 +260,7 @@ class ContinuousTask(Task):
 
     def __init__(self, name, dimensions, annotators=1):
         super().__init__(name, annotators)
-        if isinstance(dimensions, str) or not all(
+        if not isinstance(dimensions, (tuple, list)) or not all(
             isinstance(each, str) and each.isidentifier() for each in dimensions
         ):
             raise ValueError(
@@ -264,9 +283,8 @@ class ContinuousTask(Task):
     @property
     def label_shape(self):
         """The accepted shapes of labels, for messages."""
-        return (
-            f"(batch_size, {self.annotators}, {self.width}) or "
-            f"(batch_size, {self.width})"
+        return f"(batch_size, {self.annotators}, {self.width})" + (
+            f" or (batch_size, {self.width})" if self.annotators == 1 else ""
         )
 
     def standardize(self, labels):
@@ -286,12 +304,13 @@ class ContinuousTask(Task):
             )
         return labels
 
-    _missing_value = "NaN"
-    _expected = "values in [-1, 1]"
+    missing_value = "NaN"
+    expected_values = "values in [-1, 1]"
 
-    def _out_of_range(self, labels):
+    def out_of_range(self, labels):
+        """Where labels are neither in [-1, 1] nor NaN, boolean."""
         # Comparisons with NaN are false: infinities are out of range.
-        return np.abs(labels) > 1.0
+        return (labels < -1.0) | (labels > 1.0)
 
     def _missing(self, labels):
         return np.isnan(labels)

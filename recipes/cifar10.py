@@ -7,7 +7,6 @@ the results and the trained model.
 """
 
 import argparse
-import math
 import os
 import pathlib
 import sys
@@ -19,6 +18,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import keras
 
 from keras_noisyfer import noise
+from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets.cifar10 import CLASS_NAMES, load_cifar10
 from keras_noisyfer.datasets.pipeline import crop_and_flip, make_dataset
 from keras_noisyfer.evaluation.experiment import METHODS, train_method
@@ -44,49 +44,49 @@ def parse_arguments(arguments):
     add("--method", choices=METHODS, default="proposed", help="what to train")
     add(
         "--width",
-        type=_number(float, above=0),
+        type=number_flag(float, above=0),
         default=0.25,
         help="multiplier of all filters and hidden units",
     )
     add(
         "--train-size",
-        type=_number(int, minimum=0),
+        type=number_flag(int, minimum=0),
         default=5000,
         help="the first so many training images; 0: all",
     )
     add(
         "--test-size",
-        type=_number(int, minimum=0),
+        type=number_flag(int, minimum=0),
         default=0,
         help="the first so many test images; 0: all",
     )
     add(
         "--epochs",
-        type=_number(int, minimum=1),
+        type=number_flag(int, minimum=1),
         default=20,
         help="number of epochs",
     )
     add(
         "--batch-size",
-        type=_number(int, minimum=1),
+        type=number_flag(int, minimum=1),
         default=128,
         help="number of images a batch",
     )
     add(
         "--learning-rate",
-        type=_number(float, above=0),
+        type=number_flag(float, above=0),
         default=1e-3,
         help="of Adam",
     )
     add(
         "--lambda-joint",
-        type=_number(float, minimum=0),
+        type=number_flag(float, minimum=0),
         default=0.4,
         help="weight of the joint-distribution loss",
     )
     add(
         "--warmup-epochs",
-        type=_number(int, minimum=0),
+        type=number_flag(int, minimum=0),
         default=5,
         help="first epochs of plain training, before that loss",
     )
@@ -97,7 +97,7 @@ def parse_arguments(arguments):
     )
     add(
         "--seed",
-        type=_number(int, minimum=0),
+        type=number_flag(int, minimum=0, maximum=2**32 - 1),
         default=0,
         help="of label noise, initial weights, order and augmentation",
     )
@@ -117,20 +117,6 @@ def parse_arguments(arguments):
     except ValueError as error:
         parser.error(f"argument --output-dir: {error}")
     return flags
-
-
-def _number(kind, minimum=-math.inf, above=-math.inf):
-    def parse(text):
-        value = kind(text)
-        if not (minimum <= value < math.inf and value > above):
-            expected = f"above {above}"
-            if minimum > -math.inf:
-                expected = f"at least {minimum}"
-            raise argparse.ArgumentTypeError(f"must be {expected}: {text}")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
 
 
 def run(flags):

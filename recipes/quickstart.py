@@ -20,6 +20,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 import numpy as np
 
 from keras_noisyfer import noise
+from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets.pipeline import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import (
     AFFECT,
@@ -73,23 +74,18 @@ REPORTED = {
 
 def parse_arguments(arguments):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=36)
-    parser.add_argument("--train-size", type=int, default=900)
-    parser.add_argument("--width", type=float, default=0.125)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output-dir", default="runs/quickstart")
-    flags = parser.parse_args(arguments)
-    if flags.epochs < 1:
-        parser.error(f"--epochs must be at least 1. Received: {flags.epochs}")
-    if flags.train_size < 2:
-        parser.error(
-            f"--train-size must be at least 2. Received: {flags.train_size}"
-        )
-    if flags.width <= 0:
-        parser.error(f"--width must be positive. Received: {flags.width}")
-    if flags.seed < 0:
-        parser.error(f"--seed must be at least 0. Received: {flags.seed}")
-    return flags
+    add = parser.add_argument
+    add("--epochs", type=number_flag(int, minimum=1), default=36)
+    add("--train-size", type=number_flag(int, minimum=2), default=900)
+    add("--width", type=number_flag(float, above=0), default=0.125)
+    # Seeds of the noise are made from it.
+    add(
+        "--seed",
+        type=number_flag(int, minimum=0, maximum=2**31 - 1),
+        default=0,
+    )
+    add("--output-dir", default="runs/quickstart")
+    return parser.parse_args(arguments)
 
 
 def run(flags):

@@ -5,8 +5,16 @@ import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer import losses as task_losses
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.labels import check_consensus, consensus, standardize_labels
 from keras_noisyfer.metrics import metrics_for
+from keras_noisyfer.models.batch_checks import (
+    check_batch_images,
+    check_batch_labels,
+    check_batch_size,
+    one_line_errors,
+)
+from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -56,8 +64,12 @@ class MultiTaskClassifier(keras.Model):
     ):
         super().__init__(**kwargs)
         check_consensus(consensus)
-        if gamma < 0:
-            raise ValueError(f"`gamma` must be at least 0. Received: {gamma}")
+        if not isinstance(encoder, Encoder):
+            raise ValueError(
+                "`encoder` must be an Encoder. "
+                f"Received: {type(encoder).__name__}"
+            )
+        check_number("gamma", gamma, minimum=0)
         self.encoder = encoder
         self.tasks = encoder.tasks
         self.gamma = gamma
@@ -73,9 +85,19 @@ class MultiTaskClassifier(keras.Model):
         self.task_metrics = {
             task.name: metrics_for(task) for task in self.tasks
         }
+        # The networks are built already, and there is nothing else to build.
+        self.built = True
 
     def _make_losses(self, losses):
-        losses = dict(losses or {})
+        losses = {} if losses is None else losses
+        if not isinstance(losses, dict) or not all(
+            map(callable, losses.values())
+        ):
+            raise ValueError(
+                "`losses` must be a dict of keras.losses.Loss objects by "
+                f"task name. Received: {losses!r}"
+            )
+        losses = dict(losses)
         names = [task.name for task in self.tasks]
         unknown = sorted(set(losses) - set(names))
         if unknown:
@@ -179,11 +201,24 @@ class MultiTaskClassifier(keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def fit(self, x=None, y=None, **kwargs):
-        """Trains the model; the arguments are those of `keras.Model.fit`."""
+        """Trains the model; the arguments are those of `keras.Model.fit`.
+
+        Raises:
+            ValueError: if a batch is not in the data contract: shapes,
+                dtypes, ranges, or fewer than two elements for a continuous
+                task.
+        """
         if isinstance(x, tf.data.Dataset):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
-        return super().fit(x, y, **kwargs)
+        with one_line_errors():
+            return super().fit(x, y, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        """Predicts the consensus; the arguments are those of
+        `keras.Model.predict`."""
+        with one_line_errors():
+            return super().predict(*args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
         """Evaluates the consensus prediction; the arguments are those of
@@ -198,7 +233,8 @@ class MultiTaskClassifier(keras.Model):
             if shapes != self._evaluated_shapes:
                 self.test_function = None
             self._evaluated_shapes = shapes
-        return super().evaluate(x, *args, **kwargs)
+        with one_line_errors():
+            return super().evaluate(x, *args, **kwargs)
 
     @property
     def generator_variables(self):
@@ -228,6 +264,11 @@ class MultiTaskClassifier(keras.Model):
         self.minimize(tape, loss, self.optimizer, variables)
         self.track(loss, losses, labels, self.predict_consensus(outputs))
         return self.get_metrics_result()
+
+    def predict_step(self, data):
+        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        check_batch_images(images, self.encoder.image_shape)
+        return self(images, training=False)
 
     def test_step(self, data):
         images, labels = self.unpack_batch(data, evaluation=True)
@@ -269,19 +310,12 @@ class MultiTaskClassifier(keras.Model):
                 "A batch must be a pair (image, labels). Received: "
                 + ("images alone" if labels is None else "sample weights")
             )
-        expected = self.encoder.image_shape
-        if tuple(images.shape[1:]) != expected:
-            raise ValueError(
-                f"Images must have shape (batch_size, {expected[0]}, "
-                f"{expected[1]}, {expected[2]}), the encoder's "
-                f"`image_shape`. Received: shape={tuple(images.shape)}"
-            )
-        if not keras.backend.is_float_dtype(images.dtype):
-            raise ValueError(
-                "Images must be floating point in [-1, 1]. "
-                f"Received: dtype={images.dtype}"
-            )
-        return images, standardize_labels(self.tasks, labels, evaluation)
+        check_batch_images(images, self.encoder.image_shape)
+        labels = standardize_labels(self.tasks, labels, evaluation)
+        check_batch_labels(self.tasks, labels)
+        if not evaluation:
+            check_batch_size(self.tasks, ops.shape(images)[0])
+        return images, labels
 
     def minimize(self, tape, loss, optimizer, variables):
         """Applies the gradients of a recorded loss to some variables."""
@@ -305,7 +339,7 @@ class MultiTaskClassifier(keras.Model):
     # === Saving ===
 
     def get_config(self):
-        return {
+        config = {
             "name": self.name,
             "trainable": self.trainable,
             "dtype": self.dtype_policy,
@@ -314,6 +348,7 @@ class MultiTaskClassifier(keras.Model):
             "losses": self.losses_by_task,
             "consensus": self.consensus,
         }
+        return keras.saving.serialize_keras_object(config)
 
     @classmethod
     def from_config(cls, config):

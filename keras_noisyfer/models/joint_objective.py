@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.labels import standardize_labels
 from keras_noisyfer.losses import (
     discriminator_hinge_loss,
@@ -39,9 +40,16 @@ class JointDistributionObjective(MultiTaskClassifier):
         super().__init__(
             encoder, gamma=gamma, losses=losses, consensus=consensus, **kwargs
         )
-        _check_at_least("lambda_joint", lambda_joint, 0)
-        _check_at_least("discriminator_steps", discriminator_steps, 1)
-        _check_at_least("warmup_epochs", warmup_epochs, 0)
+        check_number("lambda_joint", lambda_joint, minimum=0)
+        check_number(
+            "discriminator_steps", discriminator_steps, minimum=1, integer=True
+        )
+        check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
+        if not isinstance(score_weights, (dict, type(None))):
+            raise ValueError(
+                "`score_weights` must be a dict by score name. "
+                f"Received: {score_weights!r}"
+            )
         if decoder is not None and not use_decoder:
             raise ValueError(
                 "`decoder` must be None where `use_decoder` is False. "
@@ -89,6 +97,11 @@ class JointDistributionObjective(MultiTaskClassifier):
                 width=self.encoder.width,
                 dtype=self.encoder.dtype_policy,
             )
+        if not isinstance(network, network_class):
+            raise ValueError(
+                f"`{argument}` must be a {network_class.__name__}. "
+                f"Received: {type(network).__name__}"
+            )
         for name, value in expected.items():
             if getattr(network, name) != value:
                 raise ValueError(
@@ -112,8 +125,8 @@ class JointDistributionObjective(MultiTaskClassifier):
                 if name == "joint"
                 else self.use_marginal_scores
             )
-            weight = float(self.score_weights.get(name, 1.0))
-            _check_at_least(f"score_weights['{name}']", weight, 0)
+            weight = self.score_weights.get(name, 1.0)
+            check_number(f"score_weights['{name}']", weight, minimum=0)
             weights.append(weight if used else 0.0)
         if sum(weights) == 0:
             raise ValueError(
@@ -306,9 +319,10 @@ class JointDistributionObjective(MultiTaskClassifier):
 
     def get_config(self):
         config = super().get_config()
+        serialize = keras.saving.serialize_keras_object
         config.update(
-            decoder=self.decoder,
-            discriminator=self.discriminator,
+            decoder=serialize(self.decoder),
+            discriminator=serialize(self.discriminator),
             lambda_joint=self.lambda_joint,
             discriminator_steps=self.discriminator_steps,
             warmup_epochs=self.warmup_epochs,
@@ -319,10 +333,3 @@ class JointDistributionObjective(MultiTaskClassifier):
             seed=self.seed,
         )
         return config
-
-
-def _check_at_least(argument, value, minimum):
-    if value < minimum:
-        raise ValueError(
-            f"`{argument}` must be at least {minimum}. Received: {value}"
-        )

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_noisyfer.arguments import check_number
+
 IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
 NOISE_CODE_SIZE = 100
 
@@ -19,6 +21,8 @@ def check_image_shape(image_shape):
         ValueError: if the image is not square, its size is not one of
             `IMAGE_SIZES`, or it has other than 1 or 3 channels.
     """
+    if not isinstance(image_shape, (tuple, list)):
+        image_shape = (image_shape,)
     shape = tuple(image_shape)
     if (
         len(shape) != 3
@@ -38,10 +42,9 @@ def scale_units(units, width):
     """Number of units or filters at a width multiplier, at least 1.
 
     Raises:
-        ValueError: if `width` is not positive.
+        ValueError: if `width` is not a positive number.
     """
-    if width <= 0:
-        raise ValueError(f"`width` must be positive. Received: {width}")
+    check_number("width", width, above=0)
     return max(1, round(units * width))
 
 
@@ -73,7 +76,7 @@ class Network(keras.Model):
         config.update(
             (each, getattr(self, each)) for each in self._argument_names
         )
-        return config
+        return keras.saving.serialize_keras_object(config)
 
     @classmethod
     def from_config(cls, config):

@@ -6,6 +6,7 @@ for the joint score, each with a state dict of its own.
 """
 
 import collections
+import os
 
 import numpy as np
 
@@ -264,6 +265,8 @@ def _column(array):
 
 
 def _read(path):
+    if not os.path.isfile(path):
+        raise ValueError(f"`state` must be a file. Received: {path}")
     if path.endswith(".npz"):
         with np.load(path, allow_pickle=False) as file:
             return dict(file)

@@ -432,9 +432,16 @@ def test_rejects_arguments():
     fails("`gamma` must be at least 0", gamma=-0.1)
     fails("`discriminator_steps` must be at least 1", discriminator_steps=0)
     fails("`warmup_epochs` must be at least 0", warmup_epochs=-1)
+    fails("`warmup_epochs`.*an integer.*1.5", warmup_epochs=1.5)
+    fails("`lambda_joint`.*finite number.*nan", lambda_joint=float("nan"))
+    fails("`losses` must be a dict", losses={"object": "mse"})
+    fails("`score_weights` must be a dict", score_weights=[1])
+    fails("`discriminator` must be a Discriminator", discriminator=5)
+    with pytest.raises(ValueError, match="`encoder` must be an Encoder"):
+        JointDistributionGAN(5)
     fails("`consensus` must be", consensus="median")
     fails("`score_weights` may only", score_weights={"joy": 1})
-    fails("`losses` may only", losses={"joy": None})
+    fails("`losses` may only", losses={"joy": abs})
     fails(
         "must leave at least one score",
         use_joint_score=False,
@@ -456,25 +463,68 @@ def test_rejects_arguments():
     )
 
 
+@pytest.mark.parametrize("run_eagerly", [True, False])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda x, y: (x[:, :16], y), r"shape \(batch_size, 32, 32, 3\)"),
         (lambda x, y: (x.astype("uint8"), y), "Images must be floating"),
+        (lambda x, y: (x * 255, y), r"Images must be in \[-1, 1\]. Recei.*2"),
         (lambda x, y: (x, {"mood": y["pain"]}), "exactly the keys"),
         (lambda x, y: (x, {"pain": y["pain"][..., [0, 0]]}), "must have shape"),
-        (lambda x, y: (x[:1], {"pain": y["pain"][:1]}), "at least 2"),
+        (lambda x, y: (x, {"pain": y["pain"] + 3}), r"task 'pain'.*ved: [2-4]"),
+        (lambda x, y: (x[:1], {"pain": y["pain"][:1]}), "'pain'.*Received: 1$"),
         (lambda x, y: (x, y, np.ones(8)), "sample weights"),
     ],
 )
-def test_rejects_batches(change, message):
+def test_rejects_batches(change, message, run_eagerly):
     tasks = CASES["single_task"]
-    model = compiled(JointDistributionGAN(make_encoder(tasks)))
+    model = compiled(MultiTaskClassifier(make_encoder(tasks)), run_eagerly)
     batch = change(*make_data(tasks))
-    size = len(batch[0])
-    data = tf.data.Dataset.from_tensor_slices(batch)
-    with pytest.raises(ValueError, match=message):
-        model.fit(data.batch(size, drop_remainder=True), verbose=0)
+    data = tf.data.Dataset.from_tensor_slices(batch).batch(8)
+    with pytest.raises(ValueError, match=message) as error:
+        model.fit(data, verbose=0)
+    assert "\n" not in str(error.value)
+
+
+def test_rejects_class_ids_and_images_to_predict():
+    tasks = CASES["three_label_sets"]
+    model = compiled(
+        MultiTaskClassifier(make_encoder(tasks)), run_eagerly=False
+    )
+    images, labels = make_data(tasks)
+    labels["object"][2, 1] = 9
+    with pytest.raises(ValueError, match="task 'object'.*Received: 9$"):
+        model.evaluate(images, labels, verbose=0)
+    with pytest.raises(ValueError, match="Images must be in .* Received: "):
+        model.predict(images * 255, verbose=0)
+    with pytest.raises(ValueError, match="Images must be floating"):
+        model.predict(images.astype("uint8"), verbose=0)
+
+
+def test_last_batch_of_one_is_evaluated():
+    tasks = CASES["expression_and_affect"]
+    model = compiled(MultiTaskClassifier(make_encoder(tasks)))
+    images, labels = make_data(tasks, count=5, clean=True)
+    results = model.evaluate(
+        images, labels, batch_size=4, return_dict=True, verbose=0
+    )
+    assert np.isfinite(results["affect_ccc"])
+
+
+def test_is_built_and_made_again_from_its_config(tmp_path):
+    tasks = CASES["three_label_sets"]
+    model = compiled(JointDistributionGAN(make_encoder(tasks)))
+    assert model.count_params() > model.encoder.count_params()
+    again = JointDistributionGAN.from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    encoder = Encoder.from_config(model.encoder.get_config())
+    assert encoder.tasks == model.tasks
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    model.fit(make_dataset(tasks), callbacks=[backup], verbose=0)
+    images, labels = make_data(tasks)
+    model.fit(images, labels, batch_size=4, verbose=0)
+    assert int(model.completed_epochs) == 2
 
 
 def test_generate_rejects_labels():

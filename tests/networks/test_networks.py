@@ -118,7 +118,8 @@ def test_mixed_precision_keeps_outputs_in_float32():
 
 
 @pytest.mark.parametrize(
-    "shape", [(33, 33, 3), (32, 48, 3), (32, 32), (32, 32, 4), (512, 512, 3)]
+    "shape",
+    [(33, 33, 3), (32, 48, 3), (32, 32), 32, (32, 32, 4), (512, 512, 3)],
 )
 @pytest.mark.parametrize("network_class", [Encoder, Decoder, Discriminator])
 def test_rejects_image_shapes(network_class, shape):
@@ -127,7 +128,8 @@ def test_rejects_image_shapes(network_class, shape):
 
 
 def test_rejects_width_and_tasks():
-    with pytest.raises(ValueError, match="`width` must be positive"):
-        Encoder(MIXED, (32, 32, 3), width=0)
+    for width in (0, float("nan"), "1", None):
+        with pytest.raises(ValueError, match="`width` must be above 0"):
+            Encoder(MIXED, (32, 32, 3), width=width)
     with pytest.raises(ValueError, match="`tasks` must be one or more"):
         Encoder([], (32, 32, 3))

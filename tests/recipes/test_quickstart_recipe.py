@@ -48,13 +48,14 @@ def test_runs_end_to_end(quickstart, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags", ["--epochs 0", "--train-size 1", "--width 0", "--seed -1"]
+    "flags",
+    ["--epochs 0", "--train-size 1", "--width 0", "--width nan", "--seed -1"],
 )
 def test_rejects_flags(quickstart, flags, capsys):
     with pytest.raises(SystemExit) as error:
         quickstart.main(flags.split())
     assert error.value.code == 2
-    assert f"{flags.split()[0]} must be" in capsys.readouterr().err
+    assert f"argument {flags.split()[0]}: must be" in capsys.readouterr().err
 
 
 def test_rejects_unwritable_output_before_any_work(

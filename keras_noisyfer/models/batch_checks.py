@@ -1,0 +1,93 @@
+"""Checks of a batch's values within a step.
+
+Shapes and dtypes are known when a step is traced. Values are not: they are
+asserted, and the assertion's failure becomes a `ValueError` of one line.
+"""
+
+import contextlib
+import re
+
+import keras
+import tensorflow as tf
+
+from keras_noisyfer.tasks import ContinuousTask
+
+# Marks the messages of these checks among TensorFlow's own.
+_MARK = "batch check"
+
+
+def check_batch_images(images, image_shape):
+    """Checks shape, dtype and range of a batch of images.
+
+    Args:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+        image_shape: The shape that one image must have.
+
+    Raises:
+        ValueError: if the shape or the dtype is wrong.
+    """
+    if tuple(images.shape[1:]) != tuple(image_shape):
+        shape = ", ".join(map(str, image_shape))
+        raise ValueError(
+            f"Images must have shape (batch_size, {shape}), the encoder's "
+            f"`image_shape`. Received: shape={tuple(images.shape)}"
+        )
+    if not keras.backend.is_float_dtype(images.dtype):
+        raise ValueError(
+            "Images must be floating point in [-1, 1]. "
+            f"Received: dtype={images.dtype}"
+        )
+    largest = tf.reduce_max(tf.abs(tf.cast(images, "float32")))
+    _require(
+        # Resized images may be a rounding error beyond 1.
+        tf.logical_not(largest > 1.001),
+        "Images must be in [-1, 1]. Received: absolute values up to",
+        largest,
+    )
+
+
+def check_batch_labels(tasks, labels):
+    """Checks the range of standardized labels, a dict by task name."""
+    for task in tasks:
+        given = labels[task.name]
+        wrong = tf.boolean_mask(given, task.out_of_range(given))
+        _require(
+            tf.size(wrong) == 0,
+            f"Labels of task '{task.name}' must be {task.expected_values} "
+            f"({task.missing_value} where missing). Received:",
+            wrong,
+        )
+
+
+def check_batch_size(tasks, batch_size):
+    """Checks that a training batch defines a concordance."""
+    continuous = [t.name for t in tasks if isinstance(t, ContinuousTask)]
+    if continuous:
+        _require(
+            batch_size >= 2,
+            "A training batch must have at least 2 elements for the "
+            f"concordance of task '{continuous[0]}'; batching with "
+            "drop_remainder=True leaves a smaller last one out. Received:",
+            batch_size,
+        )
+
+
+@contextlib.contextmanager
+def one_line_errors():
+    """Turns a failed check of a batch into a `ValueError` of one line."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(
+            rf"\[?{_MARK}\]? \[?(.*?Received:[^\]]*?)\]? \[+([^\]]*)\]",
+            error.message,
+            re.DOTALL,
+        )
+        if found is None:
+            raise
+        message, value = found.groups()
+        raise ValueError(f"{message} {value.strip(' .')}") from None
+
+
+def _require(condition, message, value):
+    tf.debugging.Assert(condition, [_MARK, message, value], summarize=1)
