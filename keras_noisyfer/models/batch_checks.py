@@ -14,6 +14,13 @@ from keras_noisyfer.tasks import ContinuousTask
 
 # Marks the messages of these checks among TensorFlow's own.
 _MARK = "batch check"
+# `[mark] [message] [value]` from a traced step; from an eager one a line each,
+# `b"..."` the first two.
+_FAILED_CHECK = re.compile(
+    _MARK
+    + r"""[\]'"]+\s+(?:\[|b['"])(.*?Received:[^\]\n]*?)(?:\]|['"]\n)"""
+    + r"""\s*\[*([-+.\w]+?)[.,]*(?:\]|\s|$)"""
+)
 
 
 def check_batch_images(images, image_shape):
@@ -78,15 +85,12 @@ def one_line_errors():
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(
-            rf"\[?{_MARK}\]? \[?(.*?Received:[^\]]*?)\]? \[+([^\]]*)\]",
-            error.message,
-            re.DOTALL,
-        )
+        found = _FAILED_CHECK.search(error.message)
         if found is None:
             raise
         message, value = found.groups()
-        raise ValueError(f"{message} {value.strip(' .')}") from None
+        message = message.replace("\\'", "'")
+        raise ValueError(f"{message} {value}") from None
 
 
 def _require(condition, message, value):
