@@ -211,7 +211,7 @@ def test_evaluation_accepts_clean_labels():
     ((_, given),) = batches(make_dataset(some_images(), clean, tasks))
     assert given["object"].shape == (COUNT,)
     assert given["affect"].shape == (COUNT, 2)
-    with pytest.raises(ValueError, match="'object'.*of 1 annotator"):
+    with pytest.raises(ValueError, match="'object'.*it has 3 annotator"):
         make_dataset(some_images(), clean, tasks, training=True)
 
 
@@ -270,7 +270,7 @@ def labels_with(name, index, value):
         ),
         (
             {**some_labels(), "object": np.zeros((COUNT, 2), int)},
-            "'object'.*labels of 2 annotator",
+            "'object'.*it has 3 annotator.*(20, 2)",
         ),
         (
             {**some_labels(), "affect": np.zeros((COUNT, 3))},

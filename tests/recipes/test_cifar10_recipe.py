@@ -113,11 +113,14 @@ def test_needs_data(recipe, data, tmp_path, capsys):
     "flags, message",
     [
         ("--method best", "argument --method: invalid choice"),
-        ("--width 0", "argument --width: must be above 0: 0"),
-        ("--width inf", "argument --width: must be above 0: inf"),
-        ("--train-size -1", "argument --train-size: must be at least 0: -1"),
+        ("--width 0", "argument --width: must be above 0. Received: 0"),
+        ("--width inf", "argument --width: must be above 0. Received: inf"),
+        (
+            "--train-size -1",
+            "argument --train-size: must be at least 0. Received: -1",
+        ),
         ("--test-size 1.5", "argument --test-size: invalid int value"),
-        ("--epochs 0", "argument --epochs: must be at least 1: 0"),
+        ("--epochs 0", "argument --epochs: must be at least 1. Received: 0"),
         ("--batch-size 0", "argument --batch-size: must be at least 1"),
         ("--learning-rate 0", "argument --learning-rate: must be above 0"),
         ("--learning-rate nan", "argument --learning-rate: must be above 0"),
