@@ -152,7 +152,13 @@ def run(flags):
     write_json(
         output / "results.json",
         {
-            "settings": {**vars(flags), **settings},
+            "settings": {
+                "epochs": flags.epochs,
+                "train_size": flags.train_size,
+                "width": flags.width,
+                "seed": flags.seed,
+                **settings,
+            },
             "realised_noise": realised,
             "results": results,
             "histories": histories,
