@@ -38,7 +38,7 @@ def test_reads_npz_and_nested_dicts(state, tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
-def test_rejects_what_does_not_fit(state):
+def test_rejects_what_does_not_fit(state, tmp_path):
     encoder = Encoder(TASKS, **SHAPE)
     before = [np.array(each) for each in encoder.weights]
     weights = below(state, "encoder/")
@@ -57,4 +57,6 @@ def test_rejects_what_does_not_fit(state):
     with pytest.raises(ValueError, match="one module a stream"):
         load_release_weights(Discriminator(TASKS, **SHAPE), weights)
     with pytest.raises(ValueError, match=r"ending in \.npz or \.pth"):
-        load_release_weights(encoder, "weights.bin")
+        load_release_weights(encoder, __file__)
+    with pytest.raises(ValueError, match="`state` must be a file"):
+        load_release_weights(encoder, tmp_path / "missing.pth")
