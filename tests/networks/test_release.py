@@ -1,3 +1,6 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 from conftest import below
@@ -60,3 +63,24 @@ def test_rejects_what_does_not_fit(state, tmp_path):
         load_release_weights(encoder, __file__)
     with pytest.raises(ValueError, match="`state` must be a file"):
         load_release_weights(encoder, tmp_path / "missing.pth")
+
+
+def test_reads_pth_safely_and_only_with_torch(state, tmp_path, monkeypatch):
+    path = tmp_path / "encoder.pth"
+    path.write_bytes(b"")
+    encoder = Encoder(TASKS, **SHAPE)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError, match="needs PyTorch"):
+        load_release_weights(encoder, path)
+
+    def load(path, map_location, weights_only):
+        # Anything else would run what the file says.
+        assert weights_only and map_location == "cpu"
+        return below(state, "encoder/")
+
+    torch = types.SimpleNamespace(load=load)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    load_release_weights(encoder, path)
+    np.testing.assert_array_equal(
+        encoder.get_layer("mean").bias, state["encoder/mean_layer.bias"]
+    )
