@@ -18,7 +18,6 @@ def check_number(argument, value, minimum=None, above=None, integer=False):
     Raises:
         ValueError: if it is not a finite number in that range.
     """
-    bound = f"at least {minimum}" if above is None else f"above {above}"
     kind = numbers.Integral if integer else numbers.Real
     if (
         not isinstance(value, kind)
@@ -29,7 +28,8 @@ def check_number(argument, value, minimum=None, above=None, integer=False):
     ):
         noun = "an integer" if integer else "a finite number"
         raise ValueError(
-            f"`{argument}` must be {bound}, {noun}. Received: {value!r}"
+            f"`{argument}` must be {_bound(minimum, above)}, {noun}. "
+            f"Received: {value!r}"
         )
     return value
 
@@ -52,9 +52,8 @@ def number_flag(kind, minimum=None, above=None, maximum=math.inf):
         try:
             check_number("value", value, minimum, above)
         except ValueError:
-            bound = f"at least {minimum}" if above is None else f"above {above}"
             raise argparse.ArgumentTypeError(
-                f"must be {bound}. Received: {text}"
+                f"must be {_bound(minimum, above)}. Received: {text}"
             ) from None
         if value > maximum:
             raise argparse.ArgumentTypeError(
@@ -64,3 +63,7 @@ def number_flag(kind, minimum=None, above=None, maximum=math.inf):
 
     parse.__name__ = kind.__name__
     return parse
+
+
+def _bound(minimum, above):
+    return f"at least {minimum}" if above is None else f"above {above}"

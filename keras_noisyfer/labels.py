@@ -7,7 +7,8 @@ def standardize_labels(tasks, labels, evaluation=False):
     """Checks a batch's labels and gives each an annotator axis.
 
     Shapes and dtypes are checked, not values: that costs nothing within a
-    traced function. `datasets.check_labels` checks the values.
+    traced function. `datasets.pipeline.check_labels` checks the values of a
+    data set, `models.batch_checks` those of a batch.
 
     Args:
         tasks: Sequence of tasks.

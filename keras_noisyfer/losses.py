@@ -7,6 +7,8 @@ part in a loss and no gradient.
 import keras
 from keras import ops
 
+from keras_noisyfer.tasks import one_hot
+
 _EPSILON = 1e-8
 
 
@@ -180,9 +182,7 @@ def _mean_score(scores, weights):
 
 
 def _one_hot(labels, logits):
-    labels = ops.expand_dims(ops.cast(labels, "int32"), axis=-1)
-    classes = ops.arange(logits.shape[-1], dtype="int32")
-    target = ops.cast(labels == classes, logits.dtype)
+    target = one_hot(labels, logits.shape[-1], logits.dtype)
     return target, ops.sum(target, axis=-1)
 
 

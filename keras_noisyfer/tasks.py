@@ -218,10 +218,7 @@ class CategoricalTask(Task):
     def encode(self, labels):
         """One-hot of standardized labels, zeros where missing:
         `(batch_size, annotators, num_classes)`."""
-        # TensorFlow's one_hot gives zeros for -1, other backends need not.
-        classes = ops.arange(self.num_classes, dtype="int32")
-        labels = ops.expand_dims(ops.cast(labels, "int32"), axis=-1)
-        return ops.cast(labels == classes, "float32")
+        return one_hot(labels, self.num_classes, "float32")
 
     def activate(self, outputs):
         """Class probabilities of the networks' raw outputs (logits)."""
@@ -310,7 +307,8 @@ class ContinuousTask(Task):
     def out_of_range(self, labels):
         """Where labels are neither in [-1, 1] nor NaN, boolean."""
         # Comparisons with NaN are false: infinities are out of range.
-        return (labels < -1.0) | (labels > 1.0)
+        low, high = self.value_range
+        return (labels < low) | (labels > high)
 
     def _missing(self, labels):
         return np.isnan(labels)
@@ -335,6 +333,23 @@ class ContinuousTask(Task):
             "dimensions": self.dimensions,
             "annotators": self.annotators,
         }
+
+
+def one_hot(labels, num_classes, dtype):
+    """One-hot vectors of class ids, zeros for -1.
+
+    Args:
+        labels: Class ids, -1 where missing, of any shape.
+        num_classes: Number of classes.
+        dtype: Dtype of the result.
+
+    Returns:
+        A tensor of shape `(*labels.shape, num_classes)`.
+    """
+    # TensorFlow's one_hot gives zeros for -1, other backends need not.
+    classes = ops.arange(num_classes, dtype="int32")
+    labels = ops.expand_dims(ops.cast(labels, "int32"), axis=-1)
+    return ops.cast(labels == classes, dtype)
 
 
 def check_tasks(tasks):

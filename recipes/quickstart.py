@@ -145,7 +145,9 @@ def run(flags):
             }
         )
 
-    write_figures(output, models["proposed"], histories, test)
+    write_figures(
+        output, models["proposed"], histories, test_data, test["expression"]
+    )
     export_saved_model(
         models["proposed"], output / "saved_model" / "1", overwrite=True
     )
@@ -169,15 +171,15 @@ def run(flags):
     print(f"\nResults, pictures and SavedModel: {output}")
 
 
-def write_figures(output, model, histories, test):
+def write_figures(output, model, histories, test_data, expressions):
     figure = plot_training_curves(
         histories, REPORTED["accuracy"], "test accuracy"
     )
     figure.savefig(output / "training_curves.png", dpi=120)
 
-    predicted = model.predict(test["image"] / np.float32(127.5) - 1, verbose=0)
+    predicted = model.predict(test_data, verbose=0)
     figure = plot_confusion_matrix(
-        test["expression"],
+        expressions,
         predicted["expression"].argmax(axis=-1),
         EXPRESSIONS,
     )

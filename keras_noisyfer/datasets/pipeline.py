@@ -22,7 +22,7 @@ def make_dataset(
 ):
     """A `tf.data.Dataset` of batches `(image, labels)` from arrays.
 
-    Checks every label and image once, so that the training step need not.
+    Checks every label and image before any training begins.
 
     Args:
         images: Array of shape `(n, height, width, channels)`: uint8, or

@@ -150,15 +150,13 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
         self.activation = None
 
     def build(self, input_shape):
+        # Glorot's limit for one branch; a batched kernel would be taken for
+        # a convolution's.
+        limit = (6.0 / (input_shape[-1] + self.units)) ** 0.5
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.num_branches, input_shape[-1], self.units),
-            # Glorot's limits for one branch; a batched kernel would be
-            # taken for a convolution's.
-            initializer=keras.initializers.RandomUniform(
-                -((6.0 / (input_shape[-1] + self.units)) ** 0.5),
-                (6.0 / (input_shape[-1] + self.units)) ** 0.5,
-            ),
+            initializer=keras.initializers.RandomUniform(-limit, limit),
         )
         self.bias = self.add_weight(
             name="bias",

@@ -220,15 +220,13 @@ class JointDistributionObjective(MultiTaskClassifier):
         """Joint-distribution loss of the generators on the two tuples, a
         scalar, without `lambda_joint`."""
         stream = self.discriminator.image_stream
-        decoded_features = None
         if self.use_decoder:
             decoded_features = stream(decoded["image"], training=training)
-        # Apart from the decoded images, since real ones need no backward
-        # pass, and with the spectral norms that those have just updated.
-        features = stream(
-            encoded["image"], training=training and not self.use_decoder
-        )
-        if not self.use_decoder:
+            # Apart from the decoded images, since real ones need no backward
+            # pass, and with the spectral norms that those have just updated.
+            features = stream(encoded["image"], training=False)
+        else:
+            features = stream(encoded["image"], training=training)
             decoded_features = features
         features = ops.concatenate([features, decoded_features])
         scores = self._score(features, encoded, decoded, training)
