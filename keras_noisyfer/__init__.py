@@ -1,8 +1,11 @@
 """Learning from noisy multi-task labels with Keras 3."""
 
-from keras_noisyfer.datasets.pipeline import crop_and_flip as crop_and_flip
-from keras_noisyfer.datasets.pipeline import face_affine as face_affine
-from keras_noisyfer.datasets.pipeline import make_dataset as make_dataset
+from keras_noisyfer.datasets.augmentation import crop_and_flip as crop_and_flip
+from keras_noisyfer.datasets.augmentation import face_affine as face_affine
+from keras_noisyfer.datasets.labelled_images import (
+    LabelledImages as LabelledImages,
+)
+from keras_noisyfer.datasets.labelled_images import make_dataset as make_dataset
 from keras_noisyfer.export import export_saved_model as export_saved_model
 from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
 from keras_noisyfer.models import MultiTaskClassifier as MultiTaskClassifier

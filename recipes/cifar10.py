@@ -19,8 +19,9 @@ import keras
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.datasets.augmentation import crop_and_flip
 from keras_noisyfer.datasets.cifar10 import CLASS_NAMES, load_cifar10
-from keras_noisyfer.datasets.pipeline import crop_and_flip, make_dataset
+from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.evaluation.experiment import METHODS, train_method
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
 from keras_noisyfer.tasks import CategoricalTask

@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.datasets.pipeline import make_dataset
+from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import (
     AFFECT,
     EXPRESSIONS,

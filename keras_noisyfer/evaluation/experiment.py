@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_noisyfer.datasets.pipeline import make_dataset
+from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
 from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.noise import majority_vote, mean_vote

@@ -5,12 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_noisyfer.datasets.pipeline import (
-    crop_and_flip,
-    face_affine,
-    make_batches,
-    make_dataset,
-)
+from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
+from keras_noisyfer.datasets.labelled_images import make_dataset
+from keras_noisyfer.datasets.pipeline import make_batches
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 OBJECT = CategoricalTask("object", num_classes=4, annotators=3)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets.pipeline import make_dataset
+from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.evaluation.experiment import (
     make_model,
     method_labels,

@@ -1,0 +1,246 @@
+"""Image files: checked before any work begins, decoded fast afterwards."""
+
+import concurrent.futures
+import os
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from PIL import Image
+
+# What both Pillow and TensorFlow decode, with the usual file name endings.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+}
+EXTENSIONS = tuple(each for group in FORMATS.values() for each in group)
+# A 50-megapixel photograph takes 150 MB once decoded.
+MAX_PIXELS = 50_000_000
+ORIENTATION_TAG = 0x0112
+_CHECKED_AT_ONCE = 4096
+
+MODE_PROBLEMS = {
+    "CMYK": "CMYK colours",
+    "YCCK": "CMYK colours",
+    "P": "palette colours",
+    "RGBA": "alpha channel",
+    "LA": "alpha channel",
+    "PA": "alpha channel",
+    "I": "16-bit values",
+    "F": "16-bit values",
+}
+
+
+def locate_image(image_root, name):
+    """The path of an image, which has to stay within its folder.
+
+    Args:
+        image_root: The folder.
+        name: Path relative to it, with `/` between its parts.
+
+    Returns:
+        `(path, None)`, or `(None, (problem, detail))` if `name` is empty,
+        absolute, or leads out of `image_root` by `..` or a symbolic link, or
+        no file is there.
+    """
+    root = os.path.realpath(image_root)
+    if not name or "\0" in name:
+        return None, ("missing image", f"no file name but {name!r}")
+    path = os.path.normpath(os.path.join(root, name))
+    if not path.startswith(os.path.join(root, "")):
+        return None, ("path out of the image folder", f"in {image_root}")
+    if not os.path.exists(path):
+        return None, ("missing image", f"no such file in {image_root}")
+    target = os.path.realpath(path)
+    if not target.startswith(os.path.join(root, "")):
+        return None, ("symbolic link out of the image folder", target)
+    if not os.path.isfile(path):
+        return None, ("missing image", "not a file")
+    return path, None
+
+
+def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
+    """What is wrong with an image file.
+
+    Everything is named that TensorFlow could not decode, or would decode to
+    something else than a viewer shows.
+
+    Args:
+        path: The file.
+        max_pixels: Largest width times height.
+        decode: Whether to decode the whole file, which finds damage behind
+            the header. Without it only the header is read.
+
+    Returns:
+        None, or `(problem, detail)`: a few words that are the same for all
+        files with that problem, and what is known about this one.
+    """
+    if os.path.getsize(path) == 0:
+        return "empty file", "0 bytes"
+    try:
+        with Image.open(path) as image:
+            problem = _header_problem(image, path, max_pixels)
+    except Image.DecompressionBombError as error:
+        return "too large image", str(error)
+    except Image.UnidentifiedImageError:
+        return "not an image", "unknown or damaged format"
+    except (OSError, ValueError, SyntaxError) as error:
+        return "damaged image", str(error)
+    if problem or not decode:
+        return problem
+    try:
+        # At an eighth of the size every byte is read all the same.
+        encoded = tf.io.read_file(path)
+        if tf.io.is_jpeg(encoded):
+            tf.io.decode_jpeg(encoded, channels=3, ratio=8)
+        else:
+            tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    except tf.errors.OpError as error:
+        return "truncated or damaged image", error.message.splitlines()[0]
+    return None
+
+
+def _header_problem(image, path, max_pixels):
+    width, height = image.size
+    if width * height > max_pixels:
+        return "too large image", f"{width}x{height} pixels"
+    endings = FORMATS.get(image.format)
+    if endings is None:
+        return "unsupported format", f"{image.format}"
+    if not path.lower().endswith(endings):
+        ending = os.path.splitext(path)[1]
+        return "wrong extension", f"{image.format} data in a {ending} file"
+    mode = "I" if image.mode.startswith("I;16") else image.mode
+    if mode in MODE_PROBLEMS:
+        return MODE_PROBLEMS[mode], f"mode {image.mode}"
+    if "transparency" in image.info:
+        return "alpha channel", "transparent colour"
+    if image.format == "PNG" and _png_bit_depth(path) == 16:
+        return "16-bit values", f"mode {image.mode}"
+    orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    if orientation not in (0, 1):
+        return "EXIF rotation", f"orientation {orientation}"
+    return None
+
+
+def _png_bit_depth(path):
+    # Pillow opens 16-bit colours as 8-bit ones without saying so.
+    with open(path, "rb") as file:
+        return file.read(25)[24]
+
+
+def check_image_files(image_root, names, report, decode=True):
+    """Checks that every image is there and can be decoded.
+
+    Args:
+        image_root: Folder of the images.
+        names: Their paths relative to it, without repeats.
+        report: `ImportReport` that bad images are rejected by.
+        decode: As in `image_problem`.
+
+    Returns:
+        Boolean array, whether each image is good.
+
+    Raises:
+        ValueError: if `image_root` is not a folder, or, as the report says,
+            at the first bad image.
+    """
+    if not os.path.isdir(image_root):
+        raise ValueError(
+            f"`image_root` must be a folder. Received: {image_root}"
+        )
+
+    def check(name):
+        path, problem = locate_image(image_root, name)
+        return problem or image_problem(path, decode=decode)
+
+    good = np.ones(len(names), bool)
+    progress = tqdm.tqdm(
+        total=len(names),
+        desc="checking images",
+        unit=" images",
+        delay=2,
+        disable=None,
+    )
+    # In blocks, since a pool queues everything it is given.
+    with progress, concurrent.futures.ThreadPoolExecutor() as pool:
+        for start in range(0, len(names), _CHECKED_AT_ONCE):
+            block = names[start : start + _CHECKED_AT_ONCE]
+            for index, problem in enumerate(pool.map(check, block), start):
+                if problem:
+                    report.reject(names[index], *problem)
+                    good[index] = False
+            progress.update(len(block))
+    return good
+
+
+def list_images(image_root):
+    """Paths of all image files below a folder, relative to it, sorted.
+
+    Symbolic links to folders are not followed.
+    """
+    names = []
+    for folder, _, files in os.walk(image_root):
+        relative = os.path.relpath(folder, image_root)
+        names += [
+            os.path.normpath(os.path.join(relative, file))
+            for file in files
+            if file.lower().endswith(EXTENSIONS)
+        ]
+    return sorted(names)
+
+
+def read_image(path, image_shape):
+    """Reads and decodes an image file; see `decode_image`."""
+    return decode_image(tf.io.read_file(path), image_shape)
+
+
+def decode_image(encoded, image_shape):
+    """Decodes an image and scales it.
+
+    A JPEG file that is at least twice as large as asked for is decoded at a
+    half, a quarter or an eighth of its size, which saves most of the work.
+
+    Args:
+        encoded: String tensor, the bytes of a JPEG, PNG or BMP file.
+        image_shape: `(height, width, channels)` of the result, with 1 or 3
+            channels. The proportions of the image are not kept.
+
+    Returns:
+        uint8 tensor of shape `image_shape`.
+    """
+    height, width, channels = image_shape
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: _decode_jpeg(encoded, height, width, channels),
+        # Without animations the rank is known.
+        lambda: tf.io.decode_image(
+            encoded, channels=channels, expand_animations=False
+        ),
+    )
+    image.set_shape((None, None, channels))
+    has_size = tf.reduce_all(tf.shape(image)[:2] == [height, width])
+
+    def scale():
+        # As the exported model scales what it is served.
+        scaled = tf.image.resize(image, (height, width), antialias=True)
+        return tf.cast(tf.round(scaled), tf.uint8)
+
+    image = tf.cond(has_size, lambda: image, scale)
+    return tf.ensure_shape(image, (height, width, channels))
+
+
+def _decode_jpeg(encoded, height, width, channels):
+    size = tf.image.extract_jpeg_shape(encoded)
+    ratio = tf.minimum(size[0] // height, size[1] // width)
+    branch = tf.reduce_sum(tf.cast(ratio >= [2, 4, 8], tf.int32))
+    return tf.switch_case(
+        branch,
+        [
+            lambda ratio=ratio: tf.io.decode_jpeg(
+                encoded, channels=channels, ratio=ratio
+            )
+            for ratio in (1, 2, 4, 8)
+        ],
+    )

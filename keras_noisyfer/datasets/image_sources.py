@@ -1,0 +1,119 @@
+"""Where images come from: files, records or an array, always in one order."""
+
+import os
+
+import tensorflow as tf
+
+from keras_noisyfer.datasets.image_files import decode_image, read_image
+from keras_noisyfer.datasets.pipeline import check_images
+
+SHUFFLE_BUFFER = 10_000
+
+
+class ImageFiles:
+    """Images that stay in their files until they are needed.
+
+    Args:
+        image_root: Folder of the images.
+        names: Their paths relative to it, which `check_image_files` has
+            found good.
+    """
+
+    # Files have no common size.
+    image_shape = None
+
+    def __init__(self, image_root, names):
+        self.image_root = os.fspath(image_root)
+        self.names = list(names)
+
+    @property
+    def shuffle_buffer(self):
+        # The whole split: a path is small.
+        return max(len(self.names), 1)
+
+    def encoded(self):
+        """A `tf.data.Dataset` of paths."""
+        paths = [os.path.join(self.image_root, name) for name in self.names]
+        return tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))
+
+    def decode(self, encoded, image_shape):
+        """The image of a path: uint8 of shape `image_shape`."""
+        return read_image(encoded, image_shape)
+
+    def take(self, count):
+        """The first `count` images."""
+        return ImageFiles(self.image_root, self.names[:count])
+
+
+class ImageRecords:
+    """Encoded images in a stream, such as TFDS reads from TFRecords.
+
+    Args:
+        records: `tf.data.Dataset` of strings, each the bytes of a JPEG or
+            PNG file, in the order of `names` whenever it is read.
+        names: One name an image.
+    """
+
+    image_shape = None
+    # These hold encoded images, some kilobytes each.
+    shuffle_buffer = SHUFFLE_BUFFER
+
+    def __init__(self, records, names):
+        self.names = list(names)
+        # Stops a run in which the two have come apart.
+        self._records = records.apply(
+            tf.data.experimental.assert_cardinality(len(self.names))
+        )
+
+    def encoded(self):
+        """A `tf.data.Dataset` of the bytes of image files."""
+        return self._records
+
+    def decode(self, encoded, image_shape):
+        """The image of such bytes: uint8 of shape `image_shape`."""
+        return decode_image(encoded, image_shape)
+
+    def take(self, count):
+        """The first `count` images."""
+        return ImageRecords(self._records.take(count), self.names[:count])
+
+
+class ImageArray:
+    """Images in memory.
+
+    Args:
+        images: Array of shape `(n, height, width, channels)`: uint8, or
+            float in [-1, 1].
+        names: One name an image; by default its number.
+
+    Raises:
+        ValueError: see `check_images`.
+    """
+
+    shuffle_buffer = SHUFFLE_BUFFER
+
+    def __init__(self, images, names=None):
+        self.images = check_images(images)
+        self.image_shape = self.images.shape[1:]
+        self.names = (
+            list(map(str, range(len(images))))
+            if names is None
+            else (list(names))
+        )
+
+    def encoded(self):
+        """A `tf.data.Dataset` of the images as they are."""
+        return tf.data.Dataset.from_tensor_slices(self.images)
+
+    def decode(self, encoded, image_shape):
+        """The image at another size, of its own dtype."""
+        if tuple(image_shape) == self.image_shape:
+            return encoded
+        image = tf.image.resize(encoded, image_shape[:2], antialias=True)
+        if encoded.dtype == tf.uint8:
+            image = tf.round(image)
+        return tf.cast(image, encoded.dtype)
+
+    def take(self, count):
+        """The first `count` images."""
+        return ImageArray(self.images[:count], self.names[:count])

@@ -1,0 +1,285 @@
+"""Images of any origin with their labels, before they are batched."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_noisyfer import noise
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.pipeline import check_labels, make_batches
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
+
+
+class LabelledImages:
+    """One split of a data set: its images and what annotators said of them.
+
+    Labels are plain arrays, ready for noise, votes and tables; images stay
+    where they are and are decoded during training. The loaders of
+    `keras_noisyfer.datasets` return it, and `batches` makes a
+    `tf.data.Dataset` of it.
+
+    Args:
+        images: `ImageFiles`, `ImageRecords` or `ImageArray`.
+        tasks: Sequence of tasks.
+        labels: Dict by task name. Categorical: integers of shape
+            `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
+            in [-1, 1] of shape `(n, annotators, dimensions)` or
+            `(n, dimensions)`, NaN where missing.
+        clean: Dict by task name of labels that count as the truth, without
+            an annotator axis; tasks without them are left out.
+        extras: Dict of further arrays with one entry an image.
+        report: `ImportReport` of what was left out.
+
+    Attributes:
+        names: List of one name an image; the others are named as the
+            arguments.
+
+    Raises:
+        ValueError: if a label has a wrong shape, dtype or value, or lengths
+            differ.
+
+    Example:
+
+    >>> data = load_csv("labels.csv", "faces", tasks, columns)
+    >>> dataset = data.batches((64, 64, 3), batch_size=32, training=True)
+    >>> model.fit(dataset, epochs=10)
+    """
+
+    def __init__(
+        self, images, tasks, labels, clean=None, extras=None, report=None
+    ):
+        self.images = images
+        self.names = images.names
+        self.tasks = check_tasks(tasks)
+        self.labels = check_labels(labels, self.tasks, evaluation=True)
+        self.clean = {
+            name: check_labels({name: array}, [self._task(name)], True)[name]
+            for name, array in (clean or {}).items()
+        }
+        self.extras = dict(extras or {})
+        self.report = report or ImportReport()
+        self.report.accepted = len(self.names)
+        for kind in ("labels", "clean", "extras"):
+            for name, array in getattr(self, kind).items():
+                if len(array) != len(self.names):
+                    raise ValueError(
+                        f"`{kind}['{name}']` must have one entry an image: "
+                        f"{len(self.names)}. Received: {len(array)}"
+                    )
+
+    def __len__(self):
+        return len(self.names)
+
+    def __repr__(self):
+        tasks = ", ".join(map(repr, self.tasks))
+        return f"<LabelledImages: {len(self):,} images, {tasks}>"
+
+    def _task(self, name):
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise ValueError(
+            f"The tasks are {', '.join(task.name for task in self.tasks)}. "
+            f"Received: {name!r}"
+        )
+
+    def _replace(self, **changes):
+        arguments = ("images", "tasks", "labels", "clean", "extras", "report")
+        kept = {name: getattr(self, name) for name in arguments}
+        return LabelledImages(**{**kept, **changes})
+
+    def take(self, count):
+        """The first `count` images with their labels; all if there are less."""
+        first = {
+            kind: {
+                name: array[:count]
+                for name, array in getattr(self, kind).items()
+            }
+            for kind in ("labels", "clean", "extras")
+        }
+        return self._replace(
+            images=self.images.take(count), report=ImportReport(), **first
+        )
+
+    def with_labels(self, labels, tasks=None):
+        """The same images with other labels.
+
+        Args:
+            labels: Dict by task name, as the argument of the class.
+            tasks: Sequence of tasks; by default those there are, with as
+                many annotators as `labels` has.
+
+        Returns:
+            A `LabelledImages`.
+        """
+        if tasks is None:
+            tasks = [_fit_annotators(self._task(n), labels[n]) for n in labels]
+        names = {task.name for task in check_tasks(tasks)}
+        clean = {n: each for n, each in self.clean.items() if n in names}
+        return self._replace(tasks=tasks, labels=labels, clean=clean)
+
+    def with_noise(self, annotators, seed=0):
+        """The same images, labelled anew by simulated annotators.
+
+        Args:
+            annotators: Dict by task name of sequences of annotators, see
+                `keras_noisyfer.noise`. A task left out keeps its labels.
+            seed: Non-negative integer; each task draws from a seed of its
+                own.
+
+        Returns:
+            A `LabelledImages`, whose labels are mistaken about the clean
+            ones of this.
+
+        Raises:
+            ValueError: if a task is unknown or has no clean labels.
+
+        Example:
+
+        >>> noisy = data.with_noise({"object": noise.PAPER_ANNOTATORS})
+        """
+        labels = dict(self.labels)
+        for name, group in annotators.items():
+            task = self._task(name)
+            if name not in self.clean:
+                raise ValueError(
+                    "`annotators` can mislabel tasks with clean labels only: "
+                    f"{', '.join(self.clean) or 'there are none'}. "
+                    f"Received: {name!r}"
+                )
+            order = [each.name for each in self.tasks].index(name)
+            labels[name] = noise.annotate(
+                self.clean[name],
+                group,
+                num_classes=getattr(task, "num_classes", None),
+                seed=np.random.default_rng([seed, order]),
+            )
+        return self.with_labels(labels)
+
+    def batches(
+        self,
+        image_shape=None,
+        batch_size=128,
+        training=False,
+        augmentation=None,
+        seed=0,
+    ):
+        """Makes a `tf.data.Dataset` of batches `(image, labels)`.
+
+        Args:
+            image_shape: `(height, width, channels)` that images are scaled
+                to; 1 or 3 channels. May be left out for arrays.
+            batch_size: Number of images a batch; at least 2 for a continuous
+                task, whose concordance one element does not define.
+            training: Whether to shuffle, to augment, and to drop a last
+                batch that is smaller than the others.
+            augmentation: `None`, or a function of a batch of images in
+                [-1, 1] and a seed, such as `crop_and_flip` or `face_affine`.
+            seed: Seed of the order and of the augmentation, see
+                `make_dataset`.
+
+        Returns:
+            A `tf.data.Dataset` whose elements are float32 images in [-1, 1]
+            and a dict of labels: int32 or float32.
+
+        Raises:
+            ValueError: if an argument is out of its range, or the labels
+                have no annotator axis where training needs it.
+        """
+        image_shape = self._check_image_shape(image_shape)
+        labels = check_labels(self.labels, self.tasks, evaluation=not training)
+        minimum = 1 + any(isinstance(t, ContinuousTask) for t in self.tasks)
+        if min(batch_size, len(self)) < minimum:
+            raise ValueError(
+                f"`batch_size` and the number of images must be at least "
+                f"{minimum} for these tasks. Received: "
+                f"batch_size={batch_size}, {len(self)} image(s)"
+            )
+        dataset = tf.data.Dataset.zip(
+            self.images.encoded(), tf.data.Dataset.from_tensor_slices(labels)
+        )
+        return make_batches(
+            dataset,
+            batch_size,
+            training,
+            augmentation,
+            seed,
+            self.images.shuffle_buffer,
+            decode=lambda each: self.images.decode(each, image_shape),
+        )
+
+    def _check_image_shape(self, image_shape):
+        if image_shape is None:
+            image_shape = self.images.image_shape
+        shape = tuple(image_shape or ())
+        if (
+            len(shape) != 3
+            or not all(isinstance(n, (int, np.integer)) for n in shape)
+            or min(shape) < 1
+            or shape[2] not in (1, 3)
+        ):
+            raise ValueError(
+                "`image_shape` must be (height, width, channels) with 1 or 3 "
+                f"channels. Received: {image_shape}"
+            )
+        return shape
+
+
+def make_dataset(
+    images,
+    labels,
+    tasks,
+    batch_size=128,
+    training=False,
+    augmentation=None,
+    seed=0,
+):
+    """A `tf.data.Dataset` of batches `(image, labels)` from arrays.
+
+    Checks every label and image before any training begins.
+
+    Args:
+        images: Array of shape `(n, height, width, channels)`: uint8, or
+            float in [-1, 1].
+        labels: Dict by task name of arrays, -1 or NaN where missing.
+            Categorical: integers of shape `(n, annotators)` or `(n,)`;
+            continuous: floats of shape `(n, annotators, dimensions)` or
+            `(n, dimensions)`, in [-1, 1]. With `training=False` also clean
+            labels, which have no annotator axis.
+        tasks: Sequence of tasks.
+        batch_size: Number of images a batch; at least 2 for a continuous
+            task, whose concordance one element does not define.
+        training: Whether to shuffle, to augment, and to drop a last batch
+            that is smaller than the others.
+        augmentation: `None`, or a function of a batch of images in [-1, 1]
+            and a seed, such as `crop_and_flip` or `face_affine`.
+        seed: Seed of the order and of the augmentation. The same seed gives
+            the same batches, and other ones in each epoch; as everywhere in
+            `tf.data` it counts together with the global seed, that of
+            `keras.utils.set_random_seed`, when the data set is made.
+
+    Returns:
+        A `tf.data.Dataset` whose elements are float32 images in [-1, 1] and
+        a dict of labels: int32 or float32.
+
+    Raises:
+        ValueError: if shapes or dtypes are wrong, a value is out of its
+            range, a task is missing or unknown, or the numbers of images and
+            labels differ.
+
+    Example:
+
+    >>> dataset = make_dataset(
+    ...     images, {"expression": labels}, tasks, training=True
+    ... )
+    >>> model.fit(dataset, epochs=10)
+    """
+    data = LabelledImages(ImageArray(images), tasks, labels)
+    return data.batches(None, batch_size, training, augmentation, seed)
+
+
+def _fit_annotators(task, labels):
+    rank = 2 if isinstance(task, CategoricalTask) else 3
+    labels = np.asarray(labels)
+    annotators = labels.shape[1] if labels.ndim == rank else 1
+    return task.with_annotators(annotators)

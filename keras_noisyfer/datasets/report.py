@@ -1,0 +1,90 @@
+"""What a loader left out of a data set, and why."""
+
+import collections
+import csv
+import pathlib
+
+ON_ERROR = ("raise", "skip")
+
+
+class ImportReport:
+    """Raises at the first bad entry, or counts and lists all of them.
+
+    Args:
+        on_error: `"raise"`: `reject` raises a `ValueError`. `"skip"`:
+            `reject` adds the entry to the report.
+
+    Attributes:
+        accepted: Number of images that were accepted, set by the loader.
+        counts: Dict by problem of the number of rejected entries.
+        entries: List of `(entry, problem, detail)`, strings; an entry is the
+            image's name, or the row of the table.
+        notes: Dict by description of numbers that are worth knowing but led
+            to no rejection.
+
+    Example:
+
+    >>> data = load_csv("labels.csv", "images", tasks, columns, on_error="skip")
+    >>> print(data.report)
+    accepted: 996 images
+    rejected: 3 truncated file (first: cat_17.jpg)
+    rejected: 1 missing image (first: cat_40.jpg)
+    """
+
+    def __init__(self, on_error="raise"):
+        if on_error not in ON_ERROR:
+            raise ValueError(
+                f"`on_error` must be one of {', '.join(ON_ERROR)}. "
+                f"Received: {on_error!r}"
+            )
+        self.on_error = on_error
+        self.accepted = 0
+        self.counts = collections.Counter()
+        self.entries = []
+        self.notes = {}
+
+    def reject(self, entry, problem, detail=""):
+        """Leaves an entry out.
+
+        Args:
+            entry: Name of the image, or which row of the table.
+            problem: A few words, the same for all entries of this kind.
+            detail: What is known about this entry.
+
+        Raises:
+            ValueError: with `on_error="raise"`.
+        """
+        if self.on_error == "raise":
+            raise ValueError(
+                f"{entry}: {problem}"
+                + f" ({detail})" * bool(detail)
+                + '. With `on_error="skip"` it is left out and counted'
+            )
+        self.counts[problem] += 1
+        self.entries.append((str(entry), problem, detail))
+
+    def extend(self, other):
+        """Adds the entries and notes of another report to this one."""
+        self.counts.update(other.counts)
+        self.entries.extend(other.entries)
+        self.notes.update(other.notes)
+
+    def write_csv(self, path):
+        """Writes one line a rejected entry: entry, problem, detail."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("entry", "problem", "detail"))
+            writer.writerows(self.entries)
+        return pathlib.Path(path)
+
+    def __str__(self):
+        first = {}
+        for entry, problem, _ in self.entries:
+            first.setdefault(problem, entry)
+        lines = [f"accepted: {self.accepted:,} images"]
+        lines += [
+            f"rejected: {count:,} {problem} (first: {first[problem]})"
+            for problem, count in self.counts.most_common()
+        ]
+        lines += [f"{name}: {value:,}" for name, value in self.notes.items()]
+        return "\n".join(lines)
