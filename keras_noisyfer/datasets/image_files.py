@@ -1,7 +1,7 @@
 """Image files: checked before any work begins, decoded fast afterwards."""
 
-import concurrent.futures
 import os
+import re
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,6 @@ EXTENSIONS = tuple(each for group in FORMATS.values() for each in group)
 # A 50-megapixel photograph takes 150 MB once decoded.
 MAX_PIXELS = 50_000_000
 ORIENTATION_TAG = 0x0112
-_CHECKED_AT_ONCE = 4096
 
 MODE_PROBLEMS = {
     "CMYK": "CMYK colours",
@@ -89,16 +88,7 @@ def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
         return "damaged image", str(error)
     if problem or not decode:
         return problem
-    try:
-        # At an eighth of the size every byte is read all the same.
-        encoded = tf.io.read_file(path)
-        if tf.io.is_jpeg(encoded):
-            tf.io.decode_jpeg(encoded, channels=3, ratio=8)
-        else:
-            tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    except tf.errors.OpError as error:
-        return "truncated or damaged image", error.message.splitlines()[0]
-    return None
+    return _decoding_problem(path)
 
 
 def _header_problem(image, path, max_pixels):
@@ -151,28 +141,74 @@ def check_image_files(image_root, names, report, decode=True):
             f"`image_root` must be a folder. Received: {image_root}"
         )
 
-    def check(name):
-        path, problem = locate_image(image_root, name)
-        return problem or image_problem(path, decode=decode)
-
-    good = np.ones(len(names), bool)
     progress = tqdm.tqdm(
-        total=len(names),
+        total=len(names) * (1 + decode),
         desc="checking images",
-        unit=" images",
+        unit=" files",
         delay=2,
         disable=None,
     )
-    # In blocks, since a pool queues everything it is given.
-    with progress, concurrent.futures.ThreadPoolExecutor() as pool:
-        for start in range(0, len(names), _CHECKED_AT_ONCE):
-            block = names[start : start + _CHECKED_AT_ONCE]
-            for index, problem in enumerate(pool.map(check, block), start):
-                if problem:
-                    report.reject(names[index], *problem)
-                    good[index] = False
-            progress.update(len(block))
+    good = np.ones(len(names), bool)
+    paths = []
+
+    def reject(index, problem, detail):
+        good[index] = False
+        report.reject(names[index], problem, detail)
+
+    with progress:
+        for index, name in enumerate(names):
+            path, problem = locate_image(image_root, name)
+            problem = problem or image_problem(path, decode=False)
+            paths.append(path)
+            if problem:
+                reject(index, *problem)
+            progress.update()
+        if decode:
+            kept = np.flatnonzero(good)
+            for index in _undecodable([paths[i] for i in kept], progress):
+                index = kept[index]
+                problem = _decoding_problem(paths[index])
+                reject(index, *(problem or ("unreadable image", "")))
     return good
+
+
+def _undecodable(paths, progress):
+    """Indices of the files that the training's own decoder cannot read."""
+    if not paths:
+        return []
+    decoded = np.zeros(len(paths), bool)
+    dataset = tf.data.Dataset.from_tensor_slices(paths).enumerate()
+    # An element that fails is left out; its index tells which one it was.
+    dataset = dataset.map(
+        lambda index, path: (index, tf.size(_decode_coarsely(path))),
+        tf.data.AUTOTUNE,
+    ).ignore_errors()
+    for indices, _ in dataset.batch(256).as_numpy_iterator():
+        decoded[indices] = True
+        progress.update(len(indices))
+    return np.flatnonzero(~decoded)
+
+
+def _decoding_problem(path):
+    try:
+        _decode_coarsely(path)
+    except tf.errors.OpError as error:
+        # Without the marks of the operation that TensorFlow adds.
+        detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
+        return "truncated or damaged image", " ".join(detail.split())
+    return None
+
+
+def _decode_coarsely(path):
+    # A JPEG file at an eighth of its size: every byte is read all the same.
+    encoded = tf.io.read_file(path)
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=8),
+        lambda: tf.io.decode_image(
+            encoded, channels=3, expand_animations=False
+        ),
+    )
 
 
 def list_images(image_root):
