@@ -21,7 +21,11 @@ import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.datasets.labelled_images import make_dataset
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import (
+    LabelledImages,
+    make_dataset,
+)
 from keras_noisyfer.datasets.synthetic_faces import (
     AFFECT,
     EXPRESSIONS,
@@ -108,12 +112,9 @@ def run(flags):
             noisy[task.name], train[task.name]
         )
         print(noise.format_realised_noise(task.name, realised[task.name]))
-    test_data = make_dataset(
-        test["image"],
-        {task.name: test[task.name] for task in TASKS},
-        TASKS,
-        batch_size=250,
-    )
+    data = LabelledImages(ImageArray(train["image"]), TASKS, noisy)
+    clean = {task.name: test[task.name] for task in TASKS}
+    test_data = make_dataset(test["image"], clean, TASKS, batch_size=250)
 
     # The warm-up ends where plain training has left its plateau.
     settings = {"warmup_epochs": flags.epochs // 4, **SETTINGS}
@@ -123,9 +124,7 @@ def run(flags):
         start = time.time()
         model, history = train_method(
             method,
-            TASKS,
-            train["image"],
-            noisy,
+            data,
             test_data,
             epochs=flags.epochs,
             width=flags.width,

@@ -29,6 +29,9 @@ class LabelledImages:
             an annotator axis; tasks without them are left out.
         extras: Dict of further arrays with one entry an image.
         report: `ImportReport` of what was left out.
+        writer: Function `writer(annotator, names, labels)` that writes the
+            labels of one more annotator next to the data, in the format of
+            its own label files; see `keras_noisyfer.relabel`.
 
     Attributes:
         names: List of one name an image; the others are named as the
@@ -46,9 +49,17 @@ class LabelledImages:
     """
 
     def __init__(
-        self, images, tasks, labels, clean=None, extras=None, report=None
+        self,
+        images,
+        tasks,
+        labels,
+        clean=None,
+        extras=None,
+        report=None,
+        writer=None,
     ):
         self.images = images
+        self.writer = writer
         self.names = images.names
         self.tasks = check_tasks(tasks)
         self.labels = check_labels(labels, self.tasks, evaluation=True)
@@ -84,7 +95,7 @@ class LabelledImages:
         )
 
     def _replace(self, **changes):
-        arguments = ("images", "tasks", "labels", "clean", "extras", "report")
+        arguments = "images tasks labels clean extras report writer".split()
         kept = {name: getattr(self, name) for name in arguments}
         return LabelledImages(**{**kept, **changes})
 

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 
-from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
 from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.noise import majority_vote, mean_vote
@@ -27,42 +26,45 @@ def check_method(method):
         )
 
 
-def method_labels(method, tasks, noisy, clean, seed=0):
-    """The tasks and labels that a method trains on.
+def method_data(method, data, seed=0):
+    """The images with the labels that a method trains on.
 
     Args:
         method: A key of `METHODS`.
-        tasks: Sequence of tasks with their annotators.
-        noisy: Dict by task name of the annotators' labels.
-        clean: Dict by task name of the clean labels, without annotator axis;
-            read by `"vggnet-clean"` only, None otherwise allowed.
+        data: `LabelledImages` with the annotators' labels.
         seed: Seed that breaks the ties of the majority vote.
 
     Returns:
-        A list of tasks, and a dict of labels with an annotator axis.
+        `LabelledImages`: of all annotators, or of one that stands for them.
 
     Raises:
-        ValueError: if the method is unknown, or its labels are missing.
+        ValueError: if the method is unknown, or a task has no clean labels
+            and the method is `"vggnet-clean"`.
     """
     check_method(method)
     if method in ("vggnet", "proposed"):
-        return list(tasks), noisy
+        return data
     if method == "vggnet-clean":
-        if clean is None:
+        missing = [t.name for t in data.tasks if t.name not in data.clean]
+        if missing:
             raise ValueError(
-                "`clean` must be given for the method 'vggnet-clean'. "
-                "Received: None"
+                "`data` must have clean labels of every task for the method "
+                f"'vggnet-clean'. Received: none of {', '.join(missing)}"
             )
-        labels = clean
+        labels = data.clean
     else:
         labels = {
-            task.name: majority_vote(noisy[task.name], task.num_classes, seed)
+            task.name: majority_vote(
+                data.labels[task.name], task.num_classes, seed
+            )
             if isinstance(task, CategoricalTask)
-            else mean_vote(noisy[task.name])
-            for task in tasks
+            else mean_vote(data.labels[task.name])
+            for task in data.tasks
         }
-    labels = {name: np.expand_dims(each, 1) for name, each in labels.items()}
-    return [task.with_annotators(1) for task in tasks], labels
+    # All methods see labels of the same form, with an annotator axis.
+    return data.with_labels(
+        {name: np.expand_dims(each, 1) for name, each in labels.items()}
+    )
 
 
 def make_model(
@@ -81,7 +83,7 @@ def make_model(
 
     Args:
         method: A key of `METHODS`.
-        tasks: Sequence of tasks, as `method_labels` returns them.
+        tasks: Sequence of tasks, those of `method_data`.
         image_shape: See `Encoder`.
         width: See `Encoder`; of all three networks.
         batch_normalization: See `Encoder`.
@@ -118,11 +120,9 @@ def make_model(
 
 def train_method(
     method,
-    tasks,
-    images,
-    noisy,
+    data,
     test_data,
-    clean=None,
+    image_shape=None,
     epochs=1,
     batch_size=128,
     learning_rate=1e-4,
@@ -141,20 +141,18 @@ def train_method(
 
     Args:
         method: A key of `METHODS`.
-        tasks: Sequence of tasks with their annotators.
-        images: Training images, as in `make_dataset`.
-        noisy: Dict by task name of the annotators' labels.
-        test_data: `tf.data.Dataset` with clean labels, evaluated after each
-            epoch.
-        clean: Dict by task name of clean training labels, for
+        data: `LabelledImages` to train on; its clean labels are read by
             `"vggnet-clean"` only.
+        test_data: `tf.data.Dataset` with clean labels, evaluated after each
+            epoch; or None.
+        image_shape: See `LabelledImages.batches`.
         epochs: Number of epochs.
         batch_size: Number of images a batch.
         learning_rate: Of Adam, for the encoder and the decoder.
         discriminator_learning_rate: Of Adam, for the discriminator; by
             default `learning_rate`.
         decay: Whether `learning_rate` falls to a fiftieth along a cosine.
-        augmentation: As in `make_dataset`.
+        augmentation: See `LabelledImages.batches`.
         seed: Seed of everything.
         callbacks: Keras callbacks.
         verbose: As in `fit`.
@@ -165,13 +163,11 @@ def train_method(
     """
     # First, since the order of a tf.data.Dataset depends on the global seed.
     keras.utils.set_random_seed(seed)
-    tasks, labels = method_labels(method, tasks, noisy, clean, seed)
-    dataset = make_dataset(
-        images, labels, tasks, batch_size, True, augmentation, seed
-    )
+    data = method_data(method, data, seed)
+    dataset = data.batches(image_shape, batch_size, True, augmentation, seed)
     shape = dataset.element_spec[0].shape
     model = make_model(
-        method, tasks, tuple(shape[1:]), seed=seed, **model_options
+        method, data.tasks, tuple(shape[1:]), seed=seed, **model_options
     )
     schedule = learning_rate
     if decay:

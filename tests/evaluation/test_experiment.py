@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets.labelled_images import make_dataset
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.evaluation.experiment import (
     make_model,
-    method_labels,
+    method_data,
     train_method,
 )
 from keras_noisyfer.models import JointDistributionGAN
@@ -28,27 +29,41 @@ CLEAN = {
 }
 
 
-def test_labels_of_the_methods():
-    for method in ("vggnet", "proposed"):
-        tasks, labels = method_labels(method, TASKS, NOISY, None)
-        assert tasks == TASKS and labels is NOISY
-    tasks, labels = method_labels("majority-vote", TASKS, NOISY, None)
-    assert [task.annotators for task in tasks] == [1, 1]
-    np.testing.assert_array_equal(labels["expression"], [[0], [1], [2], [0]])
-    np.testing.assert_allclose(
-        labels["affect"][:2, 0], [[0.3, -0.1], [1.0, 1.0]], atol=1e-6
+def data(repeats=1, clean=CLEAN):
+    def repeat(labels):
+        return {n: np.concatenate([a] * repeats) for n, a in labels.items()}
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4 * repeats, 32, 32, 3)).astype("uint8")
+    return LabelledImages(
+        ImageArray(images), TASKS, repeat(NOISY), repeat(clean)
     )
-    _, labels = method_labels("vggnet-clean", TASKS, NOISY, CLEAN)
+
+
+def test_labels_of_the_methods():
+    given = data()
+    for method in ("vggnet", "proposed"):
+        assert method_data(method, given) is given
+    vote = method_data("majority-vote", given)
+    assert [task.annotators for task in vote.tasks] == [1, 1]
     np.testing.assert_array_equal(
-        labels["expression"][:, 0], CLEAN["expression"]
+        vote.labels["expression"], [[0], [1], [2], [0]]
+    )
+    np.testing.assert_allclose(
+        vote.labels["affect"][:2, 0], [[0.3, -0.1], [1.0, 1.0]], atol=1e-6
+    )
+    clean = method_data("vggnet-clean", given)
+    np.testing.assert_array_equal(
+        clean.labels["expression"][:, 0], CLEAN["expression"]
     )
 
 
 def test_rejects_methods():
     with pytest.raises(ValueError, match="`method` must be one of.*'gan'"):
-        method_labels("gan", TASKS, NOISY, None)
-    with pytest.raises(ValueError, match="`clean` must be given"):
-        method_labels("vggnet-clean", TASKS, NOISY, None)
+        method_data("gan", data())
+    expression = {"expression": CLEAN["expression"]}
+    with pytest.raises(ValueError, match="clean labels of every.*affect"):
+        method_data("vggnet-clean", data(clean=expression))
 
 
 def test_methods_start_from_the_same_encoder():
@@ -63,21 +78,13 @@ def test_methods_start_from_the_same_encoder():
 
 
 def test_training_repeats_with_the_seed():
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (8, 32, 32, 3)).astype("uint8")
-    noisy = {
-        name: np.tile(each, (2, *[1] * (each.ndim - 1)))
-        for name, each in NOISY.items()
-    }
-    clean = {name: np.concatenate([each] * 2) for name, each in CLEAN.items()}
-    test_data = make_dataset(images, clean, TASKS, batch_size=8)
+    given = data(repeats=2)
+    test_data = given.with_labels(given.clean).batches(batch_size=8)
 
     def losses(seed):
         _, history = train_method(
             "vggnet",
-            TASKS,
-            images,
-            noisy,
+            given,
             test_data,
             epochs=2,
             batch_size=4,

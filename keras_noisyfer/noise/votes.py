@@ -1,0 +1,47 @@
+"""One label an image from those of several annotators."""
+
+import numpy as np
+
+from keras_noisyfer.noise.checks import (
+    MISSING,
+    check_array,
+    check_class_ids,
+    make_generator,
+    nanmean,
+)
+
+
+def majority_vote(labels, num_classes, seed=0):
+    """Returns the class most annotators chose, ties broken at random.
+
+    Args:
+        labels: Integer array of shape `(n, annotators)`, missing ones ignored.
+        num_classes: Number of classes, at least 2.
+        seed: Int or `np.random.Generator`, for the ties.
+
+    Returns:
+        int32 array of shape `(n,)`; -1 where every label is missing.
+    """
+    labels = check_class_ids("labels", labels, num_classes, 2)
+    rows, columns = np.nonzero(labels != MISSING)
+    ballots = rows * num_classes + labels[rows, columns]
+    votes = np.bincount(ballots, minlength=len(labels) * num_classes)
+    votes = votes.reshape(-1, num_classes)
+    # Less than one vote each, so it decides between equal counts only.
+    tie_break = make_generator(seed, "majority_vote").random(votes.shape) / 2
+    winner = np.argmax(votes + tie_break, axis=1)
+    return np.where(votes.any(axis=1), winner, MISSING).astype("int32")
+
+
+def mean_vote(values):
+    """Returns the mean of the annotators' values.
+
+    Args:
+        values: Float array of shape `(n, annotators, dimensions)`, missing
+            ones ignored.
+
+    Returns:
+        float32 array of shape `(n, dimensions)`; NaN where all are missing.
+    """
+    values = check_array("values", values, np.floating, 3)
+    return nanmean(values, axis=1).astype("float32")

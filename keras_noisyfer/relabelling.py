@@ -1,0 +1,250 @@
+"""Machine labels: another model as an annotator."""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_noisyfer.tasks import CategoricalTask, check_tasks
+
+
+def relabel(
+    data,
+    model,
+    tasks,
+    name=None,
+    image_shape=None,
+    preprocess=None,
+    batch_size=128,
+):
+    """Labels images anew with a model, as the paper made its noisy labels.
+
+    A model that was trained on other data is an annotator with a bias of its
+    own: the paper labels RAF-DB with a model of AffectNet, and AffectNet with
+    one of RAF-DB.
+
+    Args:
+        data: `LabelledImages`.
+        model: A Keras model, a loaded SavedModel, or the path of either
+            (`.keras` file or folder). It takes a batch of images and returns
+            a dict by task name, or a sequence in the order of `tasks`, or for
+            one task an array: class scores of shape
+            `(batch_size, num_classes)`, or values of shape
+            `(batch_size, dimensions)`.
+        tasks: The tasks that `model` predicts, with the class names in its
+            order. A task that `data` has too is mapped by class names, never
+            by position: classes that `data` does not know are left out of
+            the choice.
+        name: Name of the model. If given, the labels are also written next
+            to the data, in the format of the data set's own label files, as
+            those of an annotator of that name.
+        image_shape: `(height, width, channels)` of the model's input; by
+            default read from the model.
+        preprocess: Function of a float32 batch of images in [-1, 1] that
+            returns what the model takes. By default nothing is done, and a
+            SavedModel that takes uint8 gets uint8.
+        batch_size: Number of images a batch.
+
+    Returns:
+        `LabelledImages` with the predicted tasks alone, one annotator each.
+        Its `clean` are the clean labels of `data`, against which
+        `keras_noisyfer.noise.realised_noise` measures the model;
+        `extras["<task>_probabilities"]` holds a categorical task's class
+        probabilities in the order of the classes of `data`; outputs that are
+        not probabilities count as logits.
+
+    Raises:
+        ValueError: if the model's outputs do not fit `tasks`, the classes of
+            a task have nothing in common with those of `data`, or `data`
+            came from no label files and `name` is given.
+
+    Example:
+
+    >>> machine = relabel(data, "affectnet.keras", [EXPRESSION, AFFECT])
+    >>> noise.realised_noise(
+    ...     machine.labels["expression"], machine.clean["expression"]
+    ... )
+
+    Reference:
+
+    - [Zhang et al., 2021, section 5.2](https://arxiv.org/abs/2010.09849)
+    """
+    tasks = [task.with_annotators(1) for task in check_tasks(tasks)]
+    if name is not None and data.writer is None:
+        raise ValueError(
+            "`name` can be given for data with label files of its own, next "
+            f"to which new ones are written. Received: {name!r}"
+        )
+    given = {task.name: task for task in data.tasks}
+    targets = [given.get(t.name, t).with_annotators(1) for t in tasks]
+    for task, target in zip(tasks, targets, strict=True):
+        _check_match(task, target)
+    model = _load(model)
+    images = data.batches(image_shape or _input_shape(model), batch_size)
+    outputs = _predict(model, images.map(lambda x, _: x), preprocess)
+
+    labels, extras = {}, {}
+    outputs = _by_task(outputs, tasks)
+    for task, target in zip(tasks, targets, strict=True):
+        output = _check_output(outputs[task.name], task, len(data))
+        if isinstance(task, CategoricalTask):
+            scores = _probabilities(output, _columns(task, target))
+            labels[task.name] = scores.argmax(axis=1)[:, None].astype("int32")
+            extras[f"{task.name}_probabilities"] = scores
+        else:
+            output = np.clip(output, *task.value_range)
+            labels[task.name] = output[:, None].astype("float32")
+    relabelled = data.with_labels(labels, targets)
+    relabelled.extras.update(extras)
+    if name is not None:
+        data.writer(name, data.names, labels)
+    return relabelled
+
+
+def _check_match(task, target):
+    """Checks that a prediction of `task` can be a label of `target`."""
+    matches = type(task) is type(target)
+    if matches and isinstance(task, CategoricalTask):
+        names = task.class_names, target.class_names
+        if None in names:
+            matches = task.num_classes == target.num_classes
+        else:
+            matches = set(names[0]) & set(names[1])
+    elif matches:
+        matches = task.dimensions == target.dimensions
+    if not matches:
+        raise ValueError(
+            f"`tasks` must predict what the data has, {target}. "
+            f"Received: {task}"
+        )
+
+
+def _columns(task, target):
+    """For each class of `target` its column in the scores of `task`, or -1
+    where that does not know it."""
+    if task.class_names is None or target.class_names is None:
+        return np.arange(target.num_classes)
+    return np.array(
+        [
+            task.class_names.index(name) if name in task.class_names else -1
+            for name in target.class_names
+        ]
+    )
+
+
+def _load(model):
+    if not isinstance(model, (str, os.PathLike)):
+        return model
+    if not os.path.exists(model):
+        raise ValueError(
+            "`model` must be a model or the path of one. "
+            f"Received: {model}, where there is nothing"
+        )
+    try:
+        if os.path.isdir(model):
+            return tf.saved_model.load(os.fspath(model))
+        return keras.saving.load_model(model, compile=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`model` must be a .keras file or the folder of a SavedModel. "
+            f"Received: {model}: {' '.join(str(error).split())}"
+        ) from error
+
+
+def _signature(model):
+    try:
+        return model.signatures["serving_default"]
+    except (AttributeError, KeyError) as error:
+        raise ValueError(
+            "`model` must be a Keras model or a SavedModel with the signature "
+            f"'serving_default'. Received: {type(model).__name__}"
+        ) from error
+
+
+def _input_shape(model):
+    if isinstance(model, keras.Model):
+        encoder = getattr(model, "encoder", model)
+        shape = (
+            getattr(encoder, "image_shape", None)
+            or (getattr(model, "input_shape", None) or ())[1:]
+        )
+    else:
+        shape = _image_input(_signature(model))[1].shape[1:]
+    if len(shape) != 3 or None in tuple(shape):
+        raise ValueError(
+            "`image_shape` must be given for a model that takes images of "
+            f"any size. Received: None, and an input of shape {tuple(shape)}"
+        )
+    return tuple(shape)
+
+
+def _image_input(signature):
+    _, inputs = signature.structured_input_signature
+    if len(inputs) != 1:
+        raise ValueError(
+            "`model` must take one input, a batch of images. "
+            f"Received: inputs {sorted(inputs)}"
+        )
+    return next(iter(inputs.items()))
+
+
+def _predict(model, images, preprocess):
+    if preprocess is not None:
+        images = images.map(preprocess)
+    if isinstance(model, keras.Model):
+        return model.predict(images, verbose=0)
+    signature = _signature(model)
+    key, spec = _image_input(signature)
+    outputs = []
+    for batch in images:
+        if preprocess is None and spec.dtype == tf.uint8:
+            batch = tf.cast(tf.round((batch + 1.0) * 127.5), tf.uint8)
+        outputs.append(signature(**{key: batch}))
+    return {
+        name: np.concatenate([each[name].numpy() for each in outputs])
+        for name in outputs[0]
+    }
+
+
+def _by_task(outputs, tasks):
+    names = [task.name for task in tasks]
+    if isinstance(outputs, dict):
+        if len(outputs) == len(names) == 1:
+            outputs = dict(zip(names, outputs.values(), strict=True))
+        if set(names) <= set(outputs):
+            return outputs
+        received = f"outputs {sorted(outputs)}"
+    else:
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        if len(outputs) == len(names):
+            return dict(zip(names, outputs, strict=True))
+        received = f"{len(outputs)} output(s)"
+    raise ValueError(
+        f"`model` must give an output for each of the tasks {names}. "
+        f"Received: {received}"
+    )
+
+
+def _check_output(output, task, count):
+    output = np.asarray(output)
+    if output.shape != (count, task.width) or not np.isfinite(output).all():
+        raise ValueError(
+            f"`model` must give finite outputs of shape ({count}, "
+            f"{task.width}) for the task '{task.name}'. "
+            f"Received: shape={output.shape}"
+        )
+    return output
+
+
+def _probabilities(scores, columns):
+    """Probabilities of the classes at `columns` of the scores, 0 for -1."""
+    is_distribution = (scores >= 0).all() and np.allclose(
+        scores.sum(axis=1), 1, atol=1e-3
+    )
+    if is_distribution:
+        scores = np.log(np.maximum(scores, np.finfo("float32").tiny))
+    # Among the known classes alone, however likely the others are.
+    scores = np.where(columns >= 0, scores[:, columns], -np.inf)
+    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return (scores / scores.sum(axis=1, keepdims=True)).astype("float32")

@@ -1,0 +1,80 @@
+import time
+
+import numpy as np
+import pytest
+
+from keras_noisyfer import noise
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+N = 50_000
+NAN = np.nan
+
+
+def class_ids(num_classes=10, n=N):
+    return np.arange(n) % num_classes
+
+
+def fraction_changed(labels, truth):
+    return np.mean(labels != truth)
+
+
+class TestMajorityVote:
+    def test_hand_computed(self):
+        labels = [
+            [2, 2, 0],
+            [0, 1, 1],
+            [-1, 2, -1],
+            [-1, -1, -1],
+            [1, -1, 1],
+        ]
+        consensus = noise.majority_vote(labels, 3)
+        assert consensus.dtype == "int32"
+        np.testing.assert_array_equal(consensus, [2, 1, 2, -1, 1])
+
+    def test_majority_beats_any_tie_break(self):
+        labels = np.tile([0, 9, 9, 5, 0, 9], (N, 1))
+        assert (noise.majority_vote(labels, 10) == 9).all()
+
+    def test_ties_are_even_between_the_tied_classes_only(self):
+        labels = np.tile([3, 1, 3, 1, 0], (N, 1))
+        consensus = noise.majority_vote(labels, 5)
+        share = np.bincount(consensus, minlength=5) / N
+        np.testing.assert_allclose(share, [0, 0.5, 0, 0.5, 0], atol=0.007)
+        three_way = noise.majority_vote(np.tile([0, 1, 2], (N, 1)), 3)
+        share = np.bincount(three_way, minlength=3) / N
+        np.testing.assert_allclose(share, [1 / 3] * 3, atol=0.007)
+
+    def test_seed_decides_ties(self):
+        labels = np.tile([0, 1], (100, 1))
+        first = noise.majority_vote(labels, 2, seed=5)
+        np.testing.assert_array_equal(
+            first, noise.majority_vote(labels, 2, seed=5)
+        )
+        assert (first != noise.majority_vote(labels, 2, seed=6)).any()
+
+    def test_is_fast(self):
+        labels = np.stack([class_ids()] * 3, axis=1)
+        start = time.perf_counter()
+        noise.majority_vote(labels, 10)
+        assert time.perf_counter() - start < 0.5
+
+    def test_beats_each_of_the_papers_annotators(self):
+        truth = class_ids()
+        labels = noise.annotate(truth, noise.PAPER_ANNOTATORS, num_classes=10)
+        consensus = noise.majority_vote(labels, 10)
+        assert fraction_changed(consensus, truth) < 0.16
+
+
+class TestMeanVote:
+    def test_hand_computed(self):
+        values = [
+            [[0.2, -1.0], [0.4, 0.0], [0.6, 1.0]],
+            [[0.2, -1.0], [NAN, NAN], [0.6, 0.0]],
+            [[NAN, NAN], [NAN, NAN], [NAN, NAN]],
+            [[NAN, 0.5], [NAN, NAN], [NAN, -0.1]],
+        ]
+        mean = noise.mean_vote(np.array(values, "float32"))
+        assert mean.dtype == "float32"
+        expected = [[0.4, 0.0], [0.4, -0.5], [NAN, NAN], [NAN, 0.2]]
+        np.testing.assert_allclose(mean, expected, atol=1e-6)

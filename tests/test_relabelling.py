@@ -1,0 +1,197 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_noisyfer import noise
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.export import export_saved_model
+from keras_noisyfer.models import MultiTaskClassifier
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.relabelling import relabel
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+SHADE = CategoricalTask("shade", class_names=("dark", "grey", "light"))
+AFFECT = ContinuousTask("affect", ("valence", "arousal"))
+LEVELS = np.array([0, 120, 255, 250, 5], "uint8")
+TRUTH = np.array([0, 1, 2, 1, 0])
+
+
+@pytest.fixture
+def data():
+    images = np.broadcast_to(LEVELS[:, None, None, None], (5, 8, 8, 3))
+    labels = {
+        "shade": np.zeros((5, 2), int),
+        "affect": np.zeros((5, 2), "float32"),
+    }
+    return LabelledImages(
+        ImageArray(images),
+        [SHADE.with_annotators(2), AFFECT],
+        labels,
+        clean={"shade": TRUTH},
+    )
+
+
+def brightness_model(order=("dark", "grey", "light"), softmax=True):
+    """Classifies by the mean grey level x in [-1, 1]: the scores -x, 0.5 and
+    x - ... of dark, grey and light; affect is (2 x, -x)."""
+    inputs = keras.Input((8, 8, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(inputs)
+    slopes = {"dark": -8.0, "grey": 0.0, "light": 8.0, "blue": 0.0}
+    biases = {"dark": 0.0, "grey": 4.0, "light": 0.0, "blue": 20.0}
+    shade = keras.layers.Dense(
+        len(order), "softmax" if softmax else None, name="shade"
+    )
+    affect = keras.layers.Dense(2, name="affect")
+    model = keras.Model(inputs, {"shade": shade(mean), "affect": affect(mean)})
+    third = np.full((3, 1), 1 / 3)
+    shade.set_weights(
+        [
+            third * [slopes[name] for name in order],
+            np.array([biases[name] for name in order]),
+        ]
+    )
+    affect.set_weights([third * [2.0, -1.0], np.zeros(2)])
+    return model
+
+
+def test_labels_are_the_models_predictions(data):
+    machine = relabel(data, brightness_model(), [SHADE, AFFECT], batch_size=2)
+    np.testing.assert_array_equal(
+        machine.labels["shade"], [[0], [1], [2], [2], [0]]
+    )
+    x = LEVELS / 127.5 - 1
+    np.testing.assert_allclose(
+        machine.labels["affect"][:, 0],
+        np.clip(np.stack([2 * x, -x], 1), -1, 1),
+        atol=1e-6,
+    )
+    assert [task.annotators for task in machine.tasks] == [1, 1]
+    realised = noise.realised_noise(
+        machine.labels["shade"], machine.clean["shade"]
+    )
+    assert realised[0]["wrong"] == pytest.approx(0.2)
+    # What it was made of is as it was.
+    assert data.labels["shade"].shape == (5, 2) and not data.extras
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_classes_are_mapped_by_name(data, softmax):
+    # "blue" always has the highest score, and the data do not know it.
+    order = ("blue", "light", "dark", "grey")
+    task = CategoricalTask("shade", class_names=order)
+    model = brightness_model(order, softmax=softmax)
+    model = keras.Model(model.input, model.output["shade"])
+    machine = relabel(data, model, [task])
+    np.testing.assert_array_equal(
+        machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
+    )
+    assert machine.tasks == (SHADE,)
+    assert set(machine.labels) == {"shade"}
+
+
+def test_probabilities_are_kept_in_the_order_of_the_data(data):
+    model = brightness_model(("light", "dark", "grey"), softmax=False)
+    task = CategoricalTask("shade", class_names=("light", "dark", "grey"))
+    machine = relabel(data, model, [task])
+    x = LEVELS / 127.5 - 1
+    logits = np.stack([-8 * x, 4 + 0 * x, 8 * x], axis=1)
+    expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(
+        machine.extras["shade_probabilities"], expected, atol=1e-5
+    )
+
+
+def test_reads_saved_models_and_keras_files(data, tmp_path):
+    model = brightness_model()
+    model.save(tmp_path / "model.keras")
+    model.export(tmp_path / "exported", verbose=False)
+    for path in (tmp_path / "model.keras", str(tmp_path / "exported")):
+        machine = relabel(data, path, [SHADE, AFFECT])
+        np.testing.assert_array_equal(
+            machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
+        )
+
+
+def test_own_models_and_their_exports_agree(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
+    data = LabelledImages(
+        ImageArray(images), [SHADE], {"shade": np.zeros(6, int)}
+    )
+    keras.utils.set_random_seed(0)
+    model = MultiTaskClassifier(
+        Encoder([SHADE, AFFECT], (32, 32, 3), width=1 / 16)
+    )
+    export_saved_model(model, tmp_path / "1")
+    expected = model.predict(images / 127.5 - 1, verbose=0)["shade"]
+    exported = relabel(data, tmp_path / "1", [SHADE], image_shape=(32, 32, 3))
+    for machine in (relabel(data, model, [SHADE]), exported):
+        np.testing.assert_allclose(
+            machine.extras["shade_probabilities"], expected, atol=1e-5
+        )
+
+
+def test_preprocessing(data):
+    machine = relabel(
+        data, brightness_model(), [SHADE], preprocess=lambda images: -images
+    )
+    np.testing.assert_array_equal(
+        machine.labels["shade"][:, 0], [2, 1, 0, 0, 2]
+    )
+
+
+def test_writes_through_the_data_sets_own_writer(data):
+    written = {}
+    data.writer = lambda *arguments: written.update(
+        zip("anl", arguments, strict=True)
+    )
+    machine = relabel(data, brightness_model(), [SHADE], name="bright")
+    assert written["a"] == "bright" and written["n"] == data.names
+    np.testing.assert_array_equal(
+        written["l"]["shade"], machine.labels["shade"]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"name": "x"}, "`name` can be given for data with label files"),
+        ({"model": "nowhere"}, "`model` must be.*nowhere, where there is"),
+        ({"model": tf.Module()}, "`model` must be a Keras model.*Module"),
+        (
+            {"tasks": [CategoricalTask("shade", class_names=("a", "b"))]},
+            "`tasks` must predict what the data has",
+        ),
+        (
+            {"tasks": [ContinuousTask("shade", ("a", "b"))]},
+            "`tasks` must predict what the data has",
+        ),
+        (
+            {"tasks": [CategoricalTask("mood", 3)]},
+            r"an output for each of the tasks \['mood'\]",
+        ),
+        (
+            {"tasks": [ContinuousTask("affect", ("valence",))]},
+            "`tasks` must predict what the data has",
+        ),
+    ],
+)
+def test_rejects_what_does_not_fit(data, arguments, message):
+    arguments = {"model": brightness_model(), "tasks": [SHADE], **arguments}
+    with pytest.raises(ValueError, match=message):
+        relabel(data, **arguments)
+
+
+def test_rejects_outputs_of_another_width(data):
+    model = brightness_model(("dark", "grey"))
+    with pytest.raises(ValueError, match=r"shape \(5, 3\).*shape=\(5, 2\)"):
+        relabel(data, model, [SHADE])
+
+
+def test_needs_the_size_of_a_model_without_one(data):
+    model = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
+    model.build((None, None, None, 3))
+    with pytest.raises(ValueError, match="`image_shape` must be given"):
+        relabel(data, model, [SHADE])
