@@ -91,7 +91,7 @@ class Task:
         labels = ops.convert_to_numpy(labels)
         wrong = self.out_of_range(labels)
         if not allow_missing:
-            wrong |= self._missing(labels)
+            wrong |= self.missing(labels)
         if wrong.any():
             index = tuple(int(each) for each in np.argwhere(wrong)[0])
             raise ValueError(
@@ -207,7 +207,8 @@ class CategoricalTask(Task):
         """Where labels are neither a class id nor -1, boolean."""
         return (labels < -1) | (labels >= self.num_classes)
 
-    def _missing(self, labels):
+    def missing(self, labels):
+        """Where labels, of any accepted shape, are not given, boolean."""
         return labels == -1
 
     def present(self, labels):
@@ -310,7 +311,8 @@ class ContinuousTask(Task):
         low, high = self.value_range
         return (labels < low) | (labels > high)
 
-    def _missing(self, labels):
+    def missing(self, labels):
+        """Where labels, of any accepted shape, are not given, boolean."""
         return np.isnan(labels)
 
     def present(self, labels):

@@ -220,18 +220,20 @@ class LabelledImages:
         )
 
     def _check_image_shape(self, image_shape):
-        if image_shape is None:
-            image_shape = self.images.image_shape
-        shape = tuple(image_shape or ())
+        given = self.images.image_shape
+        shape = tuple(image_shape or given or ())
+        # An array's channels are what they are.
+        channels = (1, 3) if given is None else given[2:]
         if (
             len(shape) != 3
             or not all(isinstance(n, (int, np.integer)) for n in shape)
             or min(shape) < 1
-            or shape[2] not in (1, 3)
+            or shape[2] not in channels
         ):
             raise ValueError(
-                "`image_shape` must be (height, width, channels) with 1 or 3 "
-                f"channels. Received: {image_shape}"
+                "`image_shape` must be (height, width, channels) with "
+                f"{' or '.join(map(str, channels))} channels. "
+                f"Received: {image_shape}"
             )
         return shape
 

@@ -1,0 +1,219 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_noisyfer import noise
+from keras_noisyfer.datasets.image_sources import (
+    ImageArray,
+    ImageFiles,
+    ImageRecords,
+)
+from keras_noisyfer.datasets.labelled_images import (
+    LabelledImages,
+    make_dataset,
+)
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+COUNT = 12
+SHADE = CategoricalTask("shade", COUNT)
+AFFECT = ContinuousTask("affect", ("valence", "arousal"))
+# Image i is of one grey level, which tells its number: 20 i.
+LEVELS = 20 * np.arange(COUNT)
+
+
+def grey_images(size=16):
+    level = LEVELS.astype("uint8")[:, None, None, None]
+    return np.broadcast_to(level, (COUNT, size, size, 3))
+
+
+def encode(image, kind="PNG"):
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture(params=["files", "records", "array"])
+def images(request, tmp_path):
+    names = [f"{i}.png" for i in range(COUNT)]
+    encoded = [encode(image) for image in grey_images()]
+    if request.param == "files":
+        for name, each in zip(names, encoded, strict=True):
+            (tmp_path / name).write_bytes(each)
+        return ImageFiles(tmp_path, names)
+    if request.param == "records":
+        records = tf.data.Dataset.from_tensor_slices(encoded)
+        return ImageRecords(records, names)
+    return ImageArray(grey_images(), names)
+
+
+def labelled(images, **arguments):
+    values = np.stack([np.linspace(-1, 1, COUNT)] * 2, 1).astype("float32")
+    labels = {"shade": np.arange(COUNT), "affect": values}
+    return LabelledImages(
+        images, [SHADE, AFFECT], labels, clean=labels, **arguments
+    )
+
+
+def numbers(batch):
+    """The numbers of the images of a batch, from their grey levels."""
+    pixels = np.asarray(batch)
+    assert np.ptp(pixels, axis=(1, 2, 3)).max() < 1e-6
+    return np.rint((pixels[:, 0, 0, 0] + 1) * 127.5 / 20).astype(int)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 3), (32, 24, 3)])
+@pytest.mark.parametrize("training", [False, True])
+def test_images_keep_their_labels(images, shape, training):
+    data = labelled(images)
+    seen = []
+    for batch, labels in data.batches(shape, 5, training):
+        assert batch.shape[1:] == shape and batch.dtype == tf.float32
+        found = numbers(batch)
+        np.testing.assert_array_equal(labels["shade"], found)
+        np.testing.assert_allclose(
+            labels["affect"][:, 0], np.linspace(-1, 1, COUNT)[found], atol=1e-6
+        )
+        seen.extend(found)
+    if training:
+        assert len(set(seen)) == 10 and seen != sorted(seen)
+    else:
+        assert seen == list(range(COUNT))
+
+
+def test_one_channel(images):
+    if isinstance(images, ImageArray):
+        with pytest.raises(ValueError, match="with 3 channels"):
+            labelled(images).batches((16, 16, 1), 6)
+        return
+    batch, _ = next(iter(labelled(images).batches((16, 16, 1), 6)))
+    assert batch.shape == (6, 16, 16, 1)
+    np.testing.assert_array_equal(numbers(batch), np.arange(6))
+
+
+def test_the_order_repeats_with_the_seed_and_changes_with_the_epoch(images):
+    def epochs(seed):
+        dataset = labelled(images).batches((16, 16, 3), COUNT, True, seed=seed)
+        return [list(numbers(next(iter(dataset))[0])) for _ in range(2)]
+
+    first = epochs(3)
+    assert first == epochs(3)
+    assert first[0] != first[1] and first != epochs(4)
+
+
+def test_take(images):
+    data = labelled(images).take(4)
+    assert len(data) == 4 and data.names == [f"{i}.png" for i in range(4)]
+    assert data.report.accepted == 4
+    batches = list(data.batches((16, 16, 3), 3))
+    found = np.concatenate([numbers(batch) for batch, _ in batches])
+    assert list(found) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(data.clean["shade"], np.arange(4))
+    assert len(labelled(images).take(99)) == COUNT
+
+
+def test_records_that_come_apart_from_their_names_stop_the_run():
+    records = tf.data.Dataset.from_tensor_slices(
+        [encode(image) for image in grey_images()]
+    )
+    labels = {"shade": np.arange(COUNT - 1)}
+    images = ImageRecords(records, list("abcdefghijk"))
+    data = LabelledImages(images, [SHADE], labels)
+    with pytest.raises(tf.errors.OpError, match="expected to contain 11"):
+        list(data.batches((16, 16, 3), 4))
+
+
+def test_jpeg_files_are_decoded_at_the_size_asked_for(tmp_path):
+    names = []
+    for size in (30, 64, 130, 600):
+        names.append(f"{size}.jpg")
+        image = np.full((size, size + 8, 3), 90, "uint8")
+        (tmp_path / names[-1]).write_bytes(encode(image, "JPEG"))
+    data = LabelledImages(
+        ImageFiles(tmp_path, names), [SHADE], {"shade": np.arange(4)}
+    )
+    batch, _ = next(iter(data.batches((64, 64, 3), 4)))
+    np.testing.assert_allclose(batch, 90 / 127.5 - 1, atol=2 / 127.5)
+
+
+def test_with_noise_mislabels_the_clean_labels(images):
+    data = labelled(images)
+    annotators = {
+        "shade": [noise.CategoricalAnnotator(1.0)] * 2,
+        "affect": [noise.ContinuousAnnotator(0.0, 0.0)],
+    }
+    noisy = data.with_noise(annotators, seed=5)
+    assert [task.annotators for task in noisy.tasks] == [2, 1]
+    assert (noisy.labels["shade"] != np.arange(COUNT)[:, None]).all()
+    np.testing.assert_array_equal(
+        noisy.labels["affect"][:, 0], data.clean["affect"]
+    )
+    again = data.with_noise(annotators, seed=5).labels["shade"]
+    np.testing.assert_array_equal(noisy.labels["shade"], again)
+    other = data.with_noise(annotators, seed=6).labels["shade"]
+    assert (noisy.labels["shade"] != other).any()
+    # A task that nobody mislabels keeps what it has.
+    partly = data.with_noise({"shade": annotators["shade"]})
+    np.testing.assert_array_equal(
+        partly.labels["affect"], data.labels["affect"]
+    )
+    np.testing.assert_array_equal(data.labels["shade"], np.arange(COUNT))
+
+
+def test_with_noise_needs_clean_labels(images):
+    data = LabelledImages(images, [SHADE], {"shade": np.arange(COUNT)})
+    annotators = {"shade": noise.PAPER_ANNOTATORS}
+    with pytest.raises(ValueError, match="there are none. Received: 'shade'"):
+        data.with_noise(annotators)
+    with pytest.raises(ValueError, match="The tasks are shade.*'mood'"):
+        data.with_noise({"mood": noise.PAPER_ANNOTATORS})
+
+
+def test_with_labels_counts_the_annotators(images):
+    data = labelled(images)
+    other = data.with_labels({"shade": np.zeros((COUNT, 3), int)})
+    assert other.tasks == (SHADE.with_annotators(3),)
+    assert set(other.clean) == {"shade"} and other.images is data.images
+    with pytest.raises(ValueError, match="class ids from 0 to 11"):
+        data.with_labels({"shade": np.full(COUNT, 12)})
+
+
+@pytest.mark.parametrize("kind", ["labels", "clean", "extras"])
+def test_every_array_has_one_entry_an_image(kind):
+    arrays = {"labels": {"shade": np.arange(COUNT)}}
+    arrays[kind] = {"shade": np.arange(COUNT - 1)}
+    with pytest.raises(ValueError, match=rf"`{kind}\['shade'\]` must have"):
+        LabelledImages(ImageArray(grey_images()), [SHADE], **arrays)
+
+
+@pytest.mark.parametrize("shape", [None, (16, 16), (16, 16, 2), (0, 16, 3)])
+def test_files_need_a_size(tmp_path, shape):
+    data = LabelledImages(
+        ImageFiles(tmp_path, ["a.png"]), [SHADE], {"shade": [0]}
+    )
+    with pytest.raises(ValueError, match="`image_shape` must be"):
+        data.batches(shape)
+
+
+def test_training_needs_every_annotator():
+    data = LabelledImages(
+        ImageArray(grey_images()),
+        [SHADE.with_annotators(2)],
+        {"shade": np.arange(COUNT)},
+    )
+    assert len(list(data.batches(batch_size=6))) == 2
+    with pytest.raises(ValueError, match="it has 2 annotator"):
+        data.batches(batch_size=6, training=True)
+
+
+def test_make_dataset_is_the_array_case():
+    labels = {"shade": np.arange(COUNT)}
+    made = make_dataset(grey_images(), labels, [SHADE], 4, True, seed=1)
+    data = LabelledImages(ImageArray(grey_images()), [SHADE], labels)
+    for first, second in zip(
+        made, data.batches(None, 4, True, seed=1), strict=True
+    ):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1]["shade"], second[1]["shade"])
