@@ -1,4 +1,4 @@
-"""CIFAR-10 as arrays, downloaded or from a file."""
+"""CIFAR-10 with true labels, or those of the paper's simulated annotators."""
 
 import os
 import zipfile
@@ -7,7 +7,11 @@ import zlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_noisyfer.datasets.synthetic_faces import check_integer
+from keras_noisyfer import noise
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.tasks import CategoricalTask
 
 CLASS_NAMES = (
     "airplane",
@@ -22,79 +26,106 @@ CLASS_NAMES = (
     "truck",
 )
 IMAGE_SHAPE = (32, 32, 3)
+SPLITS = ("train", "test")
 
 
-def load_cifar10(path=None, train_size=None, test_size=None):
+def load_cifar10(
+    split,
+    path=None,
+    size=None,
+    annotators=noise.PAPER_ANNOTATORS,
+    seed=0,
+):
     """Loads CIFAR-10: small photographs of ten kinds of object.
 
+    Images are in the order of the original batches, whatever they are read
+    from.
+
     Args:
+        split: `"train"`: labels of simulated annotators. `"test"`: true
+            labels, for tasks of as many annotators.
         path: `.npz` file with the arrays `x_train`, `y_train`, `x_test` and
             `y_test`: images, uint8, shape `(n, 32, 32, 3)`, and class ids,
             integers, shape `(n,)` or `(n, 1)`. By default TensorFlow
             Datasets downloads the data once and keeps it.
-        train_size: Number of training images, the first of those there
-            are. By default all of them.
-        test_size: Number of test images, likewise.
+        size: Number of images, the first of those there are; their labels
+            are the same whatever the size. By default all of them.
+        annotators: Sequence of `keras_noisyfer.noise.CategoricalAnnotator`s,
+            by default the paper's three, who replace 20, 30 and 40 % of the
+            labels by one of the ten classes. `None`: the true labels are
+            the labels, of one annotator.
+        seed: Non-negative integer, of the annotators' mistakes.
 
     Returns:
-        A dict of NumPy arrays: `x_train` and `x_test`, uint8, shape
-        `(n, 32, 32, 3)`; `y_train` and `y_test`, int32, shape `(n,)`,
-        indices into `CLASS_NAMES`.
+        A `LabelledImages` with the categorical task `object`, whose clean
+        labels are the true ones, and names such as `train_00000`.
 
     Raises:
         ValueError: if the file is missing, is not such a file or cannot be
-            read, the download fails, or there are fewer images than asked
-            for.
+            read, the download fails, there are fewer images than asked for,
+            or an argument is out of its range.
 
     Example:
 
-    >>> data = load_cifar10("cifar10.npz", train_size=5000)
-    >>> data["x_train"].shape
-    (5000, 32, 32, 3)
+    >>> train = load_cifar10("train", "cifar10.npz", size=5000)
+    >>> train.labels["object"].shape
+    (5000, 3)
 
     Reference:
 
     - [Krizhevsky, 2009](https://www.cs.toronto.edu/~kriz/cifar.html)
+    - [Zhang et al., 2021, section 5.1](https://arxiv.org/abs/2010.09849)
     """
-    sizes = {"train": train_size, "test": test_size}
-    for split, size in sizes.items():
-        if size is not None:
-            check_integer(f"{split}_size", size, 1)
-    arrays = _download() if path is None else _read(path)
-    data = {}
-    for split, size in sizes.items():
-        images, labels = _check(
-            split, arrays[f"x_{split}"], arrays[f"y_{split}"]
+    if split not in SPLITS:
+        raise ValueError(
+            f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}"
         )
-        if size is not None and size > len(images):
-            raise ValueError(
-                f"`{split}_size` must be at most {len(images)}, the number "
-                f"of images there are. Received: {size}"
-            )
-        data[f"x_{split}"] = images[:size]
-        data[f"y_{split}"] = labels[:size].astype("int32")
-    return data
+    if size is not None:
+        check_number("size", size, minimum=1, integer=True)
+    check_number("seed", seed, minimum=0, integer=True)
+    arrays = _download(split) if path is None else _read(path, split)
+    images, labels = _check(split, *arrays)
+
+    names = [f"{split}_{index:05d}" for index in range(len(images))]
+    streams = 1 if annotators is None else len(annotators)
+    task = CategoricalTask("object", class_names=CLASS_NAMES)
+    data = LabelledImages(
+        ImageArray(images, names),
+        [task.with_annotators(streams)],
+        {"object": labels},
+        clean={"object": labels},
+    )
+    if split == "train" and annotators is not None:
+        data = data.with_noise({"object": annotators}, seed)
+    return take_first(data, size)
 
 
-def _download():
+def take_first(data, size):
+    """The first `size` images of a data set, which has to have as many."""
+    if size is None:
+        return data
+    if size > len(data):
+        raise ValueError(
+            f"`size` must be at most {len(data)}, the number of images there "
+            f"are. Received: {size}"
+        )
+    return data.take(size)
+
+
+def _download(split):
     try:
-        train, test = tfds.as_numpy(
-            tfds.load("cifar10", split=["train", "test"], batch_size=-1)
-        )
+        data = tfds.as_numpy(tfds.load("cifar10", split=split, batch_size=-1))
     except (ImportError, OSError) as error:
         raise ValueError(
             "CIFAR-10 could not be downloaded; give `path`, an .npz file. "
-            f"Received: {_one_line(error)}"
+            f"Received: {one_line(error)}"
         ) from error
-    return {
-        "x_train": train["image"],
-        "y_train": train["label"],
-        "x_test": test["image"],
-        "y_test": test["label"],
-    }
+    # TFDS shuffles; "train_16399" was the original batches' 16399th image.
+    order = np.argsort([int(each.split(b"_")[1]) for each in data["id"]])
+    return data["image"][order], data["label"][order]
 
 
-def _read(path):
+def _read(path, split):
     if not os.path.isfile(path):
         raise ValueError(
             f"`path` must be an .npz file. Received: {path}, where there is "
@@ -105,22 +136,21 @@ def _read(path):
             f"`path` must be an .npz file. Received: {path}, which is in "
             "another format"
         )
-    names = [f"{kind}_{split}" for split in ("train", "test") for kind in "xy"]
+    names = [f"{kind}_{each}" for each in SPLITS for kind in "xy"]
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in names if name not in file]
-            arrays = {name: file[name] for name in names if name in file}
+            if not missing:
+                return file[f"x_{split}"], file[f"y_{split}"]
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"`path` must be an .npz file of plain arrays. Received: {path}: "
-            f"{_one_line(error)}"
+            f"{one_line(error)}"
         ) from error
-    if missing:
-        raise ValueError(
-            f"`path` must hold the arrays {', '.join(names)}. "
-            f"Received: {path} without {', '.join(missing)}"
-        )
-    return arrays
+    raise ValueError(
+        f"`path` must hold the arrays {', '.join(names)}. "
+        f"Received: {path} without {', '.join(missing)}"
+    )
 
 
 def _check(split, images, labels):
@@ -150,8 +180,9 @@ def _check(split, images, labels):
             f"`y_{split}` must be class ids from 0 to {len(CLASS_NAMES) - 1}. "
             f"Received: {labels[wrong[0]]} at index {wrong[0]}"
         )
-    return images, labels
+    return images, labels.astype("int32")
 
 
-def _one_line(error):
+def one_line(error):
+    """The message of an error, its line breaks replaced by spaces."""
     return " ".join(str(error).split())

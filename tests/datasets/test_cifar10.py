@@ -3,7 +3,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_noisyfer import noise
 from keras_noisyfer.datasets.cifar10 import CLASS_NAMES, load_cifar10
+from keras_noisyfer.tasks import CategoricalTask
 
 
 def arrays(train=12, test=10):
@@ -27,14 +29,13 @@ def save(tmp_path):
     return write
 
 
-def assert_is_cifar10(data, train, test):
-    assert list(data) == ["x_train", "y_train", "x_test", "y_test"]
+def assert_is_cifar10(data, split, count):
     expected = arrays()
-    for split, count in (("train", train), ("test", test)):
-        images, labels = data[f"x_{split}"], data[f"y_{split}"]
-        assert images.dtype == np.uint8 and labels.dtype == np.int32
-        np.testing.assert_array_equal(images, expected[f"x_{split}"][:count])
-        np.testing.assert_array_equal(labels, expected[f"y_{split}"][:count])
+    images, labels = expected[f"x_{split}"], expected[f"y_{split}"]
+    assert data.images.images.dtype == np.uint8
+    assert data.clean["object"].dtype == np.int32
+    np.testing.assert_array_equal(data.images.images, images[:count])
+    np.testing.assert_array_equal(data.clean["object"], labels[:count])
 
 
 def test_there_are_ten_classes():
@@ -49,29 +50,96 @@ def test_reads_a_file_in_the_layout_of_keras(save, shape, dtype):
         for name, array in arrays().items()
         if name.startswith("y")
     }
-    assert_is_cifar10(load_cifar10(save(**labels)), 12, 10)
+    path = save(**labels)
+    assert_is_cifar10(load_cifar10("train", path), "train", 12)
+    assert_is_cifar10(load_cifar10("test", path), "test", 10)
 
 
-def test_takes_the_first_images(save):
-    data = load_cifar10(save(), train_size=5, test_size=3)
-    assert_is_cifar10(data, 5, 3)
-    assert_is_cifar10(load_cifar10(save(), train_size=12), 12, 10)
+def test_images_are_named_as_in_tfds(save):
+    data = load_cifar10("test", save())
+    assert data.names == [f"test_0000{index}" for index in range(10)]
 
 
-def test_downloads_through_tfds(monkeypatch):
+def test_train_labels_are_those_of_the_papers_annotators(save):
+    truth = np.arange(20_000) % 10
+    path = save(x_train=np.zeros((20_000, 32, 32, 3), "uint8"), y_train=truth)
+    data = load_cifar10("train", path)
+    (task,) = data.tasks
+    assert task == CategoricalTask(
+        "object", class_names=CLASS_NAMES, annotators=3
+    )
+    wrong = (data.labels["object"] != truth[:, None]).mean(axis=0)
+    # One of the ten classes that replace a label is the label itself.
+    np.testing.assert_allclose(wrong, [0.18, 0.27, 0.36], atol=0.01)
+    np.testing.assert_array_equal(data.clean["object"], truth)
+
+
+def test_test_labels_are_true(save):
+    data = load_cifar10("test", save())
+    assert data.tasks[0].annotators == 3
+    np.testing.assert_array_equal(data.labels["object"], np.arange(10))
+
+
+def test_without_annotators_all_labels_are_true(save):
+    path = save()
+    for split, count in (("train", 12), ("test", 10)):
+        data = load_cifar10(split, path, annotators=None)
+        assert data.tasks[0].annotators == 1
+        np.testing.assert_array_equal(
+            data.labels["object"], np.arange(count) % 10
+        )
+
+
+def test_annotators_may_be_others(save):
+    path, always = save(), noise.CategoricalAnnotator(1.0)
+    train = load_cifar10("train", path, annotators=[always, always])
+    assert train.tasks[0].annotators == 2
+    assert (train.labels["object"] != train.clean["object"][:, None]).all()
+    test = load_cifar10("test", path, annotators=[always, always])
+    assert test.tasks == train.tasks
+    with pytest.raises(ValueError, match="`annotators`.*Received: 0"):
+        load_cifar10("train", path, annotators=[])
+
+
+def test_takes_the_first_images_with_the_same_labels(save):
+    path = save()
+    whole = load_cifar10("train", path)
+    for size in (5, 12):
+        part = load_cifar10("train", path, size=size)
+        assert_is_cifar10(part, "train", size)
+        np.testing.assert_array_equal(
+            part.labels["object"], whole.labels["object"][:size]
+        )
+    assert_is_cifar10(load_cifar10("test", path, size=3), "test", 3)
+
+
+def test_seed_decides_the_labels(save):
+    path = save()
+
+    def labels(seed):
+        data = load_cifar10("train", path, seed=seed)
+        return data.labels["object"].tolist()
+
+    assert labels(1) == labels(1)
+    assert labels(1) != labels(2)
+    with pytest.raises(ValueError, match="`seed` must be at least 0"):
+        labels(-1)
+
+
+def test_tfds_images_are_put_in_the_original_order(monkeypatch):
     def load(name, split, batch_size):
         assert (name, batch_size) == ("cifar10", -1)
-        data = arrays()
-        return [
-            {
-                "image": tf.constant(data[f"x_{each}"]),
-                "label": tf.constant(data[f"y_{each}"], "int64"),
-            }
-            for each in split
-        ]
+        images, labels = arrays()[f"x_{split}"], arrays()[f"y_{split}"]
+        order = np.random.default_rng(3).permutation(len(images))
+        return {
+            "id": tf.constant([f"{split}_{index:05d}" for index in order]),
+            "image": tf.constant(images[order]),
+            "label": tf.constant(labels[order], "int64"),
+        }
 
     monkeypatch.setattr(tfds, "load", load)
-    assert_is_cifar10(load_cifar10(train_size=7), 7, 10)
+    assert_is_cifar10(load_cifar10("train", size=7), "train", 7)
+    assert_is_cifar10(load_cifar10("test"), "test", 10)
 
 
 @pytest.mark.parametrize("kind", [ConnectionError, ImportError])
@@ -81,30 +149,30 @@ def test_a_failed_download_says_what_else_there_is(monkeypatch, kind):
 
     monkeypatch.setattr(tfds, "load", load)
     with pytest.raises(ValueError, match="give `path`.*: no network$"):
-        load_cifar10()
+        load_cifar10("train")
 
 
 def test_rejects_what_is_no_npz_file(save, tmp_path):
     missing = tmp_path / "missing.npz"
     with pytest.raises(ValueError, match="missing.npz, where there is no"):
-        load_cifar10(missing)
+        load_cifar10("train", missing)
     with pytest.raises(ValueError, match="where there is no file"):
-        load_cifar10(tmp_path)
+        load_cifar10("train", tmp_path)
 
     other = tmp_path / "other.npz"
     other.write_text("not a file of arrays")
     with pytest.raises(ValueError, match="in another format"):
-        load_cifar10(other)
+        load_cifar10("train", other)
 
     with pytest.raises(ValueError, match="plain arrays.*allow_pickle"):
-        load_cifar10(save(x_test=np.array([{}, None], object)))
+        load_cifar10("test", save(x_test=np.array([{}, None], object)))
 
     path = save()
     content = bytearray(path.read_bytes())
     content[5000:5100] = bytes(100)
     path.write_bytes(content)
     with pytest.raises(ValueError, match="plain arrays.*Bad CRC"):
-        load_cifar10(path)
+        load_cifar10("train", path)
 
 
 def test_names_the_missing_arrays(tmp_path):
@@ -113,7 +181,7 @@ def test_names_the_missing_arrays(tmp_path):
     path = tmp_path / "cifar10.npz"
     np.savez(path, **data)
     with pytest.raises(ValueError, match="without y_train, x_test$"):
-        load_cifar10(path)
+        load_cifar10("train", path)
 
 
 @pytest.mark.parametrize(
@@ -132,15 +200,20 @@ def test_names_the_missing_arrays(tmp_path):
 )
 def test_rejects_wrong_arrays(save, name, array, message):
     with pytest.raises(ValueError, match=message) as error:
-        load_cifar10(save(**{name: array}))
+        load_cifar10(name[2:], save(**{name: array}))
     assert f"`{name}`" in str(error.value)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("argument", ["train_size", "test_size"])
-def test_rejects_wrong_sizes(save, argument):
+def test_rejects_wrong_sizes(save):
+    path = save()
     for value in (0, -1, 2.0, True):
-        with pytest.raises(ValueError, match=f"`{argument}` must be an int"):
-            load_cifar10(save(), **{argument: value})
-    with pytest.raises(ValueError, match=f"`{argument}` must be at most 1"):
-        load_cifar10(save(), **{argument: 13})
+        with pytest.raises(ValueError, match="`size` must be at least 1, an"):
+            load_cifar10("train", path, size=value)
+    with pytest.raises(ValueError, match="`size` must be at most 12"):
+        load_cifar10("train", path, size=13)
+
+
+def test_rejects_unknown_splits(save):
+    with pytest.raises(ValueError, match="`split`.*'validation'"):
+        load_cifar10("validation", save())

@@ -40,32 +40,45 @@ def test_trains_and_writes_its_results(recipe, data, tmp_path, capsys, method):
         f"--output-dir {output}".split()
     )
     names = {each.name for each in output.iterdir()}
-    assert names == {"history.csv", "model.keras", "results.json"}
+    assert names == {
+        "history.csv",
+        "model.keras",
+        "results.json",
+        "saved_model",
+        "training_curves.png",
+        "confusion_matrix_object.png",
+    }
 
     results = json.loads((output / "results.json").read_text())
     assert set(results) == {
         "method",
         "seed",
         "settings",
+        "images",
+        "rejected",
         "realised_noise",
-        "test_accuracy",
+        "test",
         "history",
     }
     assert results["method"] == method and results["seed"] == 3
     assert results["settings"]["width"] == 0.0625
     assert results["settings"]["train_size"] == 0
     history = results["history"]
-    assert history["val_object_accuracy"] == [results["test_accuracy"]]
+    assert history["val_object_accuracy"] == [
+        results["test"]["object_accuracy"]
+    ]
     assert ("discriminator_loss" in history) == (method == "proposed")
     assert len((output / "history.csv").read_text().splitlines()) == 2
 
-    noise = results["realised_noise"]
+    noise = results["realised_noise"]["object"]
+    assert results["images"] == {"train": 64, "test": 32}
     assert [entry["n"] for entry in noise] == [64] * 3
     printed = capsys.readouterr().out
     for index, entry in enumerate(noise):
         wrong = f"{100 * entry['wrong']:.1f} % wrong"
         assert f"object annotator {index}: {wrong}" in printed
-    assert f"chosen by it): {results['test_accuracy']:.4f}" in printed
+    accuracy = results["test"]["object_accuracy"]
+    assert f"object_accuracy {accuracy:.4f}" in printed
     assert "2/2" in printed
 
     model = keras.saving.load_model(output / "model.keras")
@@ -75,7 +88,7 @@ def test_trains_and_writes_its_results(recipe, data, tmp_path, capsys, method):
     predicted = model.predict(images, verbose=0)["object"]
     assert predicted.shape == (32, 10)
     accuracy = np.mean(predicted.argmax(axis=-1) == clean)
-    assert accuracy == pytest.approx(results["test_accuracy"])
+    assert accuracy == pytest.approx(results["test"]["object_accuracy"])
 
 
 def run_and_fail(recipe, capsys, *flags):
@@ -106,7 +119,7 @@ def test_needs_data(recipe, data, tmp_path, capsys):
     assert line.startswith("error: `path` must be an .npz file")
     assert not list(output.iterdir())
     line = run_and_fail(recipe, capsys, *flags, data, "--train-size", 65)
-    assert line.startswith("error: `train_size` must be at most 64")
+    assert line.startswith("error: `size` must be at most 64")
 
 
 @pytest.mark.parametrize(

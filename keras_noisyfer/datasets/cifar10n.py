@@ -1,0 +1,282 @@
+"""CIFAR-10N: CIFAR-10 as three people on the web labelled it."""
+
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pandas as pd
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.cifar10 import (
+    CLASS_NAMES,
+    load_cifar10,
+    one_line,
+    take_first,
+)
+
+HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
+LABEL_SETS = (*HUMAN_LABEL_SETS, "aggre_label", "worse_label")
+# What is looked for in a folder, in this order.
+LABEL_FILES = (
+    "CIFAR-10_human.pt",
+    "CIFAR-10_human_ordered.npy",
+    "CIFAR-10_human_annotations.csv",
+)
+ORDER_FILE = "image_order_c10.npy"
+SOURCE = "https://github.com/UCSC-REAL/cifar-10-100n"
+
+
+def load_cifar10n(
+    split, labels_path, path=None, size=None, label_sets=HUMAN_LABEL_SETS
+):
+    """Loads CIFAR-10 with the labels of human annotators.
+
+    Three people labelled each training image, other people other images. A
+    label set counts as one annotator all the same.
+
+    The labels' files are in the order of the original batches
+    (`CIFAR-10_human.pt`) or in that of TFDS (the others). Labels are put in
+    the order of the images, and their true labels compared one by one.
+
+    Args:
+        split: `"train"`, or `"test"`: images that have true labels only, for
+            a task of as many annotators.
+        labels_path: One of the files `CIFAR-10_human.pt`,
+            `CIFAR-10_human_ordered.npy` and
+            `CIFAR-10_human_annotations.csv` (as TFDS' `cifar10_n` has it in
+            its `manual_dir`), or the folder of one. The latter two need
+            `image_order_c10.npy` in the same folder or the one above. No
+            PyTorch is needed, and no code in a file is ever run.
+        path: `.npz` file with the images, see `load_cifar10`.
+        size: Number of images, the first of those there are. By default all
+            of them.
+        label_sets: Names of the annotators: `"random_label1"`,
+            `"random_label2"` and `"random_label3"`, what people said;
+            `"aggre_label"`, the majority of the three; `"worse_label"`, a
+            wrong one of the three where there is one.
+
+    Returns:
+        A `LabelledImages` with the categorical task `object`, whose clean
+        labels are CIFAR-10's own.
+
+    Raises:
+        ValueError: if a file is missing, has other contents or cannot be
+            read, labels do not belong to the images, or an argument is out
+            of its range.
+
+    Example:
+
+    >>> train = load_cifar10n("train", "CIFAR-10_human.pt", "cifar10.npz")
+    >>> worst = load_cifar10n(
+    ...     "train", "CIFAR-10_human.pt", label_sets=["worse_label"]
+    ... )
+
+    Reference:
+
+    - [Wei et al., 2022](https://arxiv.org/abs/2110.12088)
+    """
+    if (
+        not isinstance(label_sets, (tuple, list))
+        or not label_sets
+        or not set(label_sets) <= set(LABEL_SETS)
+        or len(set(label_sets)) < len(label_sets)
+    ):
+        raise ValueError(
+            "`label_sets` must be a sequence of different names among "
+            f"{', '.join(LABEL_SETS)}. Received: {label_sets!r}"
+        )
+    if size is not None:
+        check_number("size", size, minimum=1, integer=True)
+    labels_path = _find(labels_path)
+    labels = _read(labels_path, ("clean_label", *label_sets))
+    data = load_cifar10(split, path, annotators=None)
+    if split == "train":
+        order = _match(labels["clean_label"], data.clean["object"], labels_path)
+        streams = [labels[name][order] for name in label_sets]
+        data = data.with_labels({"object": np.stack(streams, axis=1)})
+    else:
+        task = data.tasks[0].with_annotators(len(label_sets))
+        data = data.with_labels(data.labels, [task])
+    return take_first(data, size)
+
+
+def _find(labels_path):
+    """The file of labels that a path names, or the first in its folder."""
+    if os.path.isfile(labels_path):
+        return labels_path
+    for name in LABEL_FILES:
+        path = os.path.join(labels_path, name)
+        if os.path.isfile(path):
+            return path
+    raise ValueError(
+        f"`labels_path` must be {', '.join(LABEL_FILES)}, or the folder of "
+        f"one; get it from {SOURCE}. Received: {labels_path}, where there is "
+        "no such file"
+    )
+
+
+def _match(true_labels, expected, labels_path):
+    """For each image the index of its labels in their file."""
+    count = len(expected)
+    if len(true_labels) != count:
+        raise ValueError(
+            f"`labels_path` must hold one label an image: {count}. "
+            f"Received: {labels_path} with {len(true_labels)}"
+        )
+    orders = [np.arange(count)]
+    folder = os.path.dirname(os.path.abspath(labels_path))
+    for each in (folder, os.path.dirname(folder)):
+        path = os.path.join(each, ORDER_FILE)
+        if os.path.isfile(path):
+            # It gives for each label the index of its image.
+            orders.append(np.argsort(_read_order(path, count)))
+            break
+    wrong = [(true_labels[each] != expected).sum() for each in orders]
+    best = np.argmin(wrong)
+    if wrong[best]:
+        hint = (
+            ""
+            if len(orders) > 1
+            else f". Labels in the order of TFDS need {ORDER_FILE} in their "
+            f"folder; get it from {SOURCE}"
+        )
+        raise ValueError(
+            "`labels_path` must hold the true label of every image as "
+            f"clean_label. Received: {labels_path}, which differs for "
+            f"{wrong[best]:,} of {count:,} images{hint}"
+        )
+    return orders[best]
+
+
+def _read_order(path, count):
+    try:
+        order = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: {one_line(error)}") from error
+    if not np.array_equal(np.sort(order, axis=None), np.arange(count)):
+        raise ValueError(
+            f"{path} must hold every index from 0 to {count - 1} once. "
+            f"Received: {order.dtype} of shape {order.shape}"
+        )
+    return order
+
+
+# === Files of labels ===
+
+
+def _read(path, names):
+    """Label sets by name, int32 arrays of one length."""
+    extension = os.path.splitext(path)[1].lower()
+    read = {".pt": _read_torch, ".npy": _read_numpy, ".csv": pd.read_csv}
+    if extension not in read:
+        raise ValueError(
+            f"`labels_path` must be a .pt, .npy or .csv file. Received: {path}"
+        )
+    try:
+        table = read[extension](path)
+        missing = [name for name in names if name not in table]
+        table = {name: table[name] for name in names if name in table}
+        labels = {name: _class_ids(table[name]) for name in table}
+        lengths = {len(each) for each in labels.values()}
+    # A damaged pickle can lead to any error at all.
+    except Exception as error:
+        raise ValueError(
+            f"`labels_path` must be a file of CIFAR-10N, from {SOURCE}. "
+            f"Received: {path}: {one_line(error) or type(error).__name__}"
+        ) from error
+    if missing or len(lengths) != 1:
+        raise ValueError(
+            f"`labels_path` must hold {', '.join(names)}, of one length. "
+            f"Received: {path}, with {', '.join(labels) or 'none of them'}"
+        )
+    return labels
+
+
+def _class_ids(values):
+    values = np.asarray(values)
+    if values.ndim != 1 or not np.isin(values, range(len(CLASS_NAMES))).all():
+        raise ValueError(f"not class ids from 0 to {len(CLASS_NAMES) - 1}")
+    return values.astype("int32")
+
+
+def _read_torch(path):
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            pickles = [n for n in names if n.endswith("/data.pkl")]
+            if len(pickles) != 1:
+                raise ValueError("no file of PyTorch")
+            with archive.open(pickles[0]) as file:
+                return _Unpickler(file).load()
+    with open(path, "rb") as file:
+        # PyTorch before 1.6: a magic number, a version and facts on the
+        # machine come first.
+        for _ in range(3):
+            _Unpickler(file).load()
+        return _Unpickler(file).load()
+
+
+def _read_numpy(path):
+    with open(path, "rb") as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("not as np.save writes a dict")
+        np.lib.format.read_array_header_1_0(file)
+        (labels,) = _Unpickler(file).load().values
+        return labels
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads dicts, lists and NumPy arrays; refuses everything else.
+
+    Stand-ins take the place even of NumPy's own classes, which would trust
+    what a file says of their memory.
+    """
+
+    def find_class(self, module, name):
+        known = {
+            "numpy.ndarray": _Array,
+            "numpy.dtype": _DType,
+            "numpy.core.multiarray._reconstruct": lambda kind, *_: kind(),
+            "numpy.core.multiarray.scalar": _scalar,
+            # How Python 2 pickles keep bytes.
+            "_codecs.encode": lambda text, _: text.encode("latin1"),
+        }
+        # As NumPy 2 calls it.
+        path = f"{module}.{name}".replace("numpy._core", "numpy.core")
+        if path not in known:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}, which is not loaded from files"
+            )
+        return known[path]
+
+    def persistent_load(self, pid):
+        raise pickle.UnpicklingError("it holds tensors, not NumPy arrays")
+
+
+class _DType:
+    def __init__(self, name, *_):
+        self.name = name
+
+    def __setstate__(self, state):
+        self.name = state[1] + self.name
+
+    def read(self, data):
+        if self.name.lstrip("<>|=") not in ("i8", "i4", "i2", "i1", "u1"):
+            raise ValueError(f"labels of dtype {self.name}")
+        return np.frombuffer(data, self.name)
+
+
+class _Array:
+    def __setstate__(self, state):
+        _, shape, dtype, _, data = state
+        # An array of objects, such as a dict, comes as a list.
+        is_list = isinstance(data, list)
+        self.values = data if is_list else dtype.read(data).reshape(shape)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values
+
+
+def _scalar(dtype, data):
+    return dtype.read(data)[0]

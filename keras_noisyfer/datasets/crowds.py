@@ -1,0 +1,106 @@
+"""Many annotators who each labelled a few images, as a few label streams."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+# Bounds the memory that a draw takes.
+IMAGES_AT_ONCE = 100_000
+
+
+def crowd_streams(
+    image_names,
+    images,
+    annotator_names,
+    annotators,
+    max_annotators=5,
+    streams=3,
+    seed=0,
+):
+    """Decides which label stream each label of a task goes to.
+
+    With at most `max_annotators` annotators there is one stream an
+    annotator, and nothing is lost.
+
+    With more, most streams would be nearly empty. There are then `streams`
+    resampled ones: an image's labels are put in a random order and go to the
+    streams, at most one a stream, so that each stream is the label of a
+    random annotator. An image with fewer labels leaves streams without one,
+    chosen at random, so that all streams are about equally full. What is
+    lost: who gave a label, hence what is particular to one annotator, such
+    as a bias towards a class; and an image's labels beyond `streams`.
+
+    The draw for an image depends on `seed`, the image's name and its
+    annotators' names alone: neither on the order of the table nor on the
+    other images.
+
+    Args:
+        image_names: Sequence of the images' names.
+        images: Integer array of shape `(labels,)`, the index in
+            `image_names` of the image that a label is of.
+        annotator_names: Sequence of the names of the task's annotators.
+        annotators: Integer array of shape `(labels,)`, the index in
+            `annotator_names` of who gave the label; at most one label an
+            image and annotator.
+        max_annotators: Largest number of annotators with a stream each, at
+            least 1.
+        streams: Number of resampled streams, at least 1.
+        seed: Non-negative integer.
+
+    Returns:
+        `(stream, count)`: integer array of shape `(labels,)`, the stream of
+        each label, -1 where it is left out; and the number of streams.
+
+    Example:
+
+    >>> crowd_streams(["a.jpg"], [0, 0], ["ann", "bob"], [0, 1])
+    (array([0, 1]), 2)
+    """
+    images, annotators = np.asarray(images), np.asarray(annotators)
+    if len(annotator_names) <= max_annotators:
+        return annotators, len(annotator_names)
+    annotator_hash = _hash(annotator_names, seed)
+    stream = np.full(len(images), -1, "int32")
+    for begin in range(0, len(image_names), IMAGES_AT_ONCE):
+        names = image_names[begin : begin + IMAGES_AT_ONCE]
+        place = images - begin
+        own = np.flatnonzero((place >= 0) & (place < len(names)))
+        stream[own] = _draw(
+            _hash(names, seed),
+            place[own],
+            annotator_hash[annotators[own]],
+            streams,
+        )
+    return stream, streams
+
+
+def _draw(image_hash, images, annotator_hash, streams):
+    # Hashes instead of a generator, whose draws would follow the row order.
+    order = pd.util.hash_array(image_hash[images] ^ annotator_hash)
+    rank = _rank(images, order)
+    draws = image_hash[:, None] + np.arange(streams, dtype="uint64")
+    draws = pd.util.hash_array(draws.ravel()).reshape(draws.shape)
+    slots = np.argsort(draws, axis=1)
+    kept = rank < streams
+    stream = np.full(len(images), -1, "int32")
+    stream[kept] = slots[images[kept], rank[kept]]
+    return stream
+
+
+def _hash(names, seed):
+    key = hashlib.sha256(str(seed).encode()).hexdigest()[:16]
+    return pd.util.hash_array(
+        np.array(names, dtype=object), hash_key=key, categorize=False
+    )
+
+
+def _rank(images, order):
+    """The place of each label among those of its image."""
+    by_image = np.lexsort((order, images))
+    position = np.arange(len(images))
+    begins = np.diff(images[by_image], prepend=-1) != 0
+    start = np.maximum.accumulate(np.where(begins, position, 0))
+    rank = np.empty(len(images), int)
+    rank[by_image] = position - start
+    return rank

@@ -1,0 +1,367 @@
+"""FER+: the faces of FER2013 with ten crowd votes each."""
+
+import os
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.expressions import expression_task, to_class_ids
+from keras_noisyfer.datasets.image_files import check_image_files
+from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.synthetic_faces import SPLITS
+
+IMAGE_SHAPE = (48, 48, 1)
+MISSING = -1
+# Columns of votes, in the order of FER+, with the expressions they mean.
+VOTE_EXPRESSIONS = {
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprise",
+    "sadness": "sad",
+    "anger": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "contempt": None,
+    "unknown": None,
+    "NF": None,
+}
+VOTE_COLUMNS = tuple(VOTE_EXPRESSIONS)
+VOTES = 10
+# The class ids of FER2013's own labels.
+FER2013_EXPRESSIONS = {
+    0: "anger",
+    1: "disgust",
+    2: "fear",
+    3: "happy",
+    4: "sad",
+    5: "surprise",
+    6: "neutral",
+}
+USAGES = {
+    "train": "Training",
+    "validation": "PublicTest",
+    "test": "PrivateTest",
+}
+FOLDERS = {
+    "train": "FER2013Train",
+    "validation": "FER2013Valid",
+    "test": "FER2013Test",
+}
+SOURCES = {
+    "fer2013.csv": "https://www.kaggle.com/c/challenges-in-representation-"
+    "learning-facial-expression-recognition-challenge/data",
+    "fer2013new.csv": "https://github.com/microsoft/FERPlus",
+}
+# Rows of fer2013.csv, 8 kB each, that are read at a time.
+_ROWS_AT_ONCE = 2000
+_CLASS_IDS = to_class_ids(
+    np.arange(VOTES), dict(enumerate(VOTE_EXPRESSIONS.values()))
+)
+
+
+def load_ferplus(
+    data_dir,
+    split="train",
+    annotators=3,
+    seed=0,
+    original_label=False,
+    on_error="raise",
+):
+    """Loads FER+: faces whose expression ten people voted on.
+
+    Each annotator of a training image is one of its votes, drawn without
+    replacement; a vote for contempt, for unknown or for "not a face" (NF)
+    is a missing label.
+
+    The clean label is the one of the seven expressions with the most votes;
+    it is missing where two of them tie, or where contempt, unknown or NF has
+    more votes. It comes from all ten votes, those that are drawn among them.
+    The rule that FER+'s authors call majority is stricter: it drops columns
+    with a single vote, then wants more than half of the votes left; and
+    contempt is an eighth class there.
+
+    Args:
+        data_dir: Folder with `fer2013.csv` (Kaggle) and `fer2013new.csv`
+            (FER+), or with the folders `FER2013Train`, `FER2013Valid` and
+            `FER2013Test`, each with images and a `label.csv`, that FER+'s
+            own script makes of them. Their published `label.csv` holds other
+            votes than `fer2013new.csv` for one image in twenty.
+        split: `"train"`, or `"validation"` (FER2013's public test images) or
+            `"test"` (its private ones), whose labels are the clean ones.
+        annotators: Number of votes that are drawn an image, 1 to 10.
+        seed: Non-negative integer, of the draw. Another number of annotators
+            leaves the votes of the first ones as they are.
+        original_label: Whether FER2013's own label is one more annotator,
+            the last. It is in `fer2013.csv` only.
+        on_error: `"raise"` or `"skip"`: what to do about an image that
+            cannot be used, see `ImportReport`.
+
+    Returns:
+        A `LabelledImages` with the categorical task `expression`, whose
+        classes are `EXPRESSIONS`, and with `extras["votes"]`: int32 of shape
+        `(n, 10)`, the number of votes by `VOTE_COLUMNS`. Images without a
+        clean label stay; for evaluation their label is missing. Images that
+        FER+ removed, and second rows of an image, are left out and counted
+        in the report's notes.
+
+    Raises:
+        ValueError: if a file is missing or has other contents, the two CSV
+            files do not match, an argument is out of its range, or, as
+            `on_error` says, an image cannot be used.
+
+    Example:
+
+    >>> train = load_ferplus("ferplus", annotators=3)
+    >>> train.labels["expression"].shape
+    (28558, 3)
+    >>> dataset = train.batches((64, 64, 3), training=True)
+
+    Reference:
+
+    - [Barsoum et al., 2016](https://arxiv.org/abs/1608.01041)
+    """
+    if split not in SPLITS:
+        raise ValueError(
+            f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}"
+        )
+    check_number("annotators", annotators, minimum=1, integer=True)
+    if annotators > VOTES:
+        raise ValueError(
+            f"`annotators` must be at most {VOTES}, the number of votes an "
+            f"image. Received: {annotators}"
+        )
+    check_number("seed", seed, minimum=0, integer=True)
+    report = ImportReport(on_error)
+    tables = [os.path.join(data_dir, name) for name in SOURCES]
+    folder = os.path.join(data_dir, FOLDERS[split])
+    if os.path.isfile(os.path.join(folder, "label.csv")) and not all(
+        map(os.path.isfile, tables)
+    ):
+        if original_label:
+            raise ValueError(
+                "`original_label` must be False for the folders that FER+'s "
+                f"script makes: only fer2013.csv has it. Received: {data_dir}"
+            )
+        rows, images, good = _read_folder(folder, report)
+    else:
+        rows, images, good = _read_tables(tables, data_dir, split, report)
+
+    votes = rows[list(VOTE_COLUMNS)].to_numpy("int32")
+    # Before bad images are left out: the others keep their votes.
+    drawn = _draw_votes(votes, annotators, [seed, SPLITS.index(split)])
+    if original_label:
+        drawn = np.column_stack([drawn, rows["original"].astype("int32")])
+    votes, drawn = votes[good], drawn[good]
+    clean = {"expression": _plurality(votes)}
+    return LabelledImages(
+        images,
+        [expression_task().with_annotators(drawn.shape[1])],
+        {"expression": drawn} if split == "train" else clean,
+        clean=clean,
+        extras={"votes": votes},
+        report=report,
+    )
+
+
+# === Votes ===
+
+
+def _draw_votes(votes, annotators, seed):
+    """Class ids of some votes an image, int32 `(n, annotators)`."""
+    given = votes.sum(axis=1, keepdims=True)
+    # A row an image: one entry a vote, then missing ones.
+    place = np.arange(max(VOTES, given.max(initial=0)))
+    is_vote = place < given
+    ballots = np.full(is_vote.shape, MISSING, "int32")
+    ballots[is_vote] = np.repeat(
+        np.tile(_CLASS_IDS, len(votes)), votes.reshape(-1)
+    )
+    turn = np.random.default_rng(seed).random(ballots.shape)
+    order = np.argsort(np.where(is_vote, turn, np.inf), axis=1)
+    return np.take_along_axis(ballots, order[:, :annotators], axis=1)
+
+
+def _plurality(votes):
+    """Class ids of the expressions with the most votes, -1 where unclear."""
+    is_class = _CLASS_IDS != MISSING
+    expressions, others = votes[:, is_class], votes[:, ~is_class]
+    most = expressions.max(axis=1)
+    winner = _CLASS_IDS[is_class][expressions.argmax(axis=1)]
+    is_single = (expressions == most[:, None]).sum(axis=1) == 1
+    is_clear = is_single & (most >= others.max(axis=1))
+    return np.where(is_clear, winner, MISSING).astype("int32")
+
+
+def _check_votes(table, path):
+    votes = table[list(VOTE_COLUMNS)]
+    numbers = votes.apply(pd.to_numeric, errors="coerce").to_numpy("float64")
+    wrong = np.argwhere(~np.isin(numbers, range(VOTES + 1)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ValueError(
+            f"{path}: numbers of votes must be from 0 to {VOTES}. "
+            f"Received: {votes.iat[row, column]!r} for "
+            f"{VOTE_COLUMNS[column]} in row {row}"
+        )
+    return table.assign(**dict(zip(VOTE_COLUMNS, numbers.T, strict=True)))
+
+
+# === The folders of FER+'s script ===
+
+
+def _read_folder(folder, report):
+    path = os.path.join(folder, "label.csv")
+    (rows,) = _read_csv(path, header=None)
+    # The second column is the face's box, which is the whole image.
+    columns = ["name", "box", *VOTE_COLUMNS]
+    if len(rows.columns) != len(columns):
+        raise ValueError(
+            f"{path} must have {len(columns)} columns without names: image, "
+            f"box, {', '.join(VOTE_COLUMNS)}. Received: {len(rows.columns)}"
+        )
+    rows = _check_votes(rows.set_axis(columns, axis=1), path)
+    repeated = rows["name"].duplicated()
+    for name in rows["name"][repeated]:
+        report.reject(name, "duplicate row", path)
+    rows = rows[~repeated]
+    names = rows["name"].to_numpy(object)
+    good = check_image_files(folder, names, report)
+    _require_images(good, folder)
+    return rows, ImageFiles(folder, names[good]), good
+
+
+# === The two CSV files ===
+
+
+def _read_tables(paths, data_dir, split, report):
+    for name, path in zip(SOURCES, paths, strict=True):
+        if not os.path.isfile(path):
+            raise ValueError(
+                f"`data_dir` must hold {name}, from {SOURCES[name]}, or "
+                f"{FOLDERS[split]}/label.csv. Received: {data_dir}"
+            )
+    columns = ["Usage", "Image name", *VOTE_COLUMNS]
+    (table,) = _read_csv(paths[1], usecols=columns)
+    table = _check_votes(table, paths[1])
+    table["name"] = table["Image name"].str.strip()
+
+    in_split = table["Usage"] == USAGES[split]
+    removed = in_split & (table["name"] == "")
+    repeated = in_split & ~removed & table["name"].duplicated()
+    report.notes["images that FER+ removed"] = int(removed.sum())
+    report.notes["second rows of an image"] = int(repeated.sum())
+    kept = (in_split & ~removed & ~repeated).to_numpy()
+    rows = table[kept]
+    pixels = np.zeros((len(rows), *IMAGE_SHAPE), "uint8")
+    good = np.ones(len(rows), bool)
+    original = np.empty(len(rows), int)
+    index = 0
+    for row, (pixel_text, class_id) in _read_fer2013(paths, table["Usage"]):
+        if not kept[row]:
+            continue
+        original[index] = class_id
+        image, problem = _parse_pixels(pixel_text)
+        if problem:
+            good[index] = False
+            report.reject(rows["name"].iat[index], "wrong pixels", problem)
+        else:
+            pixels[index] = image
+        index += 1
+    _require_images(good, data_dir)
+    if not good.all():
+        pixels = pixels[good]
+    return (
+        rows.assign(original=original),
+        ImageArray(pixels, rows["name"][good]),
+        good,
+    )
+
+
+def _read_fer2013(paths, usages):
+    """Yields the number, the pixels and the class id of every row.
+
+    Checks that the rows are those of fer2013new.csv: nothing but their place
+    says which votes are an image's.
+    """
+    path, votes_path = paths
+    options = dict(usecols=["emotion", "pixels", "Usage"])
+    count = 0
+    class_ids = to_class_ids(list(FER2013_EXPRESSIONS), FER2013_EXPRESSIONS)
+    expressions = dict(
+        zip(map(str, FER2013_EXPRESSIONS), class_ids, strict=True)
+    )
+    for chunk in _read_csv(path, chunksize=_ROWS_AT_ONCE, **options):
+        class_ids = chunk["emotion"].map(expressions)
+        if class_ids.isna().any():
+            row = class_ids.isna().idxmax()
+            raise ValueError(
+                f"{path}: emotion must be from 0 to 6. Received: "
+                f"{chunk['emotion'][row]!r} in row {row}"
+            )
+        expected = usages.iloc[count : count + len(chunk)].to_numpy(object)
+        usage = chunk["Usage"].to_numpy(object)[: len(expected)]
+        if (usage != expected).any():
+            row = np.flatnonzero(usage != expected)[0]
+            raise ValueError(
+                f"{votes_path} must have the rows of {path}. Received: "
+                f"Usage {expected[row]!r} and {usage[row]!r} in row "
+                f"{count + row}"
+            )
+        pairs = zip(chunk["pixels"], class_ids, strict=True)
+        if count + len(chunk) <= len(usages):
+            yield from enumerate(pairs, count)
+        count += len(chunk)
+    if count != len(usages):
+        raise ValueError(
+            f"{votes_path} must have the rows of {path}. Received: "
+            f"{len(usages):,} and {count:,} rows"
+        )
+
+
+def _parse_pixels(text):
+    """The image and None, or None and what is wrong with its pixels."""
+    try:
+        with warnings.catch_warnings():
+            # How NumPy before 2.3 tells of text that is no number.
+            warnings.simplefilter("error", DeprecationWarning)
+            values = np.fromstring(text, "int32", sep=" ")
+    except (ValueError, DeprecationWarning):
+        return None, "not all are integers"
+    if len(values) != np.prod(IMAGE_SHAPE):
+        return None, f"{len(values)} instead of {np.prod(IMAGE_SHAPE)}"
+    if values.min() < 0 or values.max() > 255:
+        return None, f"from {values.min()} to {values.max()}"
+    return values.reshape(IMAGE_SHAPE), None
+
+
+def _read_csv(path, **options):
+    """Yields the parts of a CSV file as tables, whose cells are text."""
+    try:
+        tables = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            **options,
+        )
+        if "chunksize" not in options:
+            yield tables
+        else:
+            with tables:
+                yield from tables
+    # Of pandas' own errors too.
+    except (OSError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise ValueError(f"{path} could not be read: {message}") from error
+
+
+def _require_images(good, data_dir):
+    if not good.any():
+        raise ValueError(
+            "`data_dir` must hold images of the split that can be used. "
+            f"Received: {data_dir}, with none"
+        )

@@ -1,0 +1,287 @@
+"""A training run from the command line: its flags, results and pictures."""
+
+import argparse
+import pathlib
+import sys
+
+import keras
+
+from keras_noisyfer import noise
+from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.datasets.report import ON_ERROR
+from keras_noisyfer.evaluation.experiment import METHODS, train_method
+from keras_noisyfer.evaluation.plots import (
+    plot_confusion_matrix,
+    plot_training_curves,
+)
+from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
+from keras_noisyfer.export import export_saved_model
+from keras_noisyfer.networks.network import IMAGE_SIZES
+from keras_noisyfer.tasks import CategoricalTask
+
+TEST_BATCH_SIZE = 256
+
+
+def training_parser(description, output_dir, **defaults):
+    """An `argparse` parser with the flags of a training run.
+
+    Args:
+        description: What the recipe does, one line.
+        output_dir: Default folder of the results.
+        **defaults: Other defaults of the flags, by name with underscores.
+
+    Returns:
+        An `argparse.ArgumentParser`.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        usage="%(prog)s [flags]",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    count = number_flag(int, minimum=0)
+    positive = number_flag(int, minimum=1)
+    amount = number_flag(float, minimum=0)
+    more = number_flag(float, above=0)
+    for flag, kind, default, text in (
+        ("width", more, 0.25, "multiplier of all filters and hidden units"),
+        ("train-size", count, 0, "the first so many training images; 0: all"),
+        ("test-size", count, 0, "the first so many test images; 0: all"),
+        ("epochs", positive, 20, "number of epochs"),
+        ("batch-size", positive, 128, "number of images a batch"),
+        ("learning-rate", more, 1e-3, "of Adam"),
+        ("lambda-joint", amount, 0.4, "weight of the joint-distribution loss"),
+        ("gamma", amount, 1.0, "weight of the continuous tasks' losses"),
+        (
+            "warmup-epochs",
+            count,
+            5,
+            "first epochs of plain training, before the joint loss",
+        ),
+        (
+            "seed",
+            number_flag(int, minimum=0, maximum=2**32 - 1),
+            0,
+            "of noise, initial weights, order and augmentation",
+        ),
+    ):
+        parser.add_argument(f"--{flag}", type=kind, default=default, help=text)
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        choices=IMAGE_SIZES,
+        default=64,
+        help="height and width that images are scaled to",
+    )
+    parser.add_argument(
+        "--method", choices=METHODS, default="proposed", help="what to train"
+    )
+    parser.add_argument(
+        "--no-batch-normalization",
+        action="store_true",
+        help="leave batch normalisation out of the encoder, as the paper",
+    )
+    parser.add_argument(
+        "--output-dir",
+        default=output_dir,
+        help="folder of the results; those of an earlier run are replaced",
+    )
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def add_face_flags(parser, machine_labels):
+    """Adds the flags of RAF-DB and AffectNet.
+
+    Args:
+        parser: What `training_parser` returned.
+        machine_labels: The files with machine labels, for the help.
+    """
+    add = parser.add_argument
+    add("--data-dir", required=True, help="folder of the data set")
+    add(
+        "--machine-labels-dir",
+        help=f"folder with {machine_labels}; by default looked for in the "
+        "folder of the data set",
+    )
+    add(
+        "--alignment",
+        choices=("eyes", "given"),
+        default="eyes",
+        help="cut faces from the original images by their eyes, or take "
+        "what the data set comes with",
+    )
+    add(
+        "--cache-dir",
+        help="folder of the prepared images; by default that of TensorFlow "
+        "Datasets",
+    )
+    add(
+        "--on-error",
+        choices=ON_ERROR,
+        default="raise",
+        help="stop at the first bad file, or leave it out and count it",
+    )
+
+
+def face_options(flags):
+    """The loader's options in the flags of `add_face_flags`."""
+    return {
+        "machine_labels_dir": flags.machine_labels_dir,
+        "image_size": flags.image_size,
+        "alignment": flags.alignment,
+        "cache_dir": flags.cache_dir,
+        "on_error": flags.on_error,
+    }
+
+
+def parse_flags(parser, arguments):
+    """Parses the flags and proves that the results can be written.
+
+    Args:
+        parser: What `training_parser` returned.
+        arguments: List of strings, or None for those of the command line.
+
+    Returns:
+        The flags. Wrong ones end the program with one line.
+    """
+    flags = parser.parse_args(arguments)
+    if flags.method == "proposed" and flags.warmup_epochs >= flags.epochs:
+        parser.error(
+            "--warmup-epochs must be less than --epochs for the method "
+            f"'proposed'. Received: {flags.warmup_epochs} of {flags.epochs}"
+        )
+    try:
+        prepare_output_dir(flags.output_dir)
+    except ValueError as error:
+        parser.error(f"argument --output-dir: {error}")
+    return flags
+
+
+def run_recipe(run, flags):
+    """Calls `run(flags)`; a `ValueError` ends the program with one line."""
+    try:
+        run(flags)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def train_and_report(flags, train, test=None, augmentation=None):
+    """Trains a method, prints what came out and writes it to a folder.
+
+    Writes `history.csv` (a line an epoch, as training goes on),
+    `results.json`, `model.keras`, the SavedModel of the encoder
+    `saved_model/1`, and with test data `training_curves.png` and a
+    `confusion_matrix_<task>.png`.
+
+    Args:
+        flags: What `parse_flags` returned.
+        train: `LabelledImages` to train on.
+        test: `LabelledImages` with clean labels, followed during training;
+            nothing is decided by it. Or None.
+        augmentation: See `LabelledImages.batches`.
+
+    Returns:
+        Dict of what `results.json` holds.
+    """
+    output = pathlib.Path(flags.output_dir)
+    train = train.take(flags.train_size) if flags.train_size else train
+    realised = _print_labels(train)
+    shape = (flags.image_size, flags.image_size, 3)
+    test_data = None
+    if test is not None:
+        test = test.take(flags.test_size) if flags.test_size else test
+        test_data = test.batches(shape, TEST_BATCH_SIZE)
+
+    print(METHODS[flags.method], flush=True)
+    model, history = train_method(
+        flags.method,
+        train,
+        test_data,
+        image_shape=shape,
+        epochs=flags.epochs,
+        batch_size=flags.batch_size,
+        learning_rate=flags.learning_rate,
+        augmentation=augmentation,
+        seed=flags.seed,
+        callbacks=[keras.callbacks.CSVLogger(output / "history.csv")],
+        width=flags.width,
+        batch_normalization=not flags.no_batch_normalization,
+        lambda_joint=flags.lambda_joint,
+        gamma=flags.gamma,
+        warmup_epochs=flags.warmup_epochs,
+    )
+    model.save(output / "model.keras")
+    export_saved_model(model, output / "saved_model" / "1", overwrite=True)
+    settings = vars(flags).copy()
+    results = {
+        "method": settings.pop("method"),
+        "seed": settings.pop("seed"),
+        "settings": settings,
+        "images": {"train": len(train), "test": len(test or ())},
+        "rejected": dict(train.report.counts),
+        "realised_noise": realised,
+        "test": {},
+        "history": history.history,
+    }
+    if test is not None:
+        results["test"] = _last_epoch(history.history, test)
+        _write_figures(output, model, flags.method, history, test, test_data)
+        print(
+            f"{len(test):,} clean test images after the last epoch (nothing "
+            "was chosen by it):"
+        )
+        for name, value in results["test"].items():
+            print(f"  {name} {value:.4f}")
+    write_json(output / "results.json", results)
+    print(f"History, results, pictures and model: {output}")
+    return results
+
+
+def _print_labels(train):
+    print(train.report)
+    realised = {}
+    for name, clean in train.clean.items():
+        realised[name] = noise.realised_noise(train.labels[name], clean)
+        print(noise.format_realised_noise(name, realised[name]))
+    return realised
+
+
+def _labelled_tasks(data):
+    """The tasks of which at least one image has a label."""
+    return [
+        task
+        for task in data.tasks
+        if not task.missing(data.labels[task.name]).all()
+    ]
+
+
+def _last_epoch(history, test):
+    names = [f"val_{task.name}_" for task in _labelled_tasks(test)]
+    return {
+        key.removeprefix("val_"): values[-1]
+        for key, values in history.items()
+        if key.startswith(tuple(names)) and not key.endswith("_loss")
+    }
+
+
+def _write_figures(output, model, method, history, test, test_data):
+    predictions = model.predict(test_data, verbose=0)
+    for task in _labelled_tasks(test):
+        if not isinstance(task, CategoricalTask):
+            continue
+        labels = test.labels[task.name].reshape(len(test), -1)[:, 0]
+        known = labels >= 0
+        names = task.class_names or range(task.num_classes)
+        figure = plot_confusion_matrix(
+            labels[known],
+            predictions[task.name].argmax(axis=-1)[known],
+            list(map(str, names)),
+        )
+        path = output / f"confusion_matrix_{task.name}.png"
+        figure.savefig(path, dpi=120)
+    metric = next(iter(_last_epoch(history.history, test)))
+    figure = plot_training_curves(
+        {METHODS[method]: history.history}, f"val_{metric}", f"test {metric}"
+    )
+    figure.savefig(output / "training_curves.png", dpi=120)

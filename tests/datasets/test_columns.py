@@ -1,0 +1,212 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from keras_noisyfer.datasets.tables import from_csv, from_dataframe
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+NAMES = ("neutral", "happy", "sad")
+EXPRESSION = CategoricalTask("expression", class_names=NAMES)
+IDS = CategoricalTask("expression", num_classes=3)
+AFFECT = ContinuousTask("affect", ("valence", "arousal"))
+NAN = np.nan
+
+ONE = {"image": "file", "expression": "ann"}
+SINGLE = {"image": "file", "annotator": "who", "value": "said"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    return folder
+
+
+def write(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def wide_frame():
+    return pd.DataFrame(
+        {
+            "file": ["b.png", "a.png", "c.png"],
+            "ann": ["happy", "sad", None],
+            "v": [0.1, 0.2, 0.3],
+            "a": [0.4, 0.5, NAN],
+            "other": [1, 2, 3],
+        }
+    )
+
+
+# === Cells ===
+
+
+def read_cells(root, cells, task=EXPRESSION):
+    files = ["a.png", "b.png", "c.png", "more/d.png", "more/e.png"]
+    frame = pd.DataFrame({"file": files[: len(cells)], "bob": "1"})
+    frame["ann"] = cells
+    if task.class_names and "1" not in task.class_names:
+        frame["bob"] = task.class_names[0]
+    columns = {"image": "file", task.name: ["ann", "bob"]}
+    data = from_dataframe(frame, root, [task], columns)
+    return data.labels[task.name][:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pd.Series([2, 0, -1]),
+        pd.Series([2.0, 0.0, NAN]),
+        pd.Series(["2", "0.0", ""]),
+        pd.Series([" 2 ", "00", "-1.0"]),
+        pd.Series(["2", 0, None], dtype=object),
+        pd.Series(["2", "0", "NaN"], dtype="category"),
+        pd.Series([2, 0, pd.NA], dtype="Int64"),
+    ],
+)
+def test_cells_with_ids(root, cells):
+    assert read_cells(root, cells, IDS) == [2, 0, -1]
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "None", "NULL", "n/a", "-1"])
+def test_cells_with_names(root, missing):
+    assert read_cells(root, ["sad", " neutral", missing]) == [2, 0, -1]
+
+
+def test_class_names_win_over_ids_and_missing_cells(root):
+    digits = CategoricalTask("expression", class_names=("2", "1", "none"))
+    assert read_cells(root, ["2", "1", "none", "null"], digits) == [0, 1, 2, -1]
+
+
+def test_ids_are_accepted_where_there_are_names(root):
+    frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": ["2", "1"]})
+    data = from_dataframe(frame, root, [EXPRESSION], ONE)
+    np.testing.assert_array_equal(data.labels["expression"], [[2], [1]])
+
+
+def test_names_and_ids_must_not_mix(tmp_path, root):
+    columns = {"image": "file", "expression": ["ann", "bob"]}
+    text = "file,ann,bob\na.png,happy,\nb.png,sad,2\n"
+    with pytest.raises(ValueError, match="'happy' in row 2, '2' in row 3"):
+        from_csv(
+            write(tmp_path, text), root, EXPRESSION, columns, on_error="skip"
+        )
+
+
+@pytest.mark.parametrize(
+    "cell, problem",
+    [
+        ("hapy", r"unknown class \(column ann: 'hapy'; classes are neutral"),
+        ("3", r"class id out of range \(column ann: '3'"),
+        ("-2", "class id out of range"),
+        ("0.5", "unknown class"),
+    ],
+)
+def test_bad_class_names_the_row(tmp_path, root, cell, problem):
+    text = f"file,ann\na.png,\nb.png,\n\nc.png,{cell}\n"
+    text = text.replace("png,\n", "png,sad\n")
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=r"row 5 \(c.png\): " + problem):
+        from_csv(path, root, EXPRESSION, ONE)
+    data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
+    assert data.names == ["a.png", "b.png"]
+    assert [entry for entry, _, _ in data.report.entries] == ["row 5 (c.png)"]
+
+
+@pytest.mark.parametrize(
+    "cell, problem",
+    [
+        ("1.001", "value out of range .column v: 1.001; must be in"),
+        ("-inf", "value out of range"),
+        ("-2", "value out of range"),
+        ("high", "not a number .column v: 'high'"),
+    ],
+)
+def test_bad_value_names_the_row(root, cell, problem):
+    frame = wide_frame().astype({"v": object})
+    frame.loc[1, "v"] = cell
+    columns = {"image": "file", "affect": ("v", "a")}
+    with pytest.raises(ValueError, match=r"row 1 \(a.png\): " + problem):
+        from_dataframe(frame, root, AFFECT, columns)
+
+
+def test_dataframe_rows_are_named_by_their_index(root):
+    frame = wide_frame()
+    frame.index = ["x", "y", "z"]
+    frame.loc["y", "ann"] = "hapy"
+    with pytest.raises(ValueError, match=r"row y \(a.png\): unknown class"):
+        from_dataframe(frame[frame.other > 1], root, EXPRESSION, ONE)
+
+
+# === Arguments ===
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        ({"expression": "ann"}, "the key 'image'"),
+        ({"image": "file"}, "must have the keys image, expression"),
+        ({**ONE, "emotion": "bob"}, "must have the keys"),
+        ({**ONE, "image": 3}, r"`columns\['image'\]` must be a string"),
+        ({**ONE, "expression": []}, "must be a column, or a list of columns"),
+        ({**ONE, "expression": ["ann", 3]}, "must be a column, or a list"),
+        ({**ONE, "expression": ["ann", "ann"]}, "each column once"),
+        ({**ONE, "expression": "who"}, "Received: who"),
+        ({**ONE, "clean": "truth"}, "must be a dict by task name"),
+        ({**ONE, "clean": {"affect": "v"}}, "must be a dict by task name"),
+        (
+            {**ONE, "clean": {"expression": ["ann", "bob"]}},
+            "the columns of one label",
+        ),
+        ({"image": "file", "value": "ann"}, "keys image, annotator, value"),
+        ({**SINGLE, "expression": "ann"}, "keys image, annotator, value"),
+        ({**SINGLE, "clean": 3}, r"`columns\['clean'\]` must be a string"),
+    ],
+)
+def test_rejects_wrong_columns(root, columns, message):
+    with pytest.raises(ValueError, match=message):
+        from_dataframe(wide_frame(), root, EXPRESSION, columns)
+
+
+@pytest.mark.parametrize("given", ["v", ["v"], [("v", "a", "ann_v")], [1, 2]])
+def test_rejects_wrong_columns_of_dimensions(root, given):
+    columns = {"image": "file", "affect": given}
+    with pytest.raises(ValueError, match=r"2 columns \(valence, arousal\)"):
+        from_dataframe(wide_frame(), root, AFFECT, columns)
+
+
+def test_several_values_need_a_task_column(root):
+    with pytest.raises(ValueError, match="must have the key 'task'"):
+        from_dataframe(wide_frame(), root, AFFECT, SINGLE)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"on_error": "ignore"}, "`on_error`"),
+        ({"max_annotators": 0}, "`max_annotators`"),
+        ({"streams": 1.5}, "`streams`"),
+        ({"seed": -1}, "`seed`"),
+        ({"chunk_size": 0}, "`chunk_size`"),
+    ],
+)
+def test_rejects_wrong_options(tmp_path, root, options, message):
+    path = write(tmp_path, "file,ann\na.png,sad\n")
+    with pytest.raises(ValueError, match=message):
+        from_csv(path, root, EXPRESSION, ONE, **options)
+
+
+def test_rejects_other_wrong_arguments(root):
+    with pytest.raises(ValueError, match="`df` must be a pandas.DataFrame"):
+        from_dataframe({"file": ["a.png"]}, root, EXPRESSION, ONE)
+    with pytest.raises(ValueError, match="`image_root` must be a folder"):
+        from_dataframe(wide_frame(), root / "none", EXPRESSION, ONE)
+    named = CategoricalTask("value", num_classes=3)
+    columns = {"image": "file", "value": "ann"}
+    with pytest.raises(ValueError, match="must not be named image, annotator"):
+        from_dataframe(wide_frame(), root, named, columns)

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from keras_noisyfer.datasets import crowds
+from keras_noisyfer.datasets.crowds import crowd_streams
+
+CROWD = 40
+
+
+def crowd(images=3000, seed=1, fewest=1, most=6):
+    """Image and annotator of each label, in a random order."""
+    generator = np.random.default_rng(seed)
+    names = [f"{index}.jpg" for index in range(images)]
+    pairs = [
+        (image, annotator)
+        for image in range(images)
+        for annotator in generator.choice(
+            CROWD, generator.integers(fewest, most + 1), replace=False
+        )
+    ]
+    image, annotator = np.array(generator.permutation(pairs)).T
+    return names, image, [f"ann{i}" for i in range(CROWD)], annotator
+
+
+def test_few_annotators_have_a_stream_each():
+    stream, count = crowd_streams(
+        ["a.jpg", "b.jpg"], [0, 0, 1], ["ann", "bob"], [1, 0, 1], 2
+    )
+    assert count == 2
+    np.testing.assert_array_equal(stream, [1, 0, 1])
+
+
+def test_one_annotator_more_makes_resampled_streams():
+    names = ["ann", "bob", "cec"]
+    _, count = crowd_streams(["a.jpg"], [0] * 3, names, [0, 1, 2], 2, streams=4)
+    assert count == 4
+    _, count = crowd_streams(["a.jpg"], [0] * 3, names, [0, 1, 2], 3, streams=4)
+    assert count == 3
+
+
+@pytest.mark.parametrize("streams", [1, 3, 5])
+def test_each_image_fills_as_many_streams_as_it_can(streams):
+    names, image, who, annotator = crowd()
+    stream, count = crowd_streams(names, image, who, annotator, 5, streams)
+    assert count == streams
+    given = np.bincount(image, minlength=len(names))
+    kept = stream >= 0
+    np.testing.assert_array_equal(
+        np.bincount(image[kept], minlength=len(names)),
+        np.minimum(given, streams),
+    )
+    # At most one label an image and stream.
+    places = set(zip(image[kept], stream[kept], strict=True))
+    assert len(places) == kept.sum()
+    assert stream.min() >= -1 and stream.max() == streams - 1
+
+
+def test_streams_are_equally_full():
+    names, image, who, annotator = crowd(fewest=1, most=2)
+    stream, _ = crowd_streams(names, image, who, annotator)
+    full = np.bincount(stream) / len(names)
+    # 1.5 labels an image among 3 streams; standard error 0.009.
+    np.testing.assert_allclose(full, 0.5, atol=0.04)
+
+
+def test_every_annotator_reaches_every_stream():
+    names, image, who, annotator = crowd(fewest=6)
+    stream, _ = crowd_streams(names, image, who, annotator)
+    # 6 labels an image: half are left out, a sixth goes to each stream.
+    for one in range(CROWD):
+        share = np.bincount(stream[annotator == one] + 1, minlength=4)
+        np.testing.assert_allclose(
+            share / share.sum(), [1 / 2, 1 / 6, 1 / 6, 1 / 6], atol=0.11
+        )
+
+
+def by_name(names, image, who, annotator, **options):
+    stream, _ = crowd_streams(names, image, who, annotator, **options)
+    return {
+        (names[i], who[a]): s
+        for i, a, s in zip(image, annotator, stream, strict=True)
+    }
+
+
+def test_draw_does_not_depend_on_any_order_or_on_other_images():
+    names, image, who, annotator = crowd(images=200)
+    expected = by_name(names, image, who, annotator)
+    order = np.random.default_rng(3).permutation(len(image))
+    assert by_name(names, image[order], who, annotator[order]) == expected
+    # Other numbers for the same images and annotators.
+    names_back, who_back = names[::-1], who[::-1]
+    image_back, back = len(names) - 1 - image, CROWD - 1 - annotator
+    assert by_name(names_back, image_back, who_back, back) == expected
+    half = image < 100
+    fewer = by_name(names[:100], image[half], who, annotator[half])
+    assert fewer == {key: expected[key] for key in fewer}
+
+
+def test_many_images_are_drawn_in_parts(monkeypatch):
+    data = crowd(images=200)
+    expected = crowd_streams(*data)[0]
+    monkeypatch.setattr(crowds, "IMAGES_AT_ONCE", 33)
+    np.testing.assert_array_equal(crowd_streams(*data)[0], expected)
+
+
+def test_seed_decides_the_draw():
+    data = crowd(images=200)
+    assert by_name(*data, seed=7) == by_name(*data, seed=7)
+    assert by_name(*data, seed=7) != by_name(*data, seed=8)

@@ -1,0 +1,370 @@
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from keras_noisyfer.datasets.tables import from_csv, from_dataframe
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+NAMES = ("neutral", "happy", "sad")
+EXPRESSION = CategoricalTask("expression", class_names=NAMES)
+IDS = CategoricalTask("expression", num_classes=3)
+AFFECT = ContinuousTask("affect", ("valence", "arousal"))
+NAN = np.nan
+
+WIDE = {
+    "image": "file",
+    "expression": ["ann", "bob"],
+    "affect": [("ann_v", "ann_a"), ("bob_v", "bob_a")],
+    "clean": {"expression": "truth", "affect": ("v", "a")},
+}
+LONG = {"image": "file", "annotator": "who", "task": "what", "value": "said"}
+ONE = {"image": "file", "expression": "ann"}
+SINGLE = {"image": "file", "annotator": "who", "value": "said"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    return folder
+
+
+def write(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def wide_frame():
+    return pd.DataFrame(
+        {
+            "file": ["b.png", "a.png", "more/d.png"],
+            "ann": ["happy", "sad", None],
+            "bob": ["neutral", "", "sad"],
+            "ann_v": [0.5, -1.0, NAN],
+            "ann_a": [0.25, NAN, NAN],
+            "bob_v": ["", "1", "-0.5"],
+            "bob_a": ["", "1e-1", " 0 "],
+            "truth": ["happy", "sad", NAN],
+            "v": [0.1, 0.2, 0.3],
+            "a": [0.4, 0.5, NAN],
+            "other": [1, 2, 3],
+        }
+    )
+
+
+def check_wide(data):
+    assert data.names == ["b.png", "a.png", "more/d.png"]
+    np.testing.assert_array_equal(
+        data.labels["expression"], [[1, 0], [2, -1], [-1, 2]]
+    )
+    np.testing.assert_array_equal(
+        data.labels["affect"],
+        np.array(
+            [
+                [[0.5, 0.25], [NAN, NAN]],
+                [[-1, NAN], [1, 0.1]],
+                [[NAN, NAN], [-0.5, 0]],
+            ],
+            "float32",
+        ),
+    )
+    np.testing.assert_array_equal(data.clean["expression"], [1, 2, -1])
+    np.testing.assert_array_equal(
+        data.clean["affect"],
+        np.array([[0.1, 0.4], [0.2, 0.5], [0.3, NAN]], "float32"),
+    )
+    assert [task.annotators for task in data.tasks] == [2, 2]
+    assert data.annotators == {
+        "expression": ["ann", "bob"],
+        "affect": ["ann_v+ann_a", "bob_v+bob_a"],
+    }
+    assert data.report.counts == {}
+    assert data.report.notes == {"images in the folder that no row names": 2}
+
+
+# === Wide tables ===
+
+
+def test_wide_dataframe(root):
+    data = from_dataframe(wide_frame(), root, [EXPRESSION, AFFECT], WIDE)
+    check_wide(data)
+    images, labels = next(iter(data.batches((4, 4, 3), 2, training=True)))
+    assert images.shape == (2, 4, 4, 3)
+    assert labels["affect"].shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_wide_csv(tmp_path, root, encoding, newline):
+    text = wide_frame().to_csv(index=False).replace("\n", newline)
+    path = write(tmp_path, text, encoding)
+    check_wide(from_csv(path, root, [EXPRESSION, AFFECT], WIDE))
+
+
+def test_one_annotator_needs_no_list(root):
+    columns = {"image": "file", "expression": "ann", "affect": ("v", "a")}
+    data = from_dataframe(wide_frame(), root, [EXPRESSION, AFFECT], columns)
+    np.testing.assert_array_equal(data.labels["expression"], [[1], [2], [-1]])
+    assert data.labels["affect"].shape == (3, 1, 2)
+
+
+def test_columns_of_a_task_with_one_dimension(root):
+    task = ContinuousTask("affect", ("valence",))
+    columns = {"image": "file", "affect": ["ann_v", "bob_v"]}
+    data = from_dataframe(wide_frame(), root, task, columns)
+    np.testing.assert_array_equal(
+        data.labels["affect"][..., 0], [[0.5, NAN], [-1, 1], [NAN, -0.5]]
+    )
+
+
+# === Long tables ===
+
+
+LONG_CSV = """file,who,what,said
+b.png,bob,expression,happy
+b.png,ann,affect.valence,0.5
+a.png,ann,expression,sad
+b.png,expert,expression,neutral
+b.png,ann,affect.arousal,-0.5
+a.png,bob,valence,1
+a.png,bob,expression,
+b.png,ann,expression,neutral
+a.png,expert,affect.arousal,0.25
+"""
+
+
+def test_long_csv(tmp_path, root):
+    path = write(tmp_path, LONG_CSV)
+    columns = {**LONG, "clean": "expert"}
+    data = from_csv(path, root, [EXPRESSION, AFFECT], columns)
+    assert data.names == ["b.png", "a.png"]
+    np.testing.assert_array_equal(data.labels["expression"], [[0, 1], [2, -1]])
+    np.testing.assert_array_equal(
+        data.labels["affect"],
+        [[[0.5, -0.5], [NAN, NAN]], [[NAN, NAN], [1, NAN]]],
+    )
+    np.testing.assert_array_equal(data.clean["expression"], [0, -1])
+    np.testing.assert_array_equal(
+        data.clean["affect"], [[NAN, NAN], [NAN, 0.25]]
+    )
+    both = ["ann", "bob"]
+    assert data.annotators == {"expression": both, "affect": both}
+
+
+def test_long_annotators_are_those_of_the_task_by_name(root):
+    frame = pd.DataFrame(
+        [
+            ("a.png", "cec", "expression", "sad"),
+            ("a.png", "bob", "valence", 0.5),
+            ("a.png", "ann", "valence", -0.5),
+            ("b.png", "ann", "expression", "happy"),
+        ],
+        columns=["file", "who", "what", "said"],
+    )
+    data = from_dataframe(frame, root, [EXPRESSION, AFFECT], LONG)
+    assert data.annotators == {
+        "expression": ["ann", "cec"],
+        "affect": ["ann", "bob"],
+    }
+    np.testing.assert_array_equal(data.labels["expression"], [[-1, 2], [1, -1]])
+
+
+def test_long_table_of_one_task_needs_no_task_column(root):
+    frame = pd.DataFrame(
+        {"file": ["a.png"] * 2, "who": [7, 10], "said": [2, 1]}
+    )
+    data = from_dataframe(frame, root, IDS, SINGLE)
+    np.testing.assert_array_equal(data.labels["expression"], [[1, 2]])
+    assert data.annotators == {"expression": ["10", "7"]}
+
+
+@pytest.mark.parametrize(
+    "row, problem",
+    [
+        ("a.png,,expression,sad", r"row 2 \(a.png\): no annotator \(in who"),
+        (",ann,expression,sad", "row 2: no image name"),
+        ("a.png,ann,age,3", r"unknown task \('age'; what may be expression,"),
+        ("a.png,ann,affect,0.5", "unknown task"),
+        ("a.png,ann,,0.5", "unknown task"),
+        ("a.png,ann,expression,bad", "unknown class .expression: 'bad'"),
+        ("a.png,ann,valence,2", "value out of range .affect: 2"),
+        ("a.png,ann,expression,nan", "a.png: no label"),
+    ],
+)
+def test_bad_long_rows(tmp_path, root, row, problem):
+    good = "b.png,ann,expression,sad\nb.png,ann,arousal,0\n"
+    path = write(tmp_path, f"file,who,what,said\n{row}\n{good}")
+    tasks = [EXPRESSION, AFFECT]
+    with pytest.raises(ValueError, match=problem):
+        from_csv(path, root, tasks, LONG)
+    data = from_csv(path, root, tasks, LONG, on_error="skip")
+    assert data.names == ["b.png"] and len(data.report.entries) == 1
+
+
+def test_clean_annotator_must_be_there(tmp_path, root):
+    path = write(tmp_path, LONG_CSV)
+    with pytest.raises(ValueError, match="name of an annotator.*'Expert'"):
+        from_csv(path, root, [EXPRESSION, AFFECT], {**LONG, "clean": "Expert"})
+
+
+# === Crowds ===
+
+
+def crowd_frame(annotators=12):
+    generator = np.random.default_rng(4)
+    rows = [
+        (file, f"w{who}", f"{generator.integers(3)}")
+        for file in ("a.png", "b.png", "c.png", "more/d.png")
+        for who in generator.choice(annotators, 4, replace=False)
+    ]
+    return pd.DataFrame(rows, columns=["file", "who", "said"])
+
+
+def by_name(data):
+    labels = data.labels["expression"].tolist()
+    return dict(zip(data.names, labels, strict=True))
+
+
+def test_crowd_becomes_resampled_streams(root):
+    frame = crowd_frame()
+    data = from_dataframe(frame, root, IDS, SINGLE, streams=3)
+    assert data.tasks[0].annotators == 3 and data.annotators == {}
+    for name, labels in by_name(data).items():
+        said = frame[frame.file == name].said.astype(int).tolist()
+        for label in labels:
+            said.remove(label)
+        assert len(said) == 1
+    notes = data.report.notes
+    assert notes["annotators of expression, now 3 streams"] == (
+        frame.who.nunique()
+    )
+    assert notes["labels of expression beyond 3 an image, left out"] == 4
+    shuffled = frame.sample(frac=1, random_state=1)
+    again = from_dataframe(shuffled, root, IDS, SINGLE, streams=3)
+    assert again.names != data.names and by_name(again) == by_name(data)
+    other = from_dataframe(frame, root, IDS, SINGLE, streams=3, seed=1)
+    assert by_name(other) != by_name(data)
+
+
+def test_wide_and_long_crowds_agree(root):
+    frame = crowd_frame()
+    wide = frame.pivot(index="file", columns="who", values="said").reset_index()
+    workers = sorted(frame.who.unique())
+    columns = {"image": "file", "expression": workers}
+    for options in ({}, {"max_annotators": 20}):
+        one = from_dataframe(frame, root, IDS, SINGLE, **options)
+        other = from_dataframe(wide, root, IDS, columns, **options)
+        assert by_name(one) == by_name(other)
+        assert one.annotators == other.annotators
+
+
+def test_values_of_a_label_stay_together(root):
+    rows = [
+        (file, f"w{who}", what, sign * (who + 1) / 10)
+        for file in ("a.png", "b.png")
+        for who in range(7)
+        for what, sign in (("valence", 1), ("arousal", -1))
+    ]
+    frame = pd.DataFrame(rows, columns=["file", "who", "what", "said"])
+    data = from_dataframe(frame, root, AFFECT, LONG, streams=4)
+    labels = data.labels["affect"]
+    assert labels.shape == (2, 4, 2)
+    np.testing.assert_array_equal(labels[..., 0], -labels[..., 1])
+    assert all(len(set(each)) == 4 for each in labels[..., 0].tolist())
+
+
+# === Duplicates and images ===
+
+
+@pytest.mark.parametrize("again", ["a.png", "./a.png", "more/../a.png", "ROOT"])
+@pytest.mark.parametrize("label", ["sad", "happy"])
+def test_duplicate_rows_of_a_wide_table(tmp_path, root, again, label):
+    again = again.replace("ROOT", f"{root}/a.png")
+    kind = "identical" if label == "sad" else "conflicting"
+    text = f"file,ann\na.png,sad\nb.png,sad\n{again},{label}\n"
+    path = write(tmp_path, text)
+    message = rf"row 4 \(a.png\): duplicate row \({kind}, see row 2\)"
+    with pytest.raises(ValueError, match=message):
+        from_csv(path, root, EXPRESSION, ONE)
+    data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
+    assert by_name(data) == {"a.png": [2], "b.png": [2]}
+    assert data.report.counts == {"duplicate row": 1}
+
+
+def test_duplicate_rows_of_a_long_table(tmp_path, root):
+    rows = ["a.png,ann,sad", "a.png,bob,sad", "./a.png,ann,happy"]
+    path = write(tmp_path, "\n".join(["file,who,said", *rows]))
+    message = r"row 4 \(a.png\): duplicate row \(conflicting, see row 2\)"
+    with pytest.raises(ValueError, match=message):
+        from_csv(path, root, EXPRESSION, SINGLE)
+    data = from_csv(path, root, EXPRESSION, SINGLE, on_error="skip")
+    assert by_name(data) == {"a.png": [2, 2]}
+
+
+def test_images_that_are_not_there_or_outside(tmp_path, root):
+    Image.new("RGB", (4, 4)).save(tmp_path / "out.png")
+    (root / "link.png").symlink_to(tmp_path / "out.png")
+    (root / "zero.png").touch()
+    files = ["gone.png", "../out.png", "link.png", "zero.png", "a.png"]
+    path = write(tmp_path, "file,ann\n" + ",sad\n".join([*files, ""]))
+    with pytest.raises(ValueError, match="gone.png: missing image"):
+        from_csv(path, root, EXPRESSION, ONE)
+    data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
+    assert data.names == ["a.png"]
+    assert data.report.counts == {
+        "missing image": 1,
+        "path out of the image folder": 1,
+        "symbolic link out of the image folder": 1,
+        "empty file": 1,
+    }
+
+
+def test_rows_without_a_label(tmp_path, root):
+    columns = {**ONE, "clean": {"expression": "truth"}}
+    path = write(tmp_path, "file,ann,truth\na.png,,sad\nb.png,sad,\n,sad,\n")
+    with pytest.raises(ValueError, match=r"row 2 \(a.png\): no label"):
+        from_csv(path, root, EXPRESSION, columns)
+    data = from_csv(path, root, EXPRESSION, columns, on_error="skip")
+    assert data.names == ["b.png"]
+    assert data.report.counts == {"no label": 1, "no image name": 1}
+
+
+def test_labels_follow_their_images_when_rows_are_skipped(tmp_path, root):
+    text = (
+        "file,ann,bob,truth\na.png,sad,happy,sad\ngone.png,happy,happy,happy\n"
+        "b.png,bad,sad,sad\nb.png,neutral,sad,happy\na.png,sad,happy,sad\n"
+        "more/e.png,,happy,neutral\n"
+    )
+    columns = {"image": "file", "expression": ["ann", "bob"]}
+    columns["clean"] = {"expression": "truth"}
+    data = from_csv(
+        write(tmp_path, text), root, EXPRESSION, columns, on_error="skip"
+    )
+    assert by_name(data) == {
+        "a.png": [2, 1],
+        "b.png": [0, 2],
+        "more/e.png": [-1, 1],
+    }
+    np.testing.assert_array_equal(data.clean["expression"], [2, 1, 0])
+    assert data.report.accepted == 3
+
+
+def test_nothing_is_left(tmp_path, root):
+    path = write(tmp_path, "file,ann\ngone.png,sad\n")
+    with pytest.raises(ValueError, match="must have a row.*1 missing image"):
+        from_csv(path, root, EXPRESSION, ONE, on_error="skip")
+    for columns, header in ((ONE, "file,ann"), (SINGLE, "file,who,said")):
+        path = write(tmp_path, header)
+        with pytest.raises(ValueError, match="must have a row"):
+            from_csv(path, root, EXPRESSION, columns)
+
+
+def test_task_without_any_label(tmp_path, root):
+    path = write(tmp_path, "file,ann,v,a\na.png,sad,,\nb.png,sad,,\n")
+    columns = {**ONE, "affect": ("v", "a")}
+    with pytest.raises(ValueError, match="'affect' must have a label"):
+        from_csv(path, root, [EXPRESSION, AFFECT], columns)
