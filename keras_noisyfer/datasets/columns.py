@@ -11,7 +11,7 @@ from keras_noisyfer.tasks import CategoricalTask
 # What may be written, in any case, where there is no label.
 MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
 _KEYS = ("image", "annotator", "task", "value", "clean")
-_INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,7 +294,7 @@ class ClassCells(_Cells):
             return "name", self._ids[text]
         if text.lower() in MISSING_CELLS:
             return None, None
-        if not _INTEGER.fullmatch(text):
+        if not INTEGER.fullmatch(text):
             return "unknown class", None
         number = int(text.partition(".")[0])
         if number == -1:

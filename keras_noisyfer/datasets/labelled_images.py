@@ -29,6 +29,8 @@ class LabelledImages:
             an annotator axis; tasks without them are left out.
         extras: Dict of further arrays with one entry an image.
         report: `ImportReport` of what was left out.
+        annotators: Dict by task name of the annotators' names, where they
+            are known.
         writer: Function `writer(annotator, names, labels)` that writes the
             labels of one more annotator next to the data, in the format of
             its own label files; see `keras_noisyfer.relabel`.
@@ -43,7 +45,7 @@ class LabelledImages:
 
     Example:
 
-    >>> data = load_csv("labels.csv", "faces", tasks, columns)
+    >>> data = from_csv("labels.csv", "faces", tasks, columns)
     >>> dataset = data.batches((64, 64, 3), batch_size=32, training=True)
     >>> model.fit(dataset, epochs=10)
     """
@@ -56,9 +58,11 @@ class LabelledImages:
         clean=None,
         extras=None,
         report=None,
+        annotators=None,
         writer=None,
     ):
         self.images = images
+        self.annotators = dict(annotators or {})
         self.writer = writer
         self.names = images.names
         self.tasks = check_tasks(tasks)
@@ -95,8 +99,8 @@ class LabelledImages:
         )
 
     def _replace(self, **changes):
-        arguments = "images tasks labels clean extras report writer".split()
-        kept = {name: getattr(self, name) for name in arguments}
+        arguments = "images tasks labels clean extras report annotators writer"
+        kept = {name: getattr(self, name) for name in arguments.split()}
         return LabelledImages(**{**kept, **changes})
 
     def take(self, count):
@@ -127,7 +131,32 @@ class LabelledImages:
             tasks = [_fit_annotators(self._task(n), labels[n]) for n in labels]
         names = {task.name for task in check_tasks(tasks)}
         clean = {n: each for n, each in self.clean.items() if n in names}
-        return self._replace(tasks=tasks, labels=labels, clean=clean)
+        annotators = {
+            name: each
+            for name, each in self.annotators.items()
+            if labels.get(name) is self.labels[name]
+        }
+        return self._replace(
+            tasks=tasks, labels=labels, clean=clean, annotators=annotators
+        )
+
+    def clean_labels(self):
+        """The same images for evaluation: the clean labels are the labels.
+
+        A task without clean labels keeps its labels if it has one annotator,
+        and loses them if it has several, of whom none is the truth.
+
+        Returns:
+            A `LabelledImages`, whose tasks have one annotator.
+        """
+        labels = {}
+        for task in self.tasks:
+            given = self.clean.get(task.name, self.labels[task.name])
+            if task.name not in self.clean and task.annotators > 1:
+                missing = -1 if isinstance(task, CategoricalTask) else np.nan
+                given = np.full_like(given[:, :1], missing)
+            labels[task.name] = given
+        return self.with_labels(labels)
 
     def with_noise(self, annotators, seed=0):
         """The same images, labelled anew by simulated annotators.

@@ -24,7 +24,7 @@ class ImportReport:
 
     Example:
 
-    >>> data = load_csv("labels.csv", "images", tasks, columns, on_error="skip")
+    >>> data = from_csv("pets.csv", "pets", tasks, columns, on_error="skip")
     >>> print(data.report)
     accepted: 996 images
     rejected: 3 truncated file (first: cat_17.jpg)

@@ -131,6 +131,7 @@ def from_csv(
     tasks,
     columns,
     *,
+    where=None,
     on_error="raise",
     max_annotators=5,
     streams=3,
@@ -150,6 +151,8 @@ def from_csv(
         image_root: See `from_dataframe`, as all arguments up to `decode`.
         tasks: Sequence of tasks.
         columns: Dict.
+        where: Dict by column of a text, such as `{"split": "train"}`: only
+            rows that hold it are read. By default all rows.
         on_error: `"raise"` or `"skip"`. A row with more values than the
             first row has names is bad, too. Rows are numbered as in a
             spreadsheet: 1 is the row of names.
@@ -175,11 +178,27 @@ def from_csv(
         image_root, tasks, columns, on_error, max_annotators, streams, seed
     )
     header = read_header(path)
-    _check_header(table.columns.used, header, str(path))
+    where = check_where(where)
+    _check_header([*table.columns.used, *where], header, str(path))
     rows = table.rows(lambda row: f"row {row}")
     for chunk, numbers in read_rows(path, header, chunk_size, table.report):
-        rows.add(chunk[table.columns.used], numbers)
+        kept = np.ones(len(chunk), bool)
+        for column, text in where.items():
+            kept &= (chunk[column] == text).to_numpy()
+        rows.add(chunk.loc[kept, table.columns.used], numbers[kept])
     return table.load(rows, decode)
+
+
+def check_where(where):
+    """Checks the argument `where` of `from_csv` and returns it as a dict."""
+    where = {} if where is None else where
+    if not isinstance(where, dict) or not all(
+        isinstance(each, str) for item in where.items() for each in item
+    ):
+        raise ValueError(
+            f"`where` must be a dict by column of a text. Received: {where!r}"
+        )
+    return where
 
 
 class _Table:
@@ -253,9 +272,14 @@ class _Table:
             unnamed
         )
         images = ImageFiles(self.image_root, names)
-        data = LabelledImages(images, tasks, labels, clean, None, self.report)
-        data.annotators = annotators
-        return data
+        return LabelledImages(
+            images,
+            tasks,
+            labels,
+            clean,
+            report=self.report,
+            annotators=annotators,
+        )
 
     def _streams(self, task, names, place, rows):
         """Labels of shape `(n, streams, values)`, and whose they are."""

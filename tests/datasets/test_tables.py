@@ -368,3 +368,36 @@ def test_task_without_any_label(tmp_path, root):
     columns = {**ONE, "affect": ("v", "a")}
     with pytest.raises(ValueError, match="'affect' must have a label"):
         from_csv(path, root, [EXPRESSION, AFFECT], columns)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 100])
+def test_where_chooses_rows(tmp_path, root, chunk_size):
+    text = (
+        "file,ann,split\na.png,sad,train\nb.png,oops,test\n"
+        "more/e.png,happy,train\n"
+    )
+    path = write(tmp_path, text)
+    data = from_csv(
+        path,
+        root,
+        EXPRESSION,
+        ONE,
+        where={"split": "train"},
+        chunk_size=chunk_size,
+    )
+    assert by_name(data) == {"a.png": [2], "more/e.png": [1]}
+    with pytest.raises(ValueError, match=r"row 3 \(b.png\): unknown class"):
+        from_csv(path, root, EXPRESSION, ONE, where={"split": "test"})
+
+
+@pytest.mark.parametrize("where", ["split", {"split": 1}, {1: "train"}])
+def test_where_is_a_dict_of_texts(tmp_path, root, where):
+    path = write(tmp_path, "file,ann\na.png,sad\n")
+    with pytest.raises(ValueError, match="`where` must be a dict by column"):
+        from_csv(path, root, EXPRESSION, ONE, where=where)
+
+
+def test_where_needs_its_column(tmp_path, root):
+    path = write(tmp_path, "file,ann\na.png,sad\n")
+    with pytest.raises(ValueError, match="Received: split"):
+        from_csv(path, root, EXPRESSION, ONE, where={"split": "train"})

@@ -1,0 +1,200 @@
+"""The tasks of a CSV file of labels, read off its header and its cells."""
+
+from keras_noisyfer.datasets.columns import INTEGER, MISSING_CELLS
+from keras_noisyfer.datasets.csv_rows import read_header, read_rows
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+LONG_COLUMNS = ("image", "annotator", "task", "value")
+AFFECT = ("valence", "arousal")
+MAX_CLASSES = 1000
+
+
+def infer_tasks(path, columns=None, ignored=()):
+    """Finds the tasks of a CSV file, for `from_csv`.
+
+    Without `columns` the header says what there is. A file with the columns
+    `image`, `annotator`, `task` and `value` holds one label a row. Otherwise
+    it holds one image a row: its path in `image`, and every other column is
+    named after a task, or after a task and an annotator: `expression`, or
+    `expression.ann` and `expression.bob`. Columns `clean.expression` hold
+    labels that count as the truth. `valence` and `arousal` together
+    (`valence.ann` and `arousal.ann`, `clean.valence` and `clean.arousal`) are
+    the continuous task `affect`; all other tasks are categorical, and their
+    classes are the different cells, sorted. Where all cells are integers they
+    are class ids.
+
+    Args:
+        path: The CSV file, as for `from_csv`.
+        columns: Dict as for `from_csv` in the wide form, whose tasks are
+            continuous where columns stand in tuples. Their dimensions are
+            called as the columns of the first annotator; those of `affect`
+            valence and arousal.
+        ignored: Names of columns that hold no labels.
+
+    Returns:
+        `(tasks, columns)`: a list of tasks and a dict, the arguments of
+        `from_csv`.
+
+    Raises:
+        ValueError: if there is no column of images or of labels, or a task
+            has fewer than 2 or more than 1,000 classes.
+
+    Example:
+
+    >>> tasks, columns = infer_tasks("labels.csv")
+    >>> data = from_csv("labels.csv", "faces", tasks, columns)
+    """
+    header = read_header(path)
+    if columns is None and set(LONG_COLUMNS) <= set(header):
+        columns = {name: name for name in LONG_COLUMNS}
+        cells = _long_cells(path, header)
+        tasks = [
+            _categorical(name, found)
+            for name, found in cells.items()
+            if name.removeprefix("affect.") not in AFFECT
+        ]
+        if len(tasks) < len(cells):
+            tasks.append(ContinuousTask("affect", AFFECT))
+        return tasks, columns
+    columns = columns or _columns_of(path, header, ignored)
+    categorical, tasks = {}, []
+    for name, groups in columns.items():
+        if name in ("image", "clean"):
+            continue
+        groups = [groups] if isinstance(groups, str | tuple) else groups
+        if isinstance(groups[0], tuple):
+            is_affect = name == "affect" and len(groups[0]) == len(AFFECT)
+            dimensions = AFFECT if is_affect else groups[0]
+            tasks.append(ContinuousTask(name, dimensions))
+        else:
+            truth = columns.get("clean", {}).get(name)
+            categorical[name] = [*groups, *([truth] if truth else [])]
+    found = {name: set() for name in categorical}
+    for name, used in categorical.items():
+        missing = [column for column in used if column not in header]
+        if missing:
+            raise ValueError(
+                f"`columns['{name}']` must name columns of {path}: "
+                f"{', '.join(header)}. Received: {', '.join(missing)}"
+            )
+    for chunk in _chunks(path, header):
+        for name, used in categorical.items():
+            for column in used:
+                found[name].update(chunk[column].unique())
+    tasks += [_categorical(name, cells) for name, cells in found.items()]
+    return tasks, columns
+
+
+def columns_of_flags(image, categorical=(), continuous=(), clean=()):
+    """The argument `columns` of `from_csv` in the wide form, from text.
+
+    Args:
+        image: Column of the image's path.
+        categorical: Pairs `(task, "column,column")`, a column an annotator.
+        continuous: Pairs `(task, "column+column,column+column")`: for each
+            annotator the columns of the dimensions.
+        clean: Pairs `(task, "column")` or `(task, "column+column")`, the
+            labels that count as the truth.
+
+    Returns:
+        A dict, or None if no task is given.
+
+    Raises:
+        ValueError: if there are clean labels of a task that is not given.
+    """
+    if not categorical and not continuous and image == "image" and not clean:
+        return None
+    columns = {"image": image}
+    for task, text in categorical:
+        columns[task] = text.split(",")
+    for task, text in continuous:
+        columns[task] = [tuple(e.split("+")) for e in text.split(",")]
+    truths = {
+        task: tuple(text.split("+")) if task in dict(continuous) else text
+        for task, text in clean
+    }
+    unknown = sorted(set(truths) - set(columns))
+    if unknown or len(columns) == 1:
+        raise ValueError(
+            "The columns of at least one task must be given, and clean ones "
+            f"for given tasks only. Received: {', '.join(unknown) or 'none'}"
+        )
+    if truths:
+        columns["clean"] = truths
+    return columns
+
+
+def _columns_of(path, header, ignored):
+    """The argument `columns` for a header in the wide form."""
+    if "image" not in header:
+        raise ValueError(
+            f"{path} must have the column 'image'. "
+            f"Received: {', '.join(header)}"
+        )
+    labels, clean = {}, {}
+    for column in header:
+        if column == "image" or column in ignored:
+            continue
+        name, _, annotator = column.partition(".")
+        if name == "clean":
+            clean[annotator] = column
+        else:
+            labels.setdefault(name, {})[annotator] = column
+    if "valence" in labels and set(labels["valence"]) == set(
+        labels.get("arousal", ())
+    ):
+        pairs = [labels.pop(dimension) for dimension in AFFECT]
+        labels["affect"] = {
+            who: tuple(p[who] for p in pairs) for who in pairs[0]
+        }
+        if set(AFFECT) <= set(clean):
+            clean["affect"] = tuple(
+                clean.pop(dimension) for dimension in AFFECT
+            )
+    if not labels:
+        raise ValueError(
+            f"{path} must have a column of labels beside 'image'. "
+            f"Received: {', '.join(header)}"
+        )
+    columns = {"image": "image"}
+    columns.update({name: list(each.values()) for name, each in labels.items()})
+    if clean:
+        columns["clean"] = clean
+    return columns
+
+
+def _chunks(path, header):
+    # Bad rows are for `from_csv` to report.
+    for chunk, _ in read_rows(path, header, 100_000, ImportReport("skip")):
+        yield chunk
+
+
+def _long_cells(path, header):
+    """The different values of each task, by its name in the file."""
+    found = {}
+    for chunk in _chunks(path, header):
+        pairs = chunk[["task", "value"]].drop_duplicates()
+        for name, values in pairs.groupby("task")["value"]:
+            found.setdefault(name, set()).update(
+                () if name.removeprefix("affect.") in AFFECT else values
+            )
+    return found
+
+
+def _categorical(name, cells):
+    names = {cell.strip() for cell in cells}
+    names = sorted(
+        n for n in names if n.lower() not in {"", "-1", *MISSING_CELLS}
+    )
+    if names and all(INTEGER.fullmatch(each) for each in names):
+        count = 1 + max(int(each.partition(".")[0]) for each in names)
+        names = None
+    else:
+        count = len(names)
+    if not 2 <= count <= MAX_CLASSES:
+        raise ValueError(
+            f"Column or task '{name}' must have 2 to {MAX_CLASSES} classes to "
+            f"be a categorical task. Received: {count}"
+        )
+    return CategoricalTask(name, count, class_names=names)
