@@ -71,11 +71,13 @@ def relabel(
     - [Zhang et al., 2021, section 5.2](https://arxiv.org/abs/2010.09849)
     """
     tasks = [task.with_annotators(1) for task in check_tasks(tasks)]
-    if name is not None and data.writer is None:
-        raise ValueError(
-            "`name` can be given for data with label files of its own, next "
-            f"to which new ones are written. Received: {name!r}"
-        )
+    if name is not None:
+        if data.writer is None:
+            raise ValueError(
+                "`name` can be given for data with label files of its own, "
+                f"next to which new ones are written. Received: {name!r}"
+            )
+        data.writer.check(name, [task.name for task in tasks])
     given = {task.name: task for task in data.tasks}
     targets = [given.get(t.name, t).with_annotators(1) for t in tasks]
     for task, target in zip(tasks, targets, strict=True):
@@ -98,7 +100,7 @@ def relabel(
     relabelled = data.with_labels(labels, targets)
     relabelled.extras.update(extras)
     if name is not None:
-        data.writer(name, data.names, labels)
+        data.writer.write(name, data.names, targets, labels)
     return relabelled
 
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.label_writers import CsvWriter
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.models import MultiTaskClassifier
@@ -142,16 +143,19 @@ def test_preprocessing(data):
     )
 
 
-def test_writes_through_the_data_sets_own_writer(data):
-    written = {}
-    data.writer = lambda *arguments: written.update(
-        zip("anl", arguments, strict=True)
-    )
-    machine = relabel(data, brightness_model(), [SHADE], name="bright")
-    assert written["a"] == "bright" and written["n"] == data.names
-    np.testing.assert_array_equal(
-        written["l"]["shade"], machine.labels["shade"]
-    )
+def test_writes_next_to_the_data(data, tmp_path):
+    table = tmp_path / "labels.csv"
+    data.writer = CsvWriter(table)
+    machine = relabel(data, brightness_model(), [SHADE, AFFECT], "bright")
+    lines = (tmp_path / "labels_bright.csv").read_text().splitlines()
+    assert lines[0] == "image,shade,valence,arousal"
+    assert lines[1] == "0,dark,-1.0,1.0"
+    assert len(lines) == 6
+    assert machine.labels["shade"][1] == 1 and lines[2].startswith("1,grey,")
+    with pytest.raises(ValueError, match="labels_bright.csv exists"):
+        relabel(data, None, [SHADE], "bright")
+    with pytest.raises(ValueError, match="`name` must be letters.*'../x'"):
+        relabel(data, None, [SHADE], "../x")
 
 
 @pytest.mark.parametrize(

@@ -80,12 +80,16 @@ def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
     try:
         with Image.open(path) as image:
             problem = _header_problem(image, path, max_pixels)
-    except Image.DecompressionBombError as error:
+    except (
+        Image.DecompressionBombError,
+        # Where the user has turned warnings into errors.
+        Image.DecompressionBombWarning,
+    ) as error:
         return "too large image", str(error)
     except Image.UnidentifiedImageError:
         return "not an image", "unknown or damaged format"
     except (OSError, ValueError, SyntaxError) as error:
-        return "damaged image", str(error)
+        return "truncated or damaged image", " ".join(str(error).split())
     if problem or not decode:
         return problem
     return _decoding_problem(path)
@@ -95,20 +99,25 @@ def _header_problem(image, path, max_pixels):
     width, height = image.size
     if width * height > max_pixels:
         return "too large image", f"{width}x{height} pixels"
-    endings = FORMATS.get(image.format)
+    # What many cameras write: a JPEG file with further images at its end.
+    kind = "JPEG" if image.format == "MPO" else image.format
+    endings = FORMATS.get(kind)
     if endings is None:
         return "unsupported format", f"{image.format}"
     if not path.lower().endswith(endings):
         ending = os.path.splitext(path)[1]
-        return "wrong extension", f"{image.format} data in a {ending} file"
+        return "wrong extension", f"{kind} data in a {ending} file"
     mode = "I" if image.mode.startswith("I;16") else image.mode
     if mode in MODE_PROBLEMS:
         return MODE_PROBLEMS[mode], f"mode {image.mode}"
     if "transparency" in image.info:
         return "alpha channel", "transparent colour"
-    if image.format == "PNG" and _png_bit_depth(path) == 16:
+    if kind == "BMP" and image.mode == "1":
+        return "unsupported format", "BMP with one bit a pixel"
+    if kind == "PNG" and _png_bit_depth(path) == 16:
         return "16-bit values", f"mode {image.mode}"
-    orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    # The method of PNG images would decode the whole file.
+    orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
     if orientation not in (0, 1):
         return "EXIF rotation", f"orientation {orientation}"
     return None
@@ -250,10 +259,7 @@ def decode_image(encoded, image_shape):
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: _decode_jpeg(encoded, height, width, channels),
-        # Without animations the rank is known.
-        lambda: tf.io.decode_image(
-            encoded, channels=channels, expand_animations=False
-        ),
+        lambda: _decode_other(encoded, channels),
     )
     image.set_shape((None, None, channels))
     has_size = tf.reduce_all(tf.shape(image)[:2] == [height, width])
@@ -280,3 +286,10 @@ def _decode_jpeg(encoded, height, width, channels):
             for ratio in (1, 2, 4, 8)
         ],
     )
+
+
+def _decode_other(encoded, channels):
+    # Without animations the rank is known. A BMP file cannot be decoded to
+    # one channel.
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.image.rgb_to_grayscale(image) if channels == 1 else image

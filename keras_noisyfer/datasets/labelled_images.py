@@ -31,9 +31,8 @@ class LabelledImages:
         report: `ImportReport` of what was left out.
         annotators: Dict by task name of the annotators' names, where they
             are known.
-        writer: Function `writer(annotator, names, labels)` that writes the
-            labels of one more annotator next to the data, in the format of
-            its own label files; see `keras_noisyfer.relabel`.
+        writer: `LabelWriter` that writes labels of one more annotator next
+            to the data, in the format of its own label files.
 
     Attributes:
         names: List of one name an image; the others are named as the

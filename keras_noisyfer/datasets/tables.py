@@ -12,6 +12,7 @@ from keras_noisyfer.datasets.crowds import crowd_streams
 from keras_noisyfer.datasets.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
+from keras_noisyfer.datasets.label_writers import CsvWriter
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.table_rows import LongRows, WideRows
@@ -186,7 +187,9 @@ def from_csv(
         for column, text in where.items():
             kept &= (chunk[column] == text).to_numpy()
         rows.add(chunk.loc[kept, table.columns.used], numbers[kept])
-    return table.load(rows, decode)
+    data = table.load(rows, decode)
+    data.writer = CsvWriter(path)
+    return data
 
 
 def check_where(where):

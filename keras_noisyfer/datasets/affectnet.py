@@ -1,0 +1,352 @@
+"""AffectNet, faces with expression and affect, and AffectNet-base."""
+
+import dataclasses
+import os
+
+import pandas as pd
+import tensorflow_datasets as tfds
+
+from keras_noisyfer.datasets.expressions import (
+    AFFECT_DIMENSIONS,
+    EXPRESSIONS,
+    EXPRESSIONS_WITH_CONTEMPT,
+    affect_task,
+    expression_task,
+)
+from keras_noisyfer.datasets.label_tables import (
+    read_affectnet_annotations,
+    read_affectnet_labels,
+)
+from keras_noisyfer.datasets.label_writers import AffectNetWriter
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.manual_builder import ManualFaces, read_faces
+from keras_noisyfer.datasets.manual_config import (
+    FaceSplit,
+    ManualConfig,
+    join_machine_labels,
+    reject_unlabelled,
+)
+
+SPLITS = ("train", "validation")
+TABLES = {
+    "train": ("training.csv",),
+    "validation": ("validation.csv", "validate.csv"),
+}
+TABLE_FOLDERS = ("", "Manually_Annotated_file_lists")
+IMAGE_FOLDERS = (
+    "Manually_Annotated_Images",
+    "Manually_Annotated/Manually_Annotated_Images",
+)
+# Of the repackaged form.
+SET_FOLDERS = {"train": "train_set", "validation": "val_set"}
+MACHINE = "RAFModel"
+MACHINE_FOLDERS = (*TABLE_FOLDERS, "EmoLabel", "noisy_labels")
+NUMBERED = (
+    "This copy of AffectNet has numbers for names (train_set/images/0.jpg), "
+    "so the published training_RAFModel.csv cannot be joined to it. `relabel` "
+    "makes machine labels for it"
+)
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class AffectNetConfig(ManualConfig):
+    """How AffectNet is prepared: see `ManualConfig` for the arguments.
+
+    `manual_dir` holds AffectNet in one of two forms. The first is looked for
+    first:
+
+    - `training.csv` and `validation.csv` (or `validate.csv`), or these in
+      `Manually_Annotated_file_lists`; images in `Manually_Annotated_Images`
+      or `Manually_Annotated/Manually_Annotated_Images`, in the folders that
+      the tables name or all in one;
+    - repackaged: `train_set` and `val_set`, each with `images/0.jpg` and
+      `annotations/0_exp.npy`, `0_val.npy`, `0_aro.npy` and `0_lnd.npy`.
+
+    With `base`, `training_<machine>.csv` is looked for in `manual_dir` and
+    its folders `Manually_Annotated_file_lists`, `EmoLabel` and
+    `noisy_labels`; the authors' machine is `RAFModel`.
+
+    With `alignment="given"`, faces are cut out by the tables' boxes; the
+    repackaged images are taken as they are.
+    """
+
+    kind = "affectnet"
+    title = "AffectNet"
+    source = "Ask for AffectNet at http://mohammadmahoor.com/affectnet/"
+
+    def find_files(self):
+        folders = {
+            split: os.path.join(self.manual_dir, name, "annotations")
+            for split, name in SET_FOLDERS.items()
+        }
+        self.tables = {}
+        # The tables win where there are both.
+        self.repackaged = os.path.isdir(folders["train"]) and not any(
+            os.path.isfile(os.path.join(self.manual_dir, folder, name))
+            for folder in TABLE_FOLDERS
+            for name in TABLES["train"]
+        )
+        for split, names in TABLES.items():
+            if self.repackaged:
+                candidates = [f"{SET_FOLDERS[split]}/annotations"]
+            else:
+                candidates = [
+                    os.path.join(folder, name)
+                    for folder in TABLE_FOLDERS
+                    for name in names
+                ]
+            self.tables[split] = self.find(
+                candidates, f"its {split} labels", isdir=self.repackaged
+            )
+        if self.base:
+            try:
+                self.machine_table = self.find_machine_labels(
+                    f"training_{self.machine or MACHINE}.csv",
+                    [os.path.join(self.manual_dir, f) for f in MACHINE_FOLDERS],
+                )
+            except ValueError as error:
+                if self.repackaged:
+                    raise ValueError(f"{error}. {NUMBERED}") from None
+                raise
+
+    def face_files(self):
+        return list(self.tables.values())
+
+    def machine_files(self):
+        return [self.machine_table] if self.base else []
+
+    def read(self, report):
+        splits = (
+            self._read_sets(report)
+            if self.repackaged
+            else self._read_tables(report)
+        )
+        for split, each in splits.items():
+            each.faces = self._select(split, each.faces, report)
+        if self.base:
+            train = splits["train"]
+            train.faces = self._with_machine_labels(train.faces, report)
+        return splits
+
+    def _select(self, split, faces, report):
+        """Images of one of the classes; with `base` as the release does."""
+        classes = EXPRESSIONS if self.base else EXPRESSIONS_WITH_CONTEMPT
+        chosen = faces.expression.between(0, len(classes) - 1)
+        what = f"of none of the {len(classes)} expressions"
+        if self.base:
+            chosen &= faces[[*AFFECT_DIMENSIONS]].notna().all(axis=1)
+            what += ", or without affect"
+        if not chosen.all():
+            report.notes[f"{split} images left out, {what}"] = int(
+                (~chosen).sum()
+            )
+        return faces[chosen]
+
+    def _with_machine_labels(self, faces, report):
+        path = self.machine_table
+        machine = read_affectnet_labels(path, report)[["expression"]]
+        machine = machine[machine.expression.between(0, len(EXPRESSIONS) - 1)]
+        if self.repackaged and not faces.index.isin(machine.index).any():
+            raise ValueError(f"{path} names none of the images. {NUMBERED}")
+        return join_machine_labels(faces, machine, report, path)
+
+    def _read_tables(self, report):
+        image_root = self.find(IMAGE_FOLDERS, "the images", isdir=True)
+        splits = {}
+        for split, path in self.tables.items():
+            faces = read_affectnet_labels(path, report, faces=True)
+            faces["path"] = faces.index
+            splits[split] = FaceSplit(image_root, faces)
+        folders = {
+            os.path.join(image_root, os.path.dirname(name))
+            for each in splits.values()
+            for name in each.faces.index
+        }
+        if not any(map(os.path.isdir, folders)):
+            for each in splits.values():
+                each.faces["path"] = each.faces.index.map(os.path.basename)
+        paths = pd.concat([each.faces.path for each in splits.values()])
+        reject_unlabelled(image_root, paths, report)
+        return splits
+
+    def _read_sets(self, report):
+        splits = {}
+        for split, folder in self.tables.items():
+            image_root = self.find(
+                [f"{SET_FOLDERS[split]}/images"], "the images", isdir=True
+            )
+            faces = read_affectnet_annotations(folder, report)
+            reject_unlabelled(image_root, faces.index, report)
+            faces["path"] = faces.index
+            splits[split] = FaceSplit(image_root, faces)
+        return splits
+
+
+class AffectNet(ManualFaces):
+    """AffectNet's manually annotated images, from a folder of the user's.
+
+    Nothing is downloaded. An example holds `image`, a JPEG image of
+    `image_size`; `file_name`, as in the tables; `expression`, a class id in
+    the order of `EXPRESSIONS_WITH_CONTEMPT`; `affect`, valence and arousal;
+    with `base`, in the training split, `machine_expression`. Missing are -1
+    and NaN; `machine_affect` always is.
+
+    Args:
+        config: An `AffectNetConfig`.
+        data_dir: Folder that the prepared files go to. Aligned faces go to
+            `aligned` in it, so that a stopped preparation goes on there.
+
+    Example:
+
+    ```python
+    config = AffectNetConfig(manual_dir="affectnet", base=True)
+    builder = AffectNet(config=config)
+    builder.download_and_prepare()
+    train = builder.as_dataset(split="train")
+    ```
+
+    Reference:
+
+    - [Mollahosseini et al., 2017](https://arxiv.org/abs/1708.03985)
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    Ask for AffectNet at http://mohammadmahoor.com/affectnet/ and unpack
+    its tables and images into one folder. Then give
+    `AffectNetConfig(manual_dir=...)`.
+    """
+
+
+def load_affectnet(
+    data_dir,
+    split="train",
+    *,
+    image_size=64,
+    alignment="eyes",
+    cache_dir=None,
+    on_error="raise",
+):
+    """Loads AffectNet with people's labels: eight expressions and affect.
+
+    The first call prepares the images, which takes a while. Images of no
+    expression (none, uncertain, no face) are left out, and counted in
+    `report.notes`.
+
+    Args:
+        data_dir: Folder of the tables and images; see `AffectNetConfig`.
+        split: `"train"` or `"validation"`.
+        image_size: Width and height of the prepared images in pixels.
+        alignment: `"eyes"`: faces cut so that the eyes are at fixed places.
+            `"given"`: faces cut by the tables' boxes.
+        cache_dir: Folder that prepared images go to; by default that of
+            TFDS, `~/tensorflow_datasets`.
+        on_error: `"raise"` at the first bad entry, or `"skip"` and count:
+            `report` tells of those of both splits.
+
+    Returns:
+        A `LabelledImages` with the tasks `expression` (the seven classes of
+        `EXPRESSIONS`, then contempt) and `affect`; clean labels are the
+        labels.
+
+    Raises:
+        ValueError: if an argument is wrong, a file is missing, or, with
+            `on_error="raise"`, an entry is bad.
+
+    Example:
+
+    >>> train = load_affectnet("affectnet", on_error="skip")
+    >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
+    """
+    config = AffectNetConfig(
+        manual_dir=data_dir,
+        alignment=alignment,
+        image_size=image_size,
+        on_error=on_error,
+    )
+    images, columns, report = read_faces(
+        AffectNet, SPLITS, config, split, cache_dir
+    )
+    tasks = [expression_task(EXPRESSIONS_WITH_CONTEMPT), affect_task()]
+    labels = {task.name: columns[task.name] for task in tasks}
+    return LabelledImages(
+        images,
+        tasks,
+        labels,
+        labels,
+        report=report,
+        writer=_writer(config),
+    )
+
+
+def load_affectnet_base(
+    data_dir,
+    split="train",
+    *,
+    machine=MACHINE,
+    machine_labels_dir=None,
+    image_size=64,
+    alignment="eyes",
+    cache_dir=None,
+    on_error="raise",
+):
+    """Loads AffectNet-base: expressions of a model made on RAF-DB.
+
+    Images whose expression, as people label it, is one of the seven, and
+    whose affect is known, as the authors choose them. Machine labels are
+    joined by file name.
+
+    Args:
+        data_dir: As of `load_affectnet`.
+        split: `"train"` or `"validation"`.
+        machine: Name of the model whose labels to take: those that `relabel`
+            wrote have the name that was given there.
+        machine_labels_dir: Folder with `training_<machine>.csv`. By default
+            it is looked for in `data_dir`, see `AffectNetConfig`.
+        image_size: As of `load_affectnet`.
+        alignment: As of `load_affectnet`.
+        cache_dir: As of `load_affectnet`.
+        on_error: As of `load_affectnet`; an image without a machine label is
+            a bad entry.
+
+    Returns:
+        A `LabelledImages` with the tasks `expression` and `affect`. Train:
+        the machine's expressions, AffectNet's own affect; people's
+        expressions are clean. Validation: people's labels, all of them
+        clean.
+
+    Raises:
+        ValueError: as `load_affectnet`.
+
+    Example:
+
+    >>> train = load_affectnet_base("affectnet", on_error="skip")
+    """
+    config = AffectNetConfig(
+        manual_dir=data_dir,
+        base=True,
+        machine=machine,
+        machine_labels_dir=machine_labels_dir,
+        alignment=alignment,
+        image_size=image_size,
+        on_error=on_error,
+    )
+    images, columns, report = read_faces(
+        AffectNet, SPLITS, config, split, cache_dir
+    )
+    labels = {name: columns[name] for name in ("expression", "affect")}
+    clean = labels
+    if split == "train":
+        clean = {"expression": columns["expression"]}
+        labels = {**labels, "expression": columns["machine_expression"]}
+    tasks = [expression_task(), affect_task()]
+    return LabelledImages(
+        images, tasks, labels, clean, report=report, writer=_writer(config)
+    )
+
+
+def _writer(config):
+    if config.repackaged:
+        return AffectNetWriter(config.manual_dir)
+    table = config.tables["train"]
+    return AffectNetWriter(os.path.dirname(table), table)

@@ -1,0 +1,387 @@
+"""Faces cropped and turned so that the eyes are always at the same place."""
+
+import os
+import pathlib
+import threading
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.conversion import (
+    UnusableImage,
+    output_path,
+    prepare_output,
+    process_images,
+    read_rgb,
+)
+
+EYES_FILE = "eyes.csv"
+EYE_COLUMNS = ["left_x", "left_y", "right_x", "right_y"]
+# Points of the 68-point landmarks around the eyes, the viewer's left first.
+LEFT_EYE_POINTS = slice(36, 42)
+RIGHT_EYE_POINTS = slice(42, 48)
+MIN_EYE_DISTANCE = 2.0
+# How far outside an eye may be, as part of the image's longer side: faces at
+# the border are cut off, and landmarks are guessed there.
+MAX_OUTSIDE = 0.1
+
+
+def eye_transform(left_eye, right_eye, size=256, eye_position=(0.3, 0.3)):
+    """The similarity transform that brings the eyes to fixed places.
+
+    It turns, scales and shifts; proportions stay. Eye positions are used as
+    they are, where the authors' release first cuts them, and the point
+    between them, to whole pixels.
+
+    Args:
+        left_eye: `(x, y)` of the eye on the viewer's left, in pixels; whole
+            numbers are centres of pixels.
+        right_eye: `(x, y)` of the other eye. With the two swapped the face
+            ends upside down.
+        size: Width and height of the result in pixels.
+        eye_position: `(x, y)` of the left eye in the result, as parts of
+            `size`; the right eye is at `(1 - x, y)`. x is from 0 to below
+            0.5, y from 0 to 1.
+
+    Returns:
+        A float64 array of shape `(2, 3)` that maps `(x, y, 1)` of the image
+        to `(x, y)` of the result.
+
+    Raises:
+        ValueError: if an argument is out of its range or the eyes are less
+            than 2 pixels apart.
+
+    Example:
+
+    >>> eye_transform((100, 120), (140, 120), size=200) @ (100, 120, 1)
+    array([60., 60.])
+    """
+    check_number("size", size, minimum=1, integer=True)
+    x, y = eye_position
+    if not (0 <= x < 0.5 and 0 <= y <= 1):
+        raise ValueError(
+            "`eye_position` must be (x, y) with x from 0 to below 0.5 and y "
+            f"from 0 to 1. Received: {eye_position}"
+        )
+    left = np.asarray(left_eye, "float64")
+    right = np.asarray(right_eye, "float64")
+    if not np.hypot(*(right - left)) >= MIN_EYE_DISTANCE:
+        raise ValueError(
+            f"`left_eye` and `right_eye` must be at least "
+            f"{MIN_EYE_DISTANCE:g} pixels apart. "
+            f"Received: {left_eye}, {right_eye}"
+        )
+    # As complex numbers, turning and scaling is one multiplication.
+    factor = (1 - 2 * x) * size / complex(*(right - left))
+    shift = complex(x * size, y * size) - factor * complex(*left)
+    return np.array(
+        [
+            [factor.real, -factor.imag, shift.real],
+            [factor.imag, factor.real, shift.imag],
+        ]
+    )
+
+
+def align_face(image, left_eye, right_eye, size=256, eye_position=(0.3, 0.3)):
+    """Crops a face so that its eyes are level and at fixed places.
+
+    Args:
+        image: `PIL.Image.Image` of mode RGB, upright.
+        left_eye: As of `eye_transform`.
+        right_eye: As of `eye_transform`.
+        size: As of `eye_transform`.
+        eye_position: As of `eye_transform`.
+
+    Returns:
+        A `PIL.Image.Image` of mode RGB, `size` x `size`, black where the
+        image does not reach.
+
+    Raises:
+        ValueError: as `eye_transform`.
+    """
+    matrix = eye_transform(left_eye, right_eye, size, eye_position)
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    # Pillow counts from the corner of the first pixel, not from its centre.
+    inverse[:, 2] += 0.5 - inverse[:, :2] @ (0.5, 0.5)
+    # Bicubic interpolation sees 4x4 pixels, too few for a face that shrinks
+    # to less than half.
+    reduction = int(np.hypot(*inverse[:, 0]))
+    if reduction >= 2:
+        image = image.reduce(reduction)
+        inverse /= reduction
+    return image.transform(
+        (size, size),
+        Image.Transform.AFFINE,
+        tuple(inverse.ravel()),
+        Image.Resampling.BICUBIC,
+    )
+
+
+def align_faces(
+    image_root,
+    output_root,
+    names,
+    eyes,
+    *,
+    size=256,
+    on_error="raise",
+    workers=None,
+):
+    """Makes a folder of aligned faces from a folder of images.
+
+    The faces have the names of the images and the format of the extension:
+    JPEG of quality 95, PNG or BMP. A run that was stopped goes on where it
+    was: files that are there are not made again, and a call with another
+    size, or with other eye positions of a face that is there, is refused.
+    `output_root` also gets `eyes.csv` with the eye positions and
+    `rejected.csv` with what was left out.
+
+    Rejected are images that `image_problem` names (`convert_images` makes
+    good ones of many of them), those without eye positions, with eyes less
+    than 2 pixels apart or outside of the image by more than a tenth of its
+    longer side, and those whose left eye is right of the right eye: there
+    the two are swapped, or the face lies upside down.
+
+    Args:
+        image_root: Folder of the images.
+        output_root: Folder that the faces go to; empty, or that of an
+            earlier run with the same settings.
+        names: Paths of the images relative to `image_root`.
+        eyes: Array of shape `(n, 2, 2)`: for each image the left eye, as the
+            viewer sees it, and the right eye, each `(x, y)` in pixels of the
+            stored image; NaN where unknown. Or a function of an image, uint8
+            of shape `(height, width, 3)`, that returns such an array of
+            shape `(2, 2)`, or None if it finds no face; it is called from
+            different threads, once at a time.
+        size: Width and height of the faces in pixels.
+        on_error: `"raise"` at the first image that cannot be aligned, or
+            `"skip"` and count them.
+        workers: Number of threads; by default one a processor.
+
+    Returns:
+        An `ImportReport`.
+
+    Raises:
+        ValueError: if an argument is wrong, `output_root` holds something
+            else, or, with `on_error="raise"`, an image cannot be aligned.
+
+    Example:
+
+    >>> names = ["train_00001.jpg", "train_00002.jpg"]
+    >>> eyes = raf_eyes("basic/Annotation/manual", names)
+    >>> print(align_faces("basic/Image/original", "aligned", names, eyes))
+    accepted: 2 images
+    """
+    check_number("size", size, minimum=1, integer=True)
+    names = [str(each) for each in names]
+    if callable(eyes):
+        find_eyes = _one_at_a_time(eyes)
+        settings = {"eyes": "detected"}
+    else:
+        eyes = np.asarray(eyes, "float64")
+        if eyes.shape != (len(names), 2, 2):
+            raise ValueError(
+                "`eyes` must have shape (n, 2, 2) with one entry a name: "
+                f"{len(names)}. Received: shape={eyes.shape}"
+            )
+        settings = {"eyes": "given"}
+    settings |= {"made_by": "align_faces", "size": size}
+    prepare_output(image_root, output_root, names, settings)
+    if not callable(eyes):
+        _keep_eyes(output_root, names, eyes)
+
+    def make(index, path):
+        image = read_rgb(path)
+        found = find_eyes(image) if callable(eyes) else eyes[index]
+        problem = _eye_problem(found, image.size)
+        if problem:
+            raise UnusableImage(*problem)
+        return align_face(image, *found, size)
+
+    return process_images(
+        image_root,
+        output_root,
+        names,
+        make,
+        on_error=on_error,
+        workers=workers,
+        description="aligning faces",
+    )
+
+
+def raf_eyes(annotation_dir, names):
+    """Eye positions that RAF-DB's annotators marked.
+
+    Args:
+        annotation_dir: The folder `basic/Annotation/manual`, of files such
+            as `train_00001_manu_attri.txt`.
+        names: Names of images such as `train_00001.jpg`, in any folder.
+
+    Returns:
+        A float64 array of shape `(n, 2, 2)` for `align_faces`, in pixels of
+        the images in `Image/original`; NaN where there is no file.
+
+    Raises:
+        ValueError: if `annotation_dir` is no folder or a file does not begin
+            with two lines of x and y.
+    """
+    if not os.path.isdir(annotation_dir):
+        raise ValueError(
+            f"`annotation_dir` must be a folder. Received: {annotation_dir}"
+        )
+    eyes = np.full((len(names), 2, 2), np.nan)
+    for index, name in enumerate(names):
+        stem = pathlib.PurePosixPath(name).stem.removesuffix("_aligned")
+        path = pathlib.Path(annotation_dir, f"{stem}_manu_attri.txt")
+        try:
+            lines = path.read_text("utf-8-sig").splitlines()
+        except FileNotFoundError:
+            continue
+        try:
+            points = [list(map(float, line.split())) for line in lines[:2]]
+            eyes[index] = np.reshape(points, (2, 2))
+        except ValueError:
+            raise ValueError(
+                f"{path} must begin with two lines of x and y. "
+                f"Received: {lines[:2]}"
+            ) from None
+    return eyes
+
+
+def landmark_eyes(landmarks):
+    """Eye positions from 68 landmarks a face: means of six points an eye.
+
+    Args:
+        landmarks: Array of shape `(n, 68, 2)`, x and y in pixels; or `n`
+            strings `"x;y;x;y;..."`, as in AffectNet's column
+            `facial_landmarks`, empty or NaN where missing.
+
+    Returns:
+        A float64 array of shape `(n, 2, 2)` for `align_faces`, NaN where
+        missing.
+
+    Raises:
+        ValueError: if there are not 68 points a face.
+    """
+    points = np.full((len(landmarks), 68, 2), np.nan)
+    for index, each in enumerate(landmarks):
+        try:
+            if isinstance(each, str):
+                each = each.strip().split(";") if each.strip() else np.nan
+            each = np.asarray(each, "float64")
+            if each.ndim:
+                points[index] = each.reshape(68, 2)
+        except ValueError:
+            raise ValueError(
+                "`landmarks` must be 68 points of x and y a face. Received: "
+                f"{str(landmarks[index])[:40]!r} at index {index}"
+            ) from None
+    return np.stack(
+        [
+            points[:, LEFT_EYE_POINTS].mean(axis=1),
+            points[:, RIGHT_EYE_POINTS].mean(axis=1),
+        ],
+        axis=1,
+    )
+
+
+def read_eyes(path):
+    """Reads a table of eye positions.
+
+    Args:
+        path: CSV file with the columns `image`, `left_x`, `left_y`,
+            `right_x` and `right_y`; empty cells where unknown.
+
+    Returns:
+        A list of names, and a float64 array of shape `(n, 2, 2)`.
+
+    Raises:
+        ValueError: if it cannot be read, a column is missing or a cell is
+            not a number.
+    """
+    columns = ["image", *EYE_COLUMNS]
+    try:
+        table = pd.read_csv(
+            path,
+            usecols=columns,
+            dtype={"image": str, **dict.fromkeys(EYE_COLUMNS, "float64")},
+            encoding="utf-8-sig",
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"`path` must be a CSV file with the columns {', '.join(columns)}."
+            f" Received: {path} ({' '.join(str(error).split())})"
+        ) from None
+    names = table["image"].fillna("").tolist()
+    return names, table[EYE_COLUMNS].to_numpy().reshape(-1, 2, 2)
+
+
+def write_eyes(path, names, eyes):
+    """Writes a table of eye positions that `read_eyes` reads."""
+    table = pd.DataFrame(
+        np.reshape(eyes, (-1, 4)), columns=EYE_COLUMNS, index=names
+    )
+    unfinished = f"{path}.unfinished"
+    table.to_csv(unfinished, index_label="image")
+    os.replace(unfinished, path)
+
+
+def _one_at_a_time(detector):
+    # Few detectors may be called by several threads at once.
+    lock = threading.Lock()
+
+    def find_eyes(image):
+        with lock:
+            found = detector(np.asarray(image))
+        if found is None:
+            return np.full((2, 2), np.nan)
+        found = np.asarray(found, "float64")
+        if found.shape != (2, 2):
+            raise ValueError(
+                "`eyes` must return an array of shape (2, 2) or None. "
+                f"Received: shape={found.shape}"
+            )
+        return found
+
+    return find_eyes
+
+
+def _eye_problem(eyes, image_size):
+    """`(problem, detail)` of eyes that no face can be aligned by, or None."""
+    if not np.isfinite(eyes).all():
+        return "no eye positions", ""
+    (left_x, left_y), (right_x, right_y) = eyes
+    detail = (
+        f"left {left_x:g}, {left_y:g}; right {right_x:g}, {right_y:g}; "
+        f"image {image_size[0]}x{image_size[1]}"
+    )
+    if np.hypot(right_x - left_x, right_y - left_y) < MIN_EYE_DISTANCE:
+        return "eyes too close together", detail
+    margin = MAX_OUTSIDE * max(image_size)
+    if (eyes < -margin).any() or (eyes > np.add(image_size, margin)).any():
+        return "eyes outside of the image", detail
+    if left_x >= right_x:
+        return "left eye right of the right eye", detail
+    return None
+
+
+def _keep_eyes(output_root, names, eyes):
+    """Writes the eye positions, unless faces were made by others."""
+    path = pathlib.Path(output_root, EYES_FILE)
+    kept = dict(zip(names, eyes, strict=True))
+    if path.exists():
+        for name, earlier in zip(*read_eyes(path), strict=True):
+            given = kept.setdefault(name, earlier)
+            if (
+                not np.allclose(given, earlier, atol=1e-6, equal_nan=True)
+                and output_path(output_root, name).exists()
+            ):
+                raise ValueError(
+                    f"`output_root` {output_root} has a face that was made "
+                    f"with other eye positions, {name}: choose another "
+                    f"folder or delete it. Received: {given.tolist()}, "
+                    f"earlier {earlier.tolist()}"
+                )
+    write_eyes(path, list(kept), list(kept.values()))

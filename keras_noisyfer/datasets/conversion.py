@@ -1,0 +1,380 @@
+"""Folders of images made from other folders of images."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import tqdm
+from PIL import Image, ImageOps
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.image_files import (
+    EXTENSIONS,
+    FORMATS,
+    image_problem,
+    locate_image,
+)
+from keras_noisyfer.datasets.report import ImportReport
+
+SETTINGS_FILE = "settings.json"
+REJECTED_FILE = "rejected.csv"
+# Files that Pillow reads and TensorFlow does not, or reads otherwise.
+OTHER_EXTENSIONS = (".gif", ".webp", ".tif", ".tiff")
+READABLE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+# What `image_problem` may call an image that has a right 8-bit RGB copy.
+CONVERTIBLE = {
+    "16-bit values",
+    "alpha channel",
+    "CMYK colours",
+    "EXIF rotation",
+    "palette colours",
+    "unsupported format",
+    "wrong extension",
+}
+JPEG_QUALITY = 95
+# Images that wait for a thread, so that a long list takes little memory.
+SUBMITTED_AT_ONCE = 1000
+
+
+class UnusableImage(Exception):
+    """An image has to be left out.
+
+    Args:
+        problem: A few words, the same for all images with that problem.
+        detail: What is known about this one.
+    """
+
+    def __init__(self, problem, detail=""):
+        super().__init__(problem, detail)
+        self.problem = problem
+        self.detail = detail
+
+
+def convert_images(
+    image_root,
+    output_root,
+    names=None,
+    *,
+    size=None,
+    on_error="raise",
+    workers=None,
+):
+    """Makes a folder of images that every loader here can read.
+
+    Images that are good already are copied byte for byte. Of the others an
+    8-bit RGB copy is made that looks as a viewer shows the image: turned
+    upright by its EXIF tag; CMYK and palette colours as RGB, without regard
+    to an ICC profile; 16-bit values divided by 257, so that the whole range
+    is kept; transparent parts on white; of an animation the first frame.
+    Truncated, empty and too large files and those that hold no image are
+    rejected.
+
+    Names stay as they are, so that label tables still match: the extension
+    says which format is written, whatever the file held. Only a file whose
+    extension is not that of a JPEG, PNG or BMP file gets `.png` added, as in
+    `cat.gif.png`, and the report counts these.
+
+    A run that was stopped goes on where it was: files that are there are not
+    made again. `rejected.csv` in `output_root` lists what was left out.
+
+    Args:
+        image_root: Folder of the images.
+        output_root: Folder that the copies go to; empty, or that of an
+            earlier run with the same settings.
+        names: Paths of the images relative to `image_root`; by default those
+            of all files below it with the extension of an image.
+        size: Longest side in pixels: larger images are scaled down. By
+            default none is scaled.
+        on_error: `"raise"` at the first image that cannot be converted, or
+            `"skip"` and count them.
+        workers: Number of threads; by default one a processor.
+
+    Returns:
+        An `ImportReport`.
+
+    Raises:
+        ValueError: if an argument is wrong, `output_root` holds something
+            else, or, with `on_error="raise"`, an image cannot be converted.
+
+    Example:
+
+    >>> print(convert_images("faces", "good_faces", on_error="skip"))
+    accepted: 996 images
+    rejected: 3 truncated or damaged image (first: cat_17.jpg)
+    """
+    if size is not None:
+        check_number("size", size, minimum=1, integer=True)
+    if names is None:
+        names = _list_convertible(image_root)
+
+    def make(index, path):
+        problem = image_problem(path)
+        if problem and problem[0] not in CONVERTIBLE:
+            raise UnusableImage(*problem)
+        with _opened(path) as image:
+            if not problem and max(image.size) <= (size or np.inf):
+                return path
+            image = upright_rgb(image)
+        if size is not None:
+            image.thumbnail((size, size), Image.Resampling.BICUBIC)
+        return image
+
+    settings = {"made_by": "convert_images", "size": size}
+    names = prepare_output(image_root, output_root, names, settings)
+    report = process_images(
+        image_root,
+        output_root,
+        names,
+        make,
+        on_error=on_error,
+        workers=workers,
+        description="converting images",
+    )
+    renamed = sum(_output_name(each) != each for each in names)
+    if renamed:
+        report.notes["names that got .png added"] = renamed
+    return report
+
+
+def upright_rgb(image):
+    """An 8-bit RGB copy of a Pillow image, as a viewer shows it.
+
+    Args:
+        image: `PIL.Image.Image` of any mode; see `convert_images`.
+
+    Returns:
+        A `PIL.Image.Image` of mode RGB.
+
+    Raises:
+        UnusableImage: if its values have no known range.
+    """
+    transparency = "transparency" in image.info
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        # 32-bit values have no range that files keep to.
+        if values.dtype.itemsize != 2 or values.dtype.kind != "u":
+            raise UnusableImage("unknown range of values", image.mode)
+        image = Image.fromarray(np.round(values / 257).astype("uint8"))
+    if transparency or image.mode in ("RGBA", "LA", "PA"):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    image = image.convert("RGB")
+    # A colour profile of the other mode would be saved with it.
+    image.info.clear()
+    return image
+
+
+def read_rgb(path):
+    """A checked image file as a Pillow image of mode RGB.
+
+    Raises:
+        UnusableImage: if `image_problem` names it, or it is truncated.
+    """
+    problem = image_problem(path, decode=False)
+    if problem:
+        raise UnusableImage(*problem)
+    with _opened(path) as image:
+        return image.convert("RGB")
+
+
+def prepare_output(image_root, output_root, names, settings):
+    """Makes the folder of `process_images` and keeps the settings in it.
+
+    Args:
+        image_root: Folder of the images.
+        output_root: Folder that the new images go to: new, empty, or of an
+            earlier call with the same settings.
+        names: Paths of the images relative to `image_root`.
+        settings: Dict of what decides how the new images look.
+
+    Returns:
+        The names as a list of strings.
+
+    Raises:
+        ValueError: if one of the folders is wrong, the earlier settings
+            differ, or two names would give one file.
+    """
+    source = os.path.realpath(image_root)
+    target = os.path.realpath(output_root)
+    if not os.path.isdir(source):
+        raise ValueError(
+            f"`image_root` must be a folder. Received: {image_root}"
+        )
+    if os.path.commonpath([source, target]) == source:
+        raise ValueError(
+            "`output_root` must be a folder outside of `image_root`. "
+            f"Received: {output_root}"
+        )
+    names = [str(each) for each in names]
+    seen = set()
+    for name in names:
+        path = output_path("", name)
+        if path in seen:
+            raise ValueError(
+                f"`names` must have each image once. Received: {name!r} twice"
+            )
+        seen.add(path)
+    # A relative path stays right when both folders are moved together.
+    settings = {"image_root": os.path.relpath(source, target), **settings}
+    earlier = _keep_settings(pathlib.Path(output_root), settings)
+    for name in sorted(earlier | settings):
+        if earlier.get(name) != settings.get(name):
+            raise ValueError(
+                f"`output_root` {output_root} has images that were made with "
+                f"{name}={earlier.get(name)!r}: choose another folder or "
+                f"delete it. Received: {name}={settings.get(name)!r}"
+            )
+    return names
+
+
+def process_images(
+    image_root, output_root, names, make, *, on_error, workers, description
+):
+    """Makes one image of each image of a folder, in parallel.
+
+    A file appears under its name only when it is complete, and one that is
+    there is not made again.
+
+    Args:
+        image_root: Folder of the images.
+        output_root: Folder that `prepare_output` has made.
+        names: Paths of the images relative to `image_root`.
+        make: Function of an image's index in `names` and its path that
+            returns a Pillow image of mode RGB, or a path to be copied;
+            called from several threads. It may raise `UnusableImage`.
+        on_error: As of `ImportReport`.
+        workers: Number of threads, or None.
+        description: What is being done, for the progress bar.
+
+    Returns:
+        An `ImportReport`, also written to `rejected.csv`.
+
+    Raises:
+        ValueError: if `workers` or `on_error` is wrong, or, as the latter
+            says, at the first unusable image.
+    """
+    report = ImportReport(on_error)
+    if workers is not None:
+        check_number("workers", workers, minimum=1, integer=True)
+
+    def process(index, name):
+        path, problem = locate_image(image_root, name)
+        if problem:
+            return problem
+        target = output_path(output_root, name)
+        if target.exists():
+            return "earlier"
+        try:
+            made = make(index, path)
+        except UnusableImage as error:
+            return error.problem, error.detail
+        _write(made, target)
+        return "made"
+
+    earlier = 0
+    progress = tqdm.tqdm(
+        total=len(names),
+        desc=description,
+        unit=" images",
+        delay=2,
+        disable=None,
+    )
+    pool = concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count())
+    with progress:
+        try:
+            for start in range(0, len(names), SUBMITTED_AT_ONCE):
+                part = names[start : start + SUBMITTED_AT_ONCE]
+                # In the order of the names, so that the report is always the
+                # same.
+                outcomes = pool.map(process, itertools.count(start), part)
+                for name, outcome in zip(part, outcomes, strict=True):
+                    if outcome == "earlier":
+                        earlier += 1
+                    elif outcome != "made":
+                        report.reject(name, *outcome)
+                    progress.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    report.accepted = len(names) - len(report.entries)
+    if earlier:
+        report.notes["made by an earlier run"] = earlier
+    report.write_csv(pathlib.Path(output_root, REJECTED_FILE))
+    return report
+
+
+def output_path(output_root, name):
+    """The path of the image that is made of the image `name`."""
+    return pathlib.Path(output_root, os.path.normpath(_output_name(name)))
+
+
+def _output_name(name):
+    return name if name.lower().endswith(EXTENSIONS) else f"{name}.png"
+
+
+@contextlib.contextmanager
+def _opened(path):
+    try:
+        # Pillow would start another program for some of the other formats.
+        with Image.open(path, formats=READABLE_FORMATS) as image:
+            yield image
+    except Image.UnidentifiedImageError:
+        detail = f"not one of {', '.join(READABLE_FORMATS)}"
+        raise UnusableImage("unsupported format", detail) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        # Pillow finds damage behind the header when it decodes.
+        detail = " ".join(str(error).split())
+        raise UnusableImage("truncated or damaged image", detail) from error
+
+
+def _write(made, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The same name in each run: what a killed one has left is overwritten.
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    try:
+        if isinstance(made, Image.Image):
+            kind = next(
+                kind
+                for kind, endings in FORMATS.items()
+                if target.name.lower().endswith(endings)
+            )
+            made.save(unfinished, kind, quality=JPEG_QUALITY)
+        else:
+            shutil.copyfile(made, unfinished)
+        os.replace(unfinished, target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _list_convertible(image_root):
+    endings = EXTENSIONS + OTHER_EXTENSIONS
+    paths = (
+        os.path.join(os.path.relpath(folder, image_root), file)
+        for folder, _, files in os.walk(image_root)
+        for file in files
+        if file.lower().endswith(endings)
+    )
+    return sorted(map(os.path.normpath, paths))
+
+
+def _keep_settings(output_root, settings):
+    """Writes the settings, or returns those of an earlier run."""
+    path = output_root / SETTINGS_FILE
+    try:
+        output_root.mkdir(parents=True, exist_ok=True)
+        if any(output_root.iterdir()):
+            return json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`output_root` must be an empty folder that can be written to, or "
+            f"that of an earlier run. Received: {output_root} ({error})"
+        ) from None
+    return settings

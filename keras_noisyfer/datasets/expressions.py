@@ -1,0 +1,107 @@
+"""Expressions by name: the library's order and the ids of published data."""
+
+import numpy as np
+
+from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+# AffectNet's eighth expression comes last, so that the seven keep their ids.
+EXPRESSIONS_WITH_CONTEMPT = (*EXPRESSIONS, "contempt")
+
+# The ids that stand in the files of each data set.
+RAF_EXPRESSIONS = {
+    1: "surprise",
+    2: "fear",
+    3: "disgust",
+    4: "happy",
+    5: "sad",
+    6: "anger",
+    7: "neutral",
+}
+AFFECTNET_EXPRESSIONS = {
+    0: "neutral",
+    1: "happy",
+    2: "sad",
+    3: "surprise",
+    4: "fear",
+    5: "disgust",
+    6: "anger",
+    7: "contempt",
+    8: "none",
+    9: "uncertain",
+    10: "no face",
+}
+AFFECT_DIMENSIONS = ("valence", "arousal")
+
+
+def expression_task(class_names=EXPRESSIONS):
+    """The task `expression` with these classes, one annotator."""
+    return CategoricalTask("expression", class_names=class_names)
+
+
+def affect_task():
+    """The task `affect`, valence and arousal, one annotator."""
+    return ContinuousTask("affect", AFFECT_DIMENSIONS)
+
+
+def to_class_ids(file_ids, expressions, class_names=EXPRESSIONS):
+    """Class ids of the expressions that the ids of a file stand for.
+
+    Args:
+        file_ids: Integer array, ids as they stand in the file.
+        expressions: Dict from such an id to the expression's name.
+        class_names: Names of the classes, in the order of their class ids.
+
+    Returns:
+        int32 array: indices into `class_names`, -1 for an expression that is
+        none of them.
+
+    Raises:
+        ValueError: if an id stands for no expression.
+
+    Example:
+
+    >>> to_class_ids([7, 4], RAF_EXPRESSIONS)
+    array([0, 1], dtype=int32)
+    """
+    file_ids = np.asarray(file_ids)
+    unknown = ~np.isin(file_ids, list(expressions))
+    if unknown.any():
+        raise ValueError(
+            f"`file_ids` must be from {min(expressions)} to "
+            f"{max(expressions)}. Received: {file_ids[unknown][0]}"
+        )
+    class_ids = np.full(file_ids.shape, -1, "int32")
+    for file_id, name in expressions.items():
+        if name in class_names:
+            class_ids[file_ids == file_id] = class_names.index(name)
+    return class_ids
+
+
+def to_file_ids(class_ids, expressions, class_names=EXPRESSIONS):
+    """The ids of a file for class ids: the reverse of `to_class_ids`.
+
+    Args:
+        class_ids: Integer array, indices into `class_names`.
+        expressions: Dict from the file's ids to the expressions' names.
+        class_names: Names of the classes, in the order of their class ids.
+
+    Returns:
+        int32 array of ids as they stand in the file.
+
+    Raises:
+        ValueError: if a class id has no id in the file; a missing label, -1,
+            has none.
+    """
+    class_ids = np.asarray(class_ids)
+    by_name = {name: file_id for file_id, name in expressions.items()}
+    file_ids = np.full(class_ids.shape, -1, "int32")
+    for class_id, name in enumerate(class_names):
+        file_ids[class_ids == class_id] = by_name.get(name, -1)
+    if (file_ids < 0).any():
+        raise ValueError(
+            "`class_ids` must be of classes that the file has an id for: "
+            f"{', '.join(n for n in class_names if n in by_name)}. "
+            f"Received: {class_ids[file_ids < 0][0]}"
+        )
+    return file_ids

@@ -1,0 +1,198 @@
+"""Label files of RAF-DB: one line an image, of people and of machines."""
+
+import contextlib
+import os
+
+import numpy as np
+import pandas as pd
+
+from keras_noisyfer.datasets.expressions import (
+    AFFECT_DIMENSIONS,
+    RAF_EXPRESSIONS,
+    to_class_ids,
+    to_file_ids,
+)
+
+
+def read_raf_expressions(path, report):
+    """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7.
+
+    Both `list_patition_label.txt` and `list_label_AffectnetModel.txt` are
+    such files.
+
+    Args:
+        path: The file.
+        report: `ImportReport` that bad lines are rejected by.
+
+    Returns:
+        A `DataFrame` indexed by file name with the column `expression`:
+        class ids in the order of `EXPRESSIONS`.
+
+    Raises:
+        ValueError: if the file cannot be read or is empty, or, as the report
+            says, at the first line that is malformed, has another id or
+            repeats a name.
+    """
+    names, values = _read_list(path, report, 1, int)
+    file_ids = pd.Series(np.ravel(values), index=names)
+    known = file_ids.isin(RAF_EXPRESSIONS)
+    for name, file_id in file_ids[~known].items():
+        report.reject(name, "unknown expression id", f"{file_id} in {path}")
+    file_ids = file_ids[known]
+    class_ids = to_class_ids(file_ids, RAF_EXPRESSIONS)
+    return pd.DataFrame({"expression": class_ids}, index=file_ids.index)
+
+
+def read_raf_affect(path, report):
+    """Reads lines such as `train_00001.jpg -0.341 -0.129`.
+
+    Values out of [-1, 1] are clipped, as the machine labels' authors do when
+    they train; `report.notes` tells of how many images.
+
+    Args:
+        path: The file, such as `list_va_AffectnetModel.txt`.
+        report: `ImportReport` that bad lines are rejected by.
+
+    Returns:
+        A `DataFrame` indexed by file name with the columns `valence` and
+        `arousal`.
+
+    Raises:
+        ValueError: as `read_raf_expressions`.
+    """
+    names, values = _read_list(path, report, 2, _finite)
+    values = np.array(values, "float64").reshape(-1, 2)
+    clipped = int((np.abs(values) > 1).any(axis=1).sum())
+    if clipped:
+        note = f"images whose affect was clipped, {os.path.basename(path)}"
+        report.notes[note] = clipped
+    return pd.DataFrame(
+        np.clip(values, -1, 1).astype("float32"),
+        index=names,
+        columns=AFFECT_DIMENSIONS,
+    )
+
+
+def write_raf_expressions(path, names, expressions):
+    """Writes the format of `list_label_AffectnetModel.txt`.
+
+    Args:
+        path: The file to write.
+        names: File names, one an image.
+        expressions: Class ids in the order of `EXPRESSIONS`, shape `(n,)`.
+
+    Raises:
+        ValueError: if a label is missing, or numbers differ.
+    """
+    file_ids = to_file_ids(expressions, RAF_EXPRESSIONS)
+    _write_list(path, names, [f"{file_id}" for file_id in file_ids])
+
+
+def write_raf_affect(path, names, affect):
+    """Writes the format of `list_va_AffectnetModel.txt`.
+
+    Args:
+        path: The file to write.
+        names: File names, one an image.
+        affect: Valence and arousal in [-1, 1], shape `(n, 2)`.
+
+    Raises:
+        ValueError: if a value is missing or out of range, or numbers differ.
+    """
+    affect = check_affect(affect)
+    if np.isnan(affect).any():
+        raise ValueError("`affect` must not be missing. Received: NaN")
+    _write_list(path, names, [f"{v!r} {a!r}" for v, a in affect.tolist()])
+
+
+def check_affect(affect):
+    """Valence and arousal as float64; a `ValueError` if they are none."""
+    affect = np.asarray(affect, "float64")
+    if affect.ndim != 2 or affect.shape[1] != 2 or (np.abs(affect) > 1).any():
+        raise ValueError(
+            "`affect` must be of shape (n, 2) and in [-1, 1]. Received: "
+            f"shape={affect.shape}, largest={np.nanmax(np.abs(affect))}"
+        )
+    return affect
+
+
+def check_count(names, array):
+    """Raises a `ValueError` unless there is one label a name."""
+    if len(names) != len(array):
+        raise ValueError(
+            "`names` and labels must be of one length. "
+            f"Received: {len(names)} names, {len(array)} labels"
+        )
+
+
+@contextlib.contextmanager
+def open_labels(path):
+    """A text file, with one line of an error if it is none."""
+    try:
+        with open(path, encoding="utf-8-sig", newline=None) as file:
+            yield file
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} must be a text file in UTF-8. Received: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A file that takes its place only once it is whole."""
+    partial = f"{os.fspath(path)}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(partial)
+
+
+def _read_list(path, report, count, parse):
+    """Names and the values of each, from lines `name value ...`."""
+    rows = {}
+    file_name = os.path.basename(path)
+    with open_labels(path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            name, *values = line.rsplit(maxsplit=count)
+            entry = f"{file_name}, line {number}"
+            try:
+                if len(values) != count:
+                    raise ValueError
+                values = [parse(value) for value in values]
+            except ValueError:
+                report.reject(entry, "malformed label", line.strip()[:80])
+                continue
+            name = name.strip()
+            if name in rows:
+                report.reject(
+                    name, "duplicate name", f"once more in line {number}"
+                )
+                continue
+            rows[name] = values
+    if not rows:
+        raise ValueError(f"{path} must hold labels. It has no valid line")
+    return list(rows), list(rows.values())
+
+
+def _finite(text):
+    value = float(text)
+    if not np.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _write_list(path, names, values):
+    names = list(names)
+    check_count(names, values)
+    with replacing(path) as file:
+        file.writelines(
+            f"{name} {value}\n"
+            for name, value in zip(names, values, strict=True)
+        )

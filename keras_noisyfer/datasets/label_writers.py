@@ -1,0 +1,151 @@
+"""Labels of one more annotator, written next to those a data set has."""
+
+import csv
+import os
+import pathlib
+
+import numpy as np
+
+from keras_noisyfer.datasets.label_files import (
+    replacing,
+    write_raf_affect,
+    write_raf_expressions,
+)
+from keras_noisyfer.datasets.label_tables import write_affectnet_labels
+
+
+class LabelWriter:
+    """Base of the writers; a subclass names the files and writes them.
+
+    Args:
+        folder: Folder of the label files.
+    """
+
+    # Names of the tasks that the format has; None: any.
+    tasks = None
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def files(self, annotator):
+        """Names of the files, by what they hold."""
+        raise NotImplementedError
+
+    def check(self, annotator, tasks):
+        """Raises a `ValueError` if labels cannot be written, before any work.
+
+        Args:
+            annotator: Name of the annotator, part of the files' names.
+            tasks: Names of the tasks.
+        """
+        if not isinstance(annotator, str) or not annotator.isidentifier():
+            raise ValueError(
+                "`name` must be letters, digits and underscores, since it "
+                f"becomes part of a file name. Received: {annotator!r}"
+            )
+        unknown = set(tasks) - set(self.tasks or tasks)
+        if unknown:
+            raise ValueError(
+                f"The label files hold the tasks {', '.join(self.tasks)}. "
+                f"Received: {', '.join(sorted(unknown))}"
+            )
+        for name in self.files(annotator).values():
+            if (self.folder / name).exists():
+                raise ValueError(
+                    "`name` must be that of an annotator without label files. "
+                    f"Received: {annotator!r}, whose {self.folder / name} "
+                    "exists"
+                )
+        if not os.access(self.folder, os.W_OK):
+            raise ValueError(
+                f"{self.folder} must be a folder that can be written to"
+            )
+
+    def write(self, annotator, names, tasks, labels):
+        """Writes the labels.
+
+        Args:
+            annotator: Name of the annotator.
+            names: Names of the images.
+            tasks: Sequence of tasks.
+            labels: Dict by task name of one annotator's labels, of shape
+                `(n, 1)` or `(n, 1, dimensions)`.
+        """
+        raise NotImplementedError
+
+
+class RafWriter(LabelWriter):
+    """`list_label_<annotator>.txt` and `list_va_<annotator>.txt`."""
+
+    tasks = ("expression", "affect")
+
+    def files(self, annotator):
+        return {
+            "expression": f"list_label_{annotator}.txt",
+            "affect": f"list_va_{annotator}.txt",
+        }
+
+    def write(self, annotator, names, tasks, labels):
+        files = self.files(annotator)
+        for task, write in (
+            ("expression", write_raf_expressions),
+            ("affect", write_raf_affect),
+        ):
+            if task in labels:
+                write(self.folder / files[task], names, labels[task][:, 0])
+
+
+class AffectNetWriter(LabelWriter):
+    """`training_<annotator>.csv` with AffectNet's columns.
+
+    Args:
+        table: Table of which the other columns are taken, or None.
+    """
+
+    tasks = ("expression", "affect")
+
+    def __init__(self, folder, table=None):
+        super().__init__(folder)
+        self.table = table
+
+    def files(self, annotator):
+        return {"labels": f"training_{annotator}.csv"}
+
+    def write(self, annotator, names, tasks, labels):
+        expressions, affect = (
+            labels[task][:, 0] if task in labels else None
+            for task in self.tasks
+        )
+        path = self.folder / self.files(annotator)["labels"]
+        write_affectnet_labels(path, names, expressions, affect, self.table)
+
+
+class CsvWriter(LabelWriter):
+    """`<table>_<annotator>.csv`: an image a row, a column a label's value.
+
+    Args:
+        table: The CSV file that the labels came from.
+    """
+
+    def __init__(self, table):
+        table = pathlib.Path(table)
+        super().__init__(table.parent)
+        self.stem = table.stem
+
+    def files(self, annotator):
+        return {"labels": f"{self.stem}_{annotator}.csv"}
+
+    def write(self, annotator, names, tasks, labels):
+        columns = {"image": names}
+        for task in tasks:
+            values = labels[task.name][:, 0]
+            if values.ndim == 2:
+                columns.update(zip(task.dimensions, values.T, strict=True))
+            elif task.class_names:
+                columns[task.name] = np.array(task.class_names)[values]
+            else:
+                columns[task.name] = values
+        with replacing(self.folder / self.files(annotator)["labels"]) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))

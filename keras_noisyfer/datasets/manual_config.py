@@ -1,0 +1,226 @@
+"""Where data sets lie that cannot be downloaded, and what is in them."""
+
+import dataclasses
+import hashlib
+import os
+
+import pandas as pd
+import tensorflow_datasets as tfds
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.image_files import list_images
+from keras_noisyfer.datasets.report import ImportReport
+
+ALIGNMENTS = ("eyes", "given")
+MACHINE_LABELS_SOURCE = (
+    "The authors publish them at https://github.com/sanweiliti/noisyFER, "
+    "noisy_labels"
+)
+
+
+@dataclasses.dataclass
+class FaceSplit:
+    """One split before its images are read.
+
+    Attributes:
+        image_root: Folder of the images.
+        faces: `DataFrame` indexed by the images' names: `path` relative to
+            `image_root`, the people's labels `expression` (-1 where missing),
+            `valence` and `arousal` (NaN where missing), the machine's
+            `machine_expression`, `machine_valence` and `machine_arousal`,
+            and where the face is, as `read_affectnet_labels` has it. Columns
+            may be left out.
+    """
+
+    image_root: str
+    faces: pd.DataFrame
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ManualConfig(tfds.core.BuilderConfig):
+    """Where a data set lies, and how its faces are prepared.
+
+    The name is made from the arguments, as `"raf-eyes-64-1a2b3c4d"`. Its end
+    is a fingerprint of the folder's path and of the label files. TFDS keeps
+    prepared files in a folder of that name, so other labels or another
+    folder never give what was prepared before. Annotation files of single
+    images count by name, size and time, all others by content.
+
+    Args:
+        manual_dir: The folder.
+        base: Whether to prepare the training set of the paper, which has
+            machine labels.
+        machine: Name of the model whose labels they are, part of the names
+            of the files; by default that of the authors.
+        machine_labels_dir: Folder of the machine labels. By default they are
+            looked for in `manual_dir`.
+        alignment: `"eyes"`: faces are turned, scaled and cropped so that the
+            eyes are at fixed places. `"given"`: as the data set has them.
+        image_size: Width and height of the prepared images in pixels.
+        on_error: `"raise"` at the first bad entry, or `"skip"` and count.
+
+    Raises:
+        ValueError: if an argument is wrong, or a label file is missing.
+    """
+
+    name: str | None = None
+    manual_dir: str | os.PathLike | None = None
+    base: bool = False
+    machine: str | None = None
+    machine_labels_dir: str | os.PathLike | None = None
+    alignment: str = "eyes"
+    image_size: int = 64
+    on_error: str = "raise"
+
+    # Of the subclass: the first part of the name, the data set's title, and
+    # where to ask for it.
+    kind = None
+    title = None
+    source = None
+
+    def __post_init__(self):
+        check_number("image_size", self.image_size, minimum=1, integer=True)
+        if self.alignment not in ALIGNMENTS:
+            raise ValueError(
+                f"`alignment` must be one of {', '.join(ALIGNMENTS)}. "
+                f"Received: {self.alignment!r}"
+            )
+        ImportReport(self.on_error)
+        for argument in ("manual_dir", "machine_labels_dir"):
+            path = getattr(self, argument)
+            if path is None and argument == "machine_labels_dir":
+                continue
+            if path is None or not os.path.isdir(os.path.expanduser(path)):
+                raise ValueError(
+                    f"`{argument}` must be a folder. Received: {path}. "
+                    + self.source * (argument == "manual_dir")
+                )
+            setattr(self, argument, os.path.realpath(os.path.expanduser(path)))
+        self.find_files()
+        kind = self.kind + "-base" * self.base
+        files = self.face_files() + self.machine_files()
+        fingerprint = _fingerprint(self.manual_dir, files)
+        name = f"{kind}-{self.alignment}-{self.image_size}-{fingerprint}"
+        if self.name not in (None, name):
+            raise ValueError(
+                f"`name` must be left out or be {name!r}. "
+                f"Received: {self.name!r}"
+            )
+        self.name = name
+
+    def find_files(self):
+        """Finds the label files, or raises a `ValueError`."""
+        raise NotImplementedError
+
+    def face_files(self):
+        """Files and folders that say which faces there are, and where."""
+        raise NotImplementedError
+
+    def machine_files(self):
+        """The files of machine labels, none without `base`."""
+        raise NotImplementedError
+
+    def read(self, report):
+        """Dict by split name of `FaceSplit`."""
+        raise NotImplementedError
+
+    @property
+    def aligned_folder(self):
+        """Name of the folder of aligned faces: labels of machines and the
+        size of prepared images do not matter."""
+        return f"{self.kind}-{_fingerprint(self.manual_dir, self.face_files())}"
+
+    def find(self, candidates, what, folder=None, source=None, isdir=False):
+        """The first of these paths that exists.
+
+        Args:
+            candidates: Paths relative to the folder.
+            what: What is looked for, for the message.
+            folder: Where; by default `manual_dir`.
+            source: Where to get it; by default the data set's own source.
+            isdir: Whether a folder is looked for.
+
+        Raises:
+            ValueError: if none exists.
+        """
+        folder = folder or self.manual_dir
+        exists = os.path.isdir if isdir else os.path.isfile
+        for candidate in candidates:
+            path = os.path.normpath(os.path.join(folder, candidate))
+            if exists(path):
+                return path
+        raise ValueError(
+            f"{self.title} lacks {what}. Looked in {folder} for "
+            f"{', '.join(candidates)}. {source or self.source}"
+        )
+
+    def find_machine_labels(self, file_name, folders):
+        """The path of a file of machine labels."""
+        if self.machine_labels_dir:
+            folders = [self.machine_labels_dir]
+        return self.find(
+            [os.path.join(folder, file_name) for folder in folders],
+            f"the machine labels {file_name}",
+            source=f"{MACHINE_LABELS_SOURCE}; `machine_labels_dir` may say "
+            "where they are",
+        )
+
+
+def join_machine_labels(faces, machine, report, what):
+    """Adds machine labels by name, and leaves out images without them.
+
+    Args:
+        faces: `DataFrame` indexed by name.
+        machine: `DataFrame` indexed by name; its columns get the prefix
+            `machine_`.
+        report: `ImportReport` that images without machine labels are
+            rejected by.
+        what: What was searched, for the message.
+
+    Raises:
+        ValueError: with `on_error="raise"`, if an image has none.
+    """
+    found = faces.index.isin(machine.index)
+    missing = faces.index[~found]
+    if len(missing) and report.on_error == "raise":
+        raise ValueError(
+            f"{what} must have a label of every image. Received: labels of "
+            f"{found.sum():,} of {len(faces):,} images, none of {missing[0]}. "
+            'With `on_error="skip"` the others are left out and counted'
+        )
+    for name in missing:
+        report.reject(name, "no machine label", what)
+    return faces[found].join(machine.add_prefix("machine_"))
+
+
+def reject_unlabelled(image_root, labelled, report):
+    """Rejects the images of a folder that no label file names.
+
+    Args:
+        image_root: The folder.
+        labelled: Paths relative to it that have a label.
+        report: `ImportReport` that the others are rejected by.
+    """
+    for name in sorted(set(list_images(image_root)) - set(labelled)):
+        report.reject(name, "image without label", f"in {image_root}")
+
+
+def _fingerprint(folder, paths):
+    """Eight hexadecimal digits that change with the folder or the files."""
+    digest = hashlib.blake2b(folder.encode(), digest_size=4)
+    for path in paths:
+        # Not the path itself: a file may be found at another place.
+        digest.update(b"\0" + os.path.basename(path).encode() + b"\0")
+        if os.path.isdir(path):
+            with os.scandir(path) as entries:
+                files = [
+                    f"{e.name}\0{e.stat().st_size}\0{e.stat().st_mtime_ns}"
+                    for e in entries
+                ]
+            for file in sorted(files):
+                digest.update(file.encode() + b"\0")
+        else:
+            with open(path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from keras_noisyfer.datasets.expressions import (
+    AFFECTNET_EXPRESSIONS,
+    EXPRESSIONS,
+    EXPRESSIONS_WITH_CONTEMPT,
+    RAF_EXPRESSIONS,
+    to_class_ids,
+    to_file_ids,
+)
+
+
+def test_raf_ids_are_mapped_as_the_release_maps_them():
+    # RAF 1 surprise, 2 fear, 3 disgust, 4 happiness, 5 sadness, 6 anger and
+    # 7 neutral, to AffectNet's numbers.
+    class_ids = to_class_ids([1, 2, 3, 4, 5, 6, 7], RAF_EXPRESSIONS)
+    assert class_ids.tolist() == [3, 4, 5, 1, 2, 6, 0]
+    assert class_ids.dtype == np.int32
+
+
+def test_affectnet_ids_are_the_class_ids():
+    every = list(range(11))
+    seven = to_class_ids(every, AFFECTNET_EXPRESSIONS)
+    assert seven.tolist() == [0, 1, 2, 3, 4, 5, 6, -1, -1, -1, -1]
+    eight = to_class_ids(
+        every, AFFECTNET_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT
+    )
+    assert eight.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, -1, -1, -1]
+
+
+def test_another_order_of_classes_is_followed():
+    class_ids = to_class_ids([1, 7], RAF_EXPRESSIONS, ("neutral", "surprise"))
+    assert class_ids.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("ids", [RAF_EXPRESSIONS, AFFECTNET_EXPRESSIONS])
+def test_file_ids_are_the_reverse(ids):
+    class_ids = np.arange(7)
+    file_ids = to_file_ids(class_ids, ids)
+    assert [ids[each] for each in file_ids] == list(EXPRESSIONS)
+    np.testing.assert_array_equal(to_class_ids(file_ids, ids), class_ids)
+
+
+@pytest.mark.parametrize("wrong", [0, 8, -1])
+def test_rejects_an_unknown_id(wrong):
+    with pytest.raises(ValueError, match=f"from 1 to 7. Received: {wrong}"):
+        to_class_ids([1, wrong], RAF_EXPRESSIONS)
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+def test_rejects_a_class_that_the_file_has_no_id_for(wrong):
+    with pytest.raises(ValueError, match=f"neutral, happy.*Received: {wrong}"):
+        to_file_ids([0, wrong], RAF_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT)

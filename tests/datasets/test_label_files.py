@@ -1,0 +1,341 @@
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures_faces import AFFECTNET_COLUMNS, affectnet_rows, write_table
+
+from keras_noisyfer.datasets import label_tables
+from keras_noisyfer.datasets.label_files import (
+    read_raf_affect,
+    read_raf_expressions,
+    write_raf_affect,
+    write_raf_expressions,
+)
+from keras_noisyfer.datasets.label_tables import (
+    eyes_of_landmarks,
+    read_affectnet_labels,
+    write_affectnet_labels,
+)
+from keras_noisyfer.datasets.report import ImportReport
+
+NAMES = ["train_00001.jpg", "train_00002.jpg", "test_0001.jpg"]
+NAN = np.nan
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="labels.txt"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+# === RAF-DB ===
+
+
+def test_reads_expressions(write):
+    path = write("\ufefftrain_00001.jpg 5\r\ntest 1.jpg 1\r\n\r\nb.jpg\t7")
+    table = read_raf_expressions(path, ImportReport())
+    assert table.index.tolist() == ["train_00001.jpg", "test 1.jpg", "b.jpg"]
+    # Sadness, surprise and neutral.
+    assert table.expression.tolist() == [2, 3, 0]
+
+
+def test_reads_and_clips_affect(write):
+    path = write("a.jpg -0.25 1.5\nb.jpg -1e1 0.125\nc.jpg 1 -1\n")
+    report = ImportReport()
+    table = read_raf_affect(path, report)
+    assert table.to_numpy().tolist() == [[-0.25, 1], [-1, 0.125], [1, -1]]
+    assert table.columns.tolist() == ["valence", "arousal"]
+    note = "images whose affect was clipped, labels.txt"
+    assert report.notes == {note: 2}
+
+
+def test_expressions_are_written_as_published(tmp_path):
+    path = tmp_path / "list.txt"
+    write_raf_expressions(path, NAMES, np.array([2, 0, 6]))
+    assert path.read_bytes() == (
+        b"train_00001.jpg 5\ntrain_00002.jpg 7\ntest_0001.jpg 6\n"
+    )
+    table = read_raf_expressions(path, ImportReport())
+    assert table.expression.tolist() == [2, 0, 6]
+    assert table.index.tolist() == NAMES
+
+
+def test_affect_round_trip(tmp_path):
+    path = tmp_path / "list.txt"
+    affect = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype("float32")
+    affect[0] = (-1, 0.5)
+    write_raf_affect(path, NAMES, affect)
+    assert path.read_text().startswith("train_00001.jpg -1.0 0.5\n")
+    table = read_raf_affect(path, ImportReport())
+    np.testing.assert_array_equal(table, affect)
+    assert table.index.tolist() == NAMES
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("a.jpg 1\nb.jpg\n", "labels.txt, line 2: malformed label .b.jpg"),
+        ("a.jpg 1.5\n", "line 1: malformed label .a.jpg 1.5"),
+        ("a.jpg 0\n", "a.jpg: unknown expression id .0 in .*labels.txt"),
+        ("a.jpg 8\n", "a.jpg: unknown expression id .8"),
+        ("a.jpg 1\na.jpg 1\n", "a.jpg: duplicate name .once more in line 2"),
+    ],
+)
+def test_bad_lines_of_expressions(write, text, problem):
+    path = write(text + "good.jpg 4\n")
+    with pytest.raises(ValueError, match=problem) as error:
+        read_raf_expressions(path, ImportReport())
+    assert "\n" not in str(error.value)
+    report = ImportReport("skip")
+    table = read_raf_expressions(path, report)
+    assert table.expression["good.jpg"] == 1
+    assert len(report.entries) == 1
+
+
+@pytest.mark.parametrize("values", ["0.5", "0.5 x", "0.5 nan", "inf 0", ""])
+def test_bad_lines_of_affect(write, values):
+    path = write(f"good.jpg 0 0\na.jpg {values}\n")
+    with pytest.raises(ValueError, match="labels.txt, line 2: malformed"):
+        read_raf_affect(path, ImportReport())
+
+
+@pytest.mark.parametrize("read", [read_raf_expressions, read_raf_affect])
+def test_files_that_are_no_lists(write, read, tmp_path):
+    with pytest.raises(ValueError, match="labels.txt must hold labels"):
+        read(write("\n"), ImportReport())
+    with pytest.raises(ValueError, match="UTF-8"):
+        read(write("a.jpg 1 1\n".encode("utf-16")), ImportReport())
+    with pytest.raises(ValueError, match="none cannot be read: No such file"):
+        read(tmp_path / "none", ImportReport())
+
+
+@pytest.mark.parametrize(
+    "write, labels, message",
+    [
+        (write_raf_expressions, [0, -1, 1], "`class_ids`.*Received: -1"),
+        (write_raf_expressions, [0, 7, 1], "`class_ids`.*Received: 7"),
+        (write_raf_expressions, [0, 1], "one length.*3 names, 2 labels"),
+        (write_raf_affect, [[0, 0]] * 2, "one length.*3 names, 2 labels"),
+        (write_raf_affect, [[0, NAN]] * 3, "must not be missing"),
+        (write_raf_affect, [[0, 1.5]] * 3, r"in \[-1, 1\].*largest=1.5"),
+        (write_raf_affect, [0, 0, 0], r"shape \(n, 2\)"),
+    ],
+)
+def test_rejects_what_cannot_be_written(tmp_path, write, labels, message):
+    path = tmp_path / "list.txt"
+    path.write_text("as it was")
+    with pytest.raises(ValueError, match=message):
+        write(path, NAMES, np.array(labels))
+    assert [each.name for each in tmp_path.iterdir()] == ["list.txt"]
+    assert path.read_text() == "as it was"
+
+
+# === AffectNet ===
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = affectnet_rows("a", 13)
+    path = tmp_path / "training.csv"
+    write_table(path, rows)
+    return path, rows
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"header": False}, {"newline": "\r\n", "bom": True}]
+)
+@pytest.mark.parametrize("rows_at_once", [4, 1000])
+def test_reads_a_table(tmp_path, monkeypatch, form, rows_at_once):
+    monkeypatch.setattr(label_tables, "_ROWS_AT_ONCE", rows_at_once)
+    rows = affectnet_rows("a", 13)
+    rows[1][0] = ".\\" + rows[1][0].replace("/", "\\")
+    rows[2][5] = ""
+    rows[3][1] = ""
+    path = tmp_path / "validation.csv"
+    write_table(path, rows, **{"bom": False, **form})
+    read = read_affectnet_labels(path, ImportReport(), faces=True)
+    expected = [row[0] for row in affectnet_rows("a", 13)]
+    assert read.index.tolist() == expected
+    assert read.expression.tolist() == [*range(8), -1, -1, -1, 0, 1]
+    assert read.valence[:3].tolist() == [-0.5, -0.4375, -0.375]
+    assert np.flatnonzero(read.valence.isna()).tolist() == [9, 10]
+    assert np.flatnonzero(read.arousal.isna()).tolist() == [9, 10]
+    eyes = read[["left_x", "left_y", "right_x", "right_y"]]
+    np.testing.assert_allclose(eyes.iloc[0], [20, 20, 40, 20])
+    assert np.flatnonzero(eyes.isna().any(axis=1)).tolist() == [2]
+    box = read[["face_x", "face_y", "face_width", "face_height"]]
+    assert box.iloc[0].tolist() == [5, 5, 50, 50]
+    assert np.isnan(box.face_x.iloc[3])
+
+
+def test_eyes_are_the_means_of_their_points():
+    points = np.zeros((68, 2))
+    points[36:42] = [(1, 2), (3, 4), (5, 6), (1, 2), (3, 4), (5, 6)]
+    points[42:48, 0] = 10
+    assert eyes_of_landmarks(points.ravel()).tolist() == [3, 4, 10, 0]
+    text = ";".join(map(str, points.ravel()))
+    assert eyes_of_landmarks(text).tolist() == [3, 4, 10, 0]
+    for unknown in ("", "0", "1;2;3", "a;b", np.zeros(10), NAN):
+        assert np.isnan(eyes_of_landmarks(unknown)).all()
+
+
+@pytest.mark.parametrize(
+    "row, problem",
+    [
+        ({6: "11"}, "training.csv, row 4: unknown expression id .*,11,"),
+        ({6: "-1"}, "row 4: unknown expression id"),
+        ({6: "0.5"}, "row 4: unknown expression id"),
+        ({6: "happy"}, "row 4: malformed label"),
+        ({0: " "}, "row 4: malformed label"),
+        ({8: ""}, "row 4: malformed label"),
+        ({7: "nan"}, "row 4: malformed label"),
+        ({7: "1.01"}, r"row 4: affect out of \[-1, 1\] .*1.01"),
+        ({8: "-1.5"}, r"row 4: affect out of \[-1, 1\]"),
+        ({0: "100/a0x.jpg"}, "100/a0x.jpg: duplicate name"),
+        ({8: None, 7: None}, "row 4: malformed label"),
+        ({0: "100/a3x.jpg,5"}, "row 4: malformed label"),
+    ],
+)
+def test_bad_rows(tmp_path, table, row, problem, monkeypatch):
+    monkeypatch.setattr(label_tables, "_ROWS_AT_ONCE", 2)
+    path, rows = table
+    for column, value in row.items():
+        rows[3][column] = value
+    # None: the row ends early.
+    rows[3] = [value for value in rows[3] if value is not None]
+    if "," in rows[3][0]:
+        # A comma that nothing quotes.
+        rows[3][:1] = rows[3][0].split(",")
+    write_table(path, rows)
+    with pytest.raises(ValueError, match=problem) as error:
+        read_affectnet_labels(path, ImportReport())
+    assert "\n" not in str(error.value)
+    report = ImportReport("skip")
+    read = read_affectnet_labels(path, report)
+    expected = [each[0] for i, each in enumerate(rows) if i != 3]
+    assert read.index.tolist() == expected
+    assert len(report.entries) == 1
+    # What follows has kept its labels.
+    assert read.expression.tolist() == [0, 1, 2, 4, 5, 6, 7, -1, -1, -1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "must have the columns .* missing"),
+        (
+            "subDirectory_filePath,expression\na.jpg,1\n",
+            "valence, arousal miss",
+        ),
+        ("a.jpg,1,2\n", "must have the columns"),
+        (",".join(AFFECTNET_COLUMNS) + "\n", "must hold labels"),
+        (
+            ",".join(AFFECTNET_COLUMNS) + "\n" + "1," * 12 + "\n",
+            "t.csv, row 1: malformed label",
+        ),
+        (
+            ",".join(AFFECTNET_COLUMNS) + '\na.jpg,1,1,1,1,"1;2,1,0,0\n',
+            "comma-separated values. Received: .*unexpected end of data",
+        ),
+        ("\udcff".encode("utf-8", "surrogateescape"), "UTF-8"),
+    ],
+)
+def test_files_that_are_no_tables(write, text, message):
+    with pytest.raises(ValueError, match=message) as error:
+        read_affectnet_labels(write(text, "t.csv"), ImportReport())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rows_at_once", [4, 1000])
+def test_a_written_table_keeps_the_other_columns(
+    tmp_path, table, monkeypatch, rows_at_once
+):
+    monkeypatch.setattr(label_tables, "_ROWS_AT_ONCE", rows_at_once)
+    source, rows = table
+    names = [row[0] for row in rows if row[6] < 7][::-1]
+    expressions = np.arange(len(names)) % 7
+    path = tmp_path / "training_RAFModel.csv"
+    write_affectnet_labels(path, names, expressions, source=source)
+    with open(path, newline="") as file:
+        header, *written = csv.reader(file)
+    assert header == AFFECTNET_COLUMNS
+    with open(source, newline="") as file:
+        original = {row[0]: row for row in csv.reader(file)}
+    assert [row[0] for row in written] == names[::-1]
+    for row in written:
+        before = original[row[0]]
+        assert row[:6] == before[:6] and row[7:] == before[7:]
+    read = read_affectnet_labels(path, ImportReport())
+    assert read.expression[names].tolist() == expressions.tolist()
+
+
+def test_affect_is_written_in_full(tmp_path, table):
+    source, rows = table
+    affect = np.float32([[0.1, -1], [NAN, NAN]])
+    names = [rows[5][0], rows[2][0]]
+    # The source itself may be replaced.
+    write_affectnet_labels(source, names, affect=affect, source=source)
+    read = read_affectnet_labels(source, ImportReport(), faces=True)
+    assert read.index.tolist() == names[::-1]
+    assert read.expression.tolist() == [2, 5]
+    np.testing.assert_array_equal(
+        read.loc[names, ["valence", "arousal"]], affect
+    )
+    assert read.left_x.tolist() == [20, 20]
+    assert "-2.0,-2.0" in source.read_text()
+
+
+def test_a_table_without_a_source(tmp_path):
+    path = tmp_path / "machine.csv"
+    write_affectnet_labels(path, ["0.jpg", "1.jpg"], np.array([6, 1]))
+    lines = path.read_text().splitlines()
+    assert lines[1] == "0.jpg,,,,,,6,-2.0,-2.0"
+    read = read_affectnet_labels(path, ImportReport(), faces=True)
+    assert read.expression.tolist() == [6, 1]
+    assert read.valence.isna().all() and read.left_x.isna().all()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({}, "`expressions` or `affect` must be given"),
+        ({"expressions": [0, -1]}, "`class_ids`.*Received: -1"),
+        ({"expressions": [0]}, "2 names, 1 labels"),
+        ({"affect": [[0, 0], [0, 3]]}, r"in \[-1, 1\].*largest=3"),
+        ({"affect": [[0, 0]]}, "2 names, 1 labels"),
+        ({"names": ["0.jpg"] * 2, "expressions": [0, 1]}, "must not repeat"),
+    ],
+)
+def test_rejects_tables_that_cannot_be_written(tmp_path, arguments, message):
+    arguments = {
+        name: each if name == "names" else np.array(each)
+        for name, each in arguments.items()
+    }
+    path = tmp_path / "machine.csv"
+    with pytest.raises(ValueError, match=message):
+        write_affectnet_labels(
+            **{"path": path, "names": ["0.jpg", "1.jpg"], **arguments}
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_must_stand_in_the_source(tmp_path, table):
+    source, rows = table
+    path = tmp_path / "machine.csv"
+    names = [rows[0][0], "zzz.jpg", "yyy.jpg"]
+    with pytest.raises(ValueError, match="yyy.jpg and 1 other"):
+        write_affectnet_labels(path, names, np.arange(3), source=source)
+    assert not path.exists()
+
+
+def test_a_table_of_any_index_may_be_written(tmp_path):
+    path = tmp_path / "list.txt"
+    read = pd.Series([3, 4, 5], index=NAMES)
+    write_raf_expressions(path, read.index, read)
+    table = read_raf_expressions(path, ImportReport())
+    assert table.expression.to_dict() == read.to_dict()
