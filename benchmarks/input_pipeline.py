@@ -27,6 +27,7 @@ from keras_noisyfer.datasets.augmentation import face_affine
 from keras_noisyfer.datasets.image_files import check_image_files
 from keras_noisyfer.datasets.image_sources import ImageFiles, ImageRecords
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.pipeline import PARALLEL_CALLS
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS, draw_faces
 from keras_noisyfer.evaluation.results import write_json
@@ -79,7 +80,7 @@ def rate(dataset, repeats):
         start = time.perf_counter()
         count = sum(int(batch.shape[0]) for batch in dataset)
         rates.append(count / (time.perf_counter() - start))
-    # The first epoch tunes the number of parallel calls.
+    # In the first epoch the functions are traced and compiled.
     rates = rates[1:]
     return {
         "images_per_second": statistics.median(rates),
@@ -101,7 +102,11 @@ def decoding_alone(folder, names):
 
     paths = [str(folder / name) for name in names]
     dataset = tf.data.Dataset.from_tensor_slices(paths)
-    return dataset.map(decode, tf.data.AUTOTUNE).batch(BATCH_SIZE)
+    # In parallel as training is.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    dataset = dataset.map(decode, PARALLEL_CALLS).batch(BATCH_SIZE)
+    return dataset.with_options(options)
 
 
 def measure_rates(folder, count, repeats):

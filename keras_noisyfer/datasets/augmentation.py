@@ -33,9 +33,17 @@ def crop_and_flip(images, seed, padding=4):
     width = tf.cast(tf.shape(images)[2], tf.float32)
     # x -> width - 1 - x where mirrored.
     offset = tf.where(mirror < 0, width - 1.0, 0.0) + shift[:, 0]
-    return _warp(
-        images, [mirror, zero, offset, zero, one, shift[:, 1]], "NEAREST"
+    # To whole pixels, which need no interpolation.
+    rows = [mirror, zero, offset, zero, one, shift[:, 1], zero, zero]
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack(rows, axis=1),
+        output_shape=tf.shape(images)[1:3],
+        interpolation="NEAREST",
+        fill_mode="CONSTANT",
+        fill_value=BLACK,
     )
+    return tf.ensure_shape(moved, images.shape)
 
 
 def face_affine(
@@ -76,7 +84,8 @@ def face_affine(
     d = scale * tf.cos(angle)
     offset_x = center_x - a * center_x - b * center_y + shift[:, 0]
     offset_y = center_y - c * center_x - d * center_y + shift[:, 1]
-    return _warp(images, [a, b, offset_x, c, d, offset_y], "BILINEAR")
+    warped = _warp_bilinear(images, [a, b, offset_x, c, d, offset_y])
+    return tf.ensure_shape(warped, images.shape)
 
 
 def _split(seed, count):
@@ -89,16 +98,31 @@ def _random_signs(images, seed):
     return tf.where(draws < 0.5, -1.0, 1.0)
 
 
-def _warp(images, rows, interpolation):
-    zeros = tf.zeros_like(rows[0])
-    return tf.ensure_shape(
-        tf.raw_ops.ImageProjectiveTransformV3(
-            images=images,
-            transforms=tf.stack([*rows, zeros, zeros], axis=1),
-            output_shape=tf.shape(images)[1:3],
-            interpolation=interpolation,
-            fill_mode="CONSTANT",
-            fill_value=BLACK,
-        ),
-        images.shape,
-    )
+# Compiled it takes half the time of `ImageProjectiveTransformV3`, the most
+# costly step of the input pipeline.
+@tf.function(jit_compile=True)
+def _warp_bilinear(images, rows):
+    """Samples each image at `(a x + b y + c, d x + e y + f)`, black outside."""
+    height, width, channels = images.shape[1:]
+    x = tf.range(width, dtype=tf.float32)
+    y = tf.range(height, dtype=tf.float32)[:, None]
+    a, b, c, d, e, f = (row[:, None, None] for row in rows)
+    # Positions in the padded image, whose border is black.
+    padded = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], "CONSTANT", BLACK)
+    u = tf.clip_by_value(a * x + b * y + c + 1.0, 0.0, width + 1.0)
+    v = tf.clip_by_value(d * x + e * y + f + 1.0, 0.0, height + 1.0)
+    left = tf.minimum(tf.floor(u), float(width))
+    top = tf.minimum(tf.floor(v), float(height))
+    u, v = (u - left)[..., None], (v - top)[..., None]
+    stride = width + 2
+    pixels = tf.reshape(padded, (tf.shape(images)[0], -1, channels))
+    corner = tf.cast(top * stride + left, tf.int32)
+
+    def row(first):
+        left, right = (
+            tf.gather(pixels, corner + first + step, batch_dims=1)
+            for step in (0, 1)
+        )
+        return left * (1.0 - u) + right * u
+
+    return row(0) * (1.0 - v) + row(stride) * v

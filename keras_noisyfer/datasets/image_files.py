@@ -236,12 +236,12 @@ def list_images(image_root):
     return sorted(names)
 
 
-def read_image(path, image_shape):
+def read_image(path, image_shape, is_jpeg=False):
     """Reads and decodes an image file; see `decode_image`."""
-    return decode_image(tf.io.read_file(path), image_shape)
+    return decode_image(tf.io.read_file(path), image_shape, is_jpeg)
 
 
-def decode_image(encoded, image_shape):
+def decode_image(encoded, image_shape, is_jpeg=False):
     """Decodes an image and scales it.
 
     A JPEG file that is at least twice as large as asked for is decoded at a
@@ -251,16 +251,20 @@ def decode_image(encoded, image_shape):
         encoded: String tensor, the bytes of a JPEG, PNG or BMP file.
         image_shape: `(height, width, channels)` of the result, with 1 or 3
             channels. The proportions of the image are not kept.
+        is_jpeg: Whether it is known to be a JPEG file, which saves looking.
 
     Returns:
         uint8 tensor of shape `image_shape`.
     """
     height, width, channels = image_shape
-    image = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: _decode_jpeg(encoded, height, width, channels),
-        lambda: _decode_other(encoded, channels),
-    )
+    if is_jpeg:
+        image = _decode_jpeg(encoded, height, width, channels)
+    else:
+        image = tf.cond(
+            tf.io.is_jpeg(encoded),
+            lambda: _decode_jpeg(encoded, height, width, channels),
+            lambda: _decode_other(encoded, channels),
+        )
     image.set_shape((None, None, channels))
     has_size = tf.reduce_all(tf.shape(image)[:2] == [height, width])
 

@@ -4,7 +4,11 @@ import os
 
 import tensorflow as tf
 
-from keras_noisyfer.datasets.image_files import decode_image, read_image
+from keras_noisyfer.datasets.image_files import (
+    FORMATS,
+    decode_image,
+    read_image,
+)
 from keras_noisyfer.datasets.pipeline import check_images
 
 SHUFFLE_BUFFER = 10_000
@@ -25,6 +29,9 @@ class ImageFiles:
     def __init__(self, image_root, names):
         self.image_root = os.fspath(image_root)
         self.names = list(names)
+        # The endings have been checked together with the files.
+        endings = FORMATS["JPEG"]
+        self._is_jpeg = all(n.lower().endswith(endings) for n in self.names)
 
     @property
     def shuffle_buffer(self):
@@ -38,7 +45,7 @@ class ImageFiles:
 
     def decode(self, encoded, image_shape):
         """The image of a path: uint8 of shape `image_shape`."""
-        return read_image(encoded, image_shape)
+        return read_image(encoded, image_shape, self._is_jpeg)
 
     def take(self, count):
         """The first `count` images."""

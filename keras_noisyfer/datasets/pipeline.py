@@ -1,10 +1,17 @@
 """Checks of images and labels, and batches in the data contract."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.labels import standardize_labels
 from keras_noisyfer.tasks import ContinuousTask
+
+# tf.data's own tuning gives the same rate, but stops for seconds at the end
+# of every epoch that lasts longer than some seconds.
+PARALLEL_CALLS = os.cpu_count()
+PREFETCHED_BATCHES = 4
 
 
 def make_batches(
@@ -38,7 +45,7 @@ def make_batches(
         dataset = dataset.shuffle(shuffle_buffer, seed=seed)
     if decode is not None:
         dataset = dataset.map(
-            lambda image, labels: (decode(image), labels), tf.data.AUTOTUNE
+            lambda image, labels: (decode(image), labels), PARALLEL_CALLS
         )
     drop = training and not 0 <= size < batch_size
     dataset = dataset.batch(batch_size, drop_remainder=drop)
@@ -53,7 +60,10 @@ def make_batches(
         return images, labels
 
     dataset = tf.data.Dataset.zip(dataset, seeds)
-    return dataset.map(prepare, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(prepare, PARALLEL_CALLS).prefetch(PREFETCHED_BATCHES)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def check_images(images):

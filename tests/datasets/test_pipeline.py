@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_noisyfer.datasets import augmentation
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.pipeline import make_batches
@@ -450,3 +451,23 @@ def test_face_affine_leaves_black_where_nothing_is():
     for edge in (slice(None, 3), slice(-3, None)):
         np.testing.assert_array_equal(results[:, edge], -1)
         np.testing.assert_array_equal(results[:, :, edge], -1)
+
+
+@pytest.mark.parametrize("shape", [(5, 12, 17, 3), (1, 8, 8, 1)])
+def test_bilinear_warp_is_that_of_tensorflow(shape):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, shape).astype("float32")
+    rows = rng.uniform(-1.2, 1.2, (shape[0], 6)).astype("float32")
+    # Some far outside of the image, some on whole pixels.
+    rows[:, [2, 5]] *= 9
+    rows[0] = [1, 0, -2, 0, 1, 3]
+    expected = tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=np.pad(rows, ((0, 0), (0, 2))),
+        output_shape=shape[1:3],
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+        fill_value=-1.0,
+    )
+    warped = augmentation._warp_bilinear(tf.constant(images), list(rows.T))
+    np.testing.assert_allclose(warped, expected, atol=1e-4)

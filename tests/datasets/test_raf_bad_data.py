@@ -127,7 +127,7 @@ def test_bad_entries_are_counted(tmp_path, cache):
     counts = {
         "missing image": 1,
         "empty file": 1,
-        "damaged image": 1,
+        "truncated or damaged image": 1,
         # Of which three lost their label.
         "image without label": 4,
         "duplicate name": 1,
