@@ -30,10 +30,14 @@ setup(
         "importlib_resources>=6.0,<8",
         "numpy>=1.26,<2.6",
         "matplotlib>=3.9,<3.12",
+        "pandas>=2.2,<3.2",
+        "pillow>=10.3,<14",
+        "tqdm>=4.66,<5",
     ],
     extras_require={
         # TensorFlow no longer brings tensorboard, which keras-tuner imports.
         "tune": ["keras-tuner>=1.4.7,<1.5", "tensorboard>=2.20,<2.22"],
+        "audit": ["krippendorff>=0.7,<0.10", "scikit-learn>=1.5,<1.10"],
         "dev": [
             "pytest>=8.0,<10",
             "pytest-timeout>=2.2,<3",

@@ -13,8 +13,8 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.datasets.affectnet import load_affectnet_base
 from keras_noisyfer.datasets.augmentation import face_affine
+from keras_noisyfer.datasets.faces.affectnet import load_affectnet_base
 from keras_noisyfer.evaluation.training_run import (
     add_face_flags,
     face_options,

@@ -13,7 +13,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.raf import load_raf_base
+from keras_noisyfer.datasets.faces.raf import load_raf_base
 from keras_noisyfer.evaluation.training_run import (
     add_face_flags,
     face_options,

@@ -16,8 +16,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.datasets.augmentation import face_affine
 from keras_noisyfer.datasets.report import ON_ERROR
-from keras_noisyfer.datasets.table_tasks import columns_of_flags, infer_tasks
-from keras_noisyfer.datasets.tables import from_csv
+from keras_noisyfer.datasets.tables.loaders import from_csv
+from keras_noisyfer.datasets.tables.table_tasks import (
+    columns_of_flags,
+    infer_tasks,
+)
 from keras_noisyfer.evaluation.training_run import (
     parse_flags,
     run_recipe,

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_noisyfer import noise
+from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.datasets.label_writers import CsvWriter
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.models import MultiTaskClassifier

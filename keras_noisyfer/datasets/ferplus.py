@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.datasets.expressions import expression_task, to_class_ids
+from keras_noisyfer.datasets.faces.expressions import (
+    expression_task,
+    to_class_ids,
+)
 from keras_noisyfer.datasets.image_files import check_image_files
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages

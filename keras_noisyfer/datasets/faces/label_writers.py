@@ -6,12 +6,12 @@ import pathlib
 
 import numpy as np
 
-from keras_noisyfer.datasets.label_files import (
+from keras_noisyfer.datasets.faces.label_files import (
     replacing,
     write_raf_affect,
     write_raf_expressions,
 )
-from keras_noisyfer.datasets.label_tables import write_affectnet_labels
+from keras_noisyfer.datasets.faces.label_tables import write_affectnet_labels
 
 
 class LabelWriter:

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.datasets.expressions import (
+from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     RAF_EXPRESSIONS,
     to_class_ids,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_noisyfer.datasets.alignment import (
+from keras_noisyfer.datasets.faces.alignment import (
     align_face,
     align_faces,
     eye_transform,

@@ -6,21 +6,24 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_noisyfer.datasets.alignment import EYE_COLUMNS, raf_eyes
-from keras_noisyfer.datasets.expressions import affect_task, expression_task
-from keras_noisyfer.datasets.label_files import (
+from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, raf_eyes
+from keras_noisyfer.datasets.faces.expressions import (
+    affect_task,
+    expression_task,
+)
+from keras_noisyfer.datasets.faces.label_files import (
     read_raf_affect,
     read_raf_expressions,
 )
-from keras_noisyfer.datasets.label_writers import RafWriter
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.manual_builder import ManualFaces, read_faces
-from keras_noisyfer.datasets.manual_config import (
+from keras_noisyfer.datasets.faces.label_writers import RafWriter
+from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, read_faces
+from keras_noisyfer.datasets.faces.manual_config import (
     FaceSplit,
     ManualConfig,
     join_machine_labels,
     reject_unlabelled,
 )
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 SPLITS = ("train", "test")
 # The misspelling is that of the published file.

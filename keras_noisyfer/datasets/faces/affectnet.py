@@ -6,26 +6,26 @@ import os
 import pandas as pd
 import tensorflow_datasets as tfds
 
-from keras_noisyfer.datasets.expressions import (
+from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,
     affect_task,
     expression_task,
 )
-from keras_noisyfer.datasets.label_tables import (
+from keras_noisyfer.datasets.faces.label_tables import (
     read_affectnet_annotations,
     read_affectnet_labels,
 )
-from keras_noisyfer.datasets.label_writers import AffectNetWriter
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.manual_builder import ManualFaces, read_faces
-from keras_noisyfer.datasets.manual_config import (
+from keras_noisyfer.datasets.faces.label_writers import AffectNetWriter
+from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, read_faces
+from keras_noisyfer.datasets.faces.manual_config import (
     FaceSplit,
     ManualConfig,
     join_machine_labels,
     reject_unlabelled,
 )
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 SPLITS = ("train", "validation")
 TABLES = {

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets import crowds
-from keras_noisyfer.datasets.crowds import crowd_streams
+from keras_noisyfer.datasets.tables import crowds
+from keras_noisyfer.datasets.tables.crowds import crowd_streams
 
 CROWD = 40
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets.alignment import (
+from keras_noisyfer.datasets.faces.alignment import (
     landmark_eyes,
     raf_eyes,
     read_eyes,

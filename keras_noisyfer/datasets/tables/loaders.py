@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.datasets.columns import LongColumns, parse_columns
-from keras_noisyfer.datasets.crowds import crowd_streams
-from keras_noisyfer.datasets.csv_rows import read_header, read_rows
+from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
-from keras_noisyfer.datasets.label_writers import CsvWriter
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.table_rows import LongRows, WideRows
+from keras_noisyfer.datasets.tables.columns import LongColumns, parse_columns
+from keras_noisyfer.datasets.tables.crowds import crowd_streams
+from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
+from keras_noisyfer.datasets.tables.table_rows import LongRows, WideRows
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 
 

@@ -12,7 +12,7 @@ from fixtures_faces import (
     write_raf,
 )
 
-from keras_noisyfer.datasets.raf import load_raf, load_raf_base
+from keras_noisyfer.datasets.faces.raf import load_raf, load_raf_base
 
 AFFECT_LIST = "list_va_AffectnetModel.txt"
 

@@ -6,7 +6,7 @@ import posixpath
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.datasets.columns import cell_reader, cell_text
+from keras_noisyfer.datasets.tables.columns import cell_reader, cell_text
 
 
 class ImageNames:

@@ -1,8 +1,8 @@
 """The tasks of a CSV file of labels, read off its header and its cells."""
 
-from keras_noisyfer.datasets.columns import INTEGER, MISSING_CELLS
-from keras_noisyfer.datasets.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.tables.columns import INTEGER, MISSING_CELLS
+from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 LONG_COLUMNS = ("image", "annotator", "task", "value")

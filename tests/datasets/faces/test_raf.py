@@ -12,8 +12,8 @@ from fixtures_faces import (
     write_raf_machine,
 )
 
-from keras_noisyfer.datasets import manual_builder
-from keras_noisyfer.datasets.raf import (
+from keras_noisyfer.datasets.faces import manual_builder
+from keras_noisyfer.datasets.faces.raf import (
     RafDb,
     RafDbConfig,
     load_raf,

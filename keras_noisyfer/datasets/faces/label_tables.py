@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from keras_noisyfer.datasets.alignment import EYE_COLUMNS, landmark_eyes
-from keras_noisyfer.datasets.expressions import (
+from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, landmark_eyes
+from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     AFFECTNET_EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,
@@ -18,7 +18,7 @@ from keras_noisyfer.datasets.expressions import (
     to_class_ids,
     to_file_ids,
 )
-from keras_noisyfer.datasets.label_files import (
+from keras_noisyfer.datasets.faces.label_files import (
     check_affect,
     check_count,
     open_labels,

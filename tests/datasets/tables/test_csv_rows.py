@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_noisyfer.datasets.tables import from_csv
+from keras_noisyfer.datasets.tables.loaders import from_csv
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 NAMES = ("neutral", "happy", "sad")

@@ -1,6 +1,9 @@
 import pytest
 
-from keras_noisyfer.datasets.table_tasks import columns_of_flags, infer_tasks
+from keras_noisyfer.datasets.tables.table_tasks import (
+    columns_of_flags,
+    infer_tasks,
+)
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 AFFECT = ContinuousTask("affect", ("valence", "arousal"))

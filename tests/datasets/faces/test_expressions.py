@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets.expressions import (
+from keras_noisyfer.datasets.faces.expressions import (
     AFFECTNET_EXPRESSIONS,
     EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,

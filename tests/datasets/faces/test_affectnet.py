@@ -14,12 +14,12 @@ from fixtures_faces import (
 )
 from PIL import Image
 
-from keras_noisyfer.datasets.affectnet import (
+from keras_noisyfer.datasets.faces.affectnet import (
     AffectNetConfig,
     load_affectnet,
     load_affectnet_base,
 )
-from keras_noisyfer.datasets.label_tables import write_affectnet_labels
+from keras_noisyfer.datasets.faces.label_tables import write_affectnet_labels
 from keras_noisyfer.datasets.report import ImportReport
 
 

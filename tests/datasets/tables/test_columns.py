@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_noisyfer.datasets.tables import from_csv, from_dataframe
+from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 NAMES = ("neutral", "happy", "sad")

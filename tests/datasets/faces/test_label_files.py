@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 from fixtures_faces import AFFECTNET_COLUMNS, affectnet_rows, write_table
 
-from keras_noisyfer.datasets import label_tables
-from keras_noisyfer.datasets.label_files import (
+from keras_noisyfer.datasets.faces import label_tables
+from keras_noisyfer.datasets.faces.label_files import (
     read_raf_affect,
     read_raf_expressions,
     write_raf_affect,
     write_raf_expressions,
 )
-from keras_noisyfer.datasets.label_tables import (
+from keras_noisyfer.datasets.faces.label_tables import (
     eyes_of_landmarks,
     read_affectnet_labels,
     write_affectnet_labels,

@@ -8,17 +8,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from keras_noisyfer.datasets.alignment import EYE_COLUMNS, align_faces
 from keras_noisyfer.datasets.conversion import (
     JPEG_QUALITY,
     UnusableImage,
     output_path,
     read_rgb,
 )
-from keras_noisyfer.datasets.expressions import AFFECT_DIMENSIONS
+from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, align_faces
+from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
+from keras_noisyfer.datasets.faces.label_tables import BOX_COLUMNS
 from keras_noisyfer.datasets.image_files import locate_image
 from keras_noisyfer.datasets.image_sources import ImageRecords
-from keras_noisyfer.datasets.label_tables import BOX_COLUMNS
 from keras_noisyfer.datasets.report import ImportReport
 
 # Images that are scaled before they are written.

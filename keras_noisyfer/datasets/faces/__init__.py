@@ -1,0 +1,1 @@
+"""Face data sets that are not downloaded, and the alignment of faces."""

@@ -1,0 +1,1 @@
+"""Your own data: tables of labels and a folder of images."""
