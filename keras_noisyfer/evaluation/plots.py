@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def plot_training_curves(histories, metric, label=None):
@@ -35,6 +36,7 @@ def plot_training_curves(histories, metric, label=None):
                     values, epochs = values[started], epochs[started]
                 panel.plot(epochs, values, label=name)
         panel.set(xlabel="epoch", title=title)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
     panels[0].legend()
     return figure

@@ -280,8 +280,22 @@ def _write_figures(output, model, method, history, test, test_data):
         )
         path = output / f"confusion_matrix_{task.name}.png"
         figure.savefig(path, dpi=120)
-    metric = next(iter(_last_epoch(history.history, test)))
-    figure = plot_training_curves(
-        {METHODS[method]: history.history}, f"val_{metric}", f"test {metric}"
-    )
-    figure.savefig(output / "training_curves.png", dpi=120)
+    metric = _main_metric(test)
+    if metric is not None:
+        figure = plot_training_curves(
+            {METHODS[method]: history.history},
+            f"val_{metric}",
+            f"test {metric}",
+        )
+        figure.savefig(output / "training_curves.png", dpi=120)
+
+
+def _main_metric(test):
+    """Of the first task with classes, or else the first of all."""
+    names = {
+        isinstance(task, CategoricalTask): task.name
+        for task in reversed(_labelled_tasks(test))
+    }
+    if True in names:
+        return f"{names[True]}_accuracy"
+    return f"{names[False]}_ccc" if names else None
