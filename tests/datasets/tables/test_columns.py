@@ -1,7 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
@@ -14,15 +13,6 @@ NAN = np.nan
 
 ONE = {"image": "file", "expression": "ann"}
 SINGLE = {"image": "file", "annotator": "who", "value": "said"}
-
-
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "images"
-    (folder / "more").mkdir(parents=True)
-    for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
-        Image.new("RGB", (4, 4)).save(folder / name)
-    return folder
 
 
 def write(tmp_path, text, encoding="utf-8"):

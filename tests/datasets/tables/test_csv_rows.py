@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from PIL import Image
 
 from keras_noisyfer.datasets.tables.loaders import from_csv
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
@@ -12,15 +11,6 @@ NAN = np.nan
 
 LONG = {"image": "file", "annotator": "who", "task": "what", "value": "said"}
 ONE = {"image": "file", "expression": "ann"}
-
-
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "images"
-    (folder / "more").mkdir(parents=True)
-    for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
-        Image.new("RGB", (4, 4)).save(folder / name)
-    return folder
 
 
 def write(tmp_path, text, encoding="utf-8"):

@@ -23,15 +23,6 @@ ONE = {"image": "file", "expression": "ann"}
 SINGLE = {"image": "file", "annotator": "who", "value": "said"}
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "images"
-    (folder / "more").mkdir(parents=True)
-    for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
-        Image.new("RGB", (4, 4)).save(folder / name)
-    return folder
-
-
 def write(tmp_path, text, encoding="utf-8"):
     path = tmp_path / "labels.csv"
     path.write_bytes(text.encode(encoding))
