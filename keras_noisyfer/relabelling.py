@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 
 
@@ -43,7 +44,7 @@ def relabel(
             default read from the model.
         preprocess: Function of a float32 batch of images in [-1, 1] that
             returns what the model takes. By default nothing is done, and a
-            SavedModel that takes uint8 gets uint8.
+            model that takes uint8 gets uint8.
         batch_size: Number of images a batch.
 
     Returns:
@@ -70,6 +71,11 @@ def relabel(
 
     - [Zhang et al., 2021, section 5.2](https://arxiv.org/abs/2010.09849)
     """
+    if not isinstance(data, LabelledImages):
+        raise ValueError(
+            "`data` must be LabelledImages, what the loaders return. "
+            f"Received: {type(data).__name__}"
+        )
     tasks = [task.with_annotators(1) for task in check_tasks(tasks)]
     if name is not None:
         if data.writer is None:
@@ -109,10 +115,11 @@ def _check_match(task, target):
     matches = type(task) is type(target)
     if matches and isinstance(task, CategoricalTask):
         names = task.class_names, target.class_names
-        if None in names:
+        # By position only where there are no names at all.
+        if names == (None, None):
             matches = task.num_classes == target.num_classes
         else:
-            matches = set(names[0]) & set(names[1])
+            matches = None not in names and set(names[0]) & set(names[1])
     elif matches:
         matches = task.dimensions == target.dimensions
     if not matches:
@@ -192,17 +199,27 @@ def _image_input(signature):
 
 
 def _predict(model, images, preprocess):
+    is_keras = isinstance(model, keras.Model)
+    if is_keras:
+        dtype = getattr(getattr(model, "input", None), "dtype", "float32")
+    else:
+        signature = _signature(model)
+        key, spec = _image_input(signature)
+        dtype = spec.dtype.name
     if preprocess is not None:
         images = images.map(preprocess)
-    if isinstance(model, keras.Model):
+    elif dtype == "uint8":
+        images = images.map(
+            lambda x: tf.cast(tf.round((x + 1.0) * 127.5), tf.uint8)
+        )
+    if is_keras:
         return model.predict(images, verbose=0)
-    signature = _signature(model)
-    key, spec = _image_input(signature)
-    outputs = []
-    for batch in images:
-        if preprocess is None and spec.dtype == tf.uint8:
-            batch = tf.cast(tf.round((batch + 1.0) * 127.5), tf.uint8)
-        outputs.append(signature(**{key: batch}))
+    if images.element_spec.dtype.name != dtype:
+        raise ValueError(
+            f"`preprocess` must return {dtype}, which the model takes. "
+            f"Received: {images.element_spec.dtype.name}"
+        )
+    outputs = [signature(**{key: batch}) for batch in images]
     return {
         name: np.concatenate([each[name].numpy() for each in outputs])
         for name in outputs[0]

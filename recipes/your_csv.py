@@ -4,8 +4,10 @@ With --csv and --image-root alone the names of the columns say what they
 hold: `image`, the path of an image relative to the image folder; `TASK` or
 `TASK.ANNOTATOR`, its label by one annotator; `valence` and `arousal` together
 are the continuous task `affect`; `clean.TASK` is a label that counts as the
-truth. Or one label a row: `image`, `annotator`, `task` and `value`. For other
-names give --image-column, --categorical, --continuous and --clean.
+truth. Or one label a row: `image`, `annotator`, `task` and `value`; the truth
+is that of the annotator `clean`. For other names, with one image a row, give
+--image-column, --categorical, --continuous and --clean. The classes are the
+different cells, and printed; --classes names them, so that others are errors.
 """
 
 import os
@@ -35,7 +37,8 @@ def run(flags):
     )
     where, test_where = dict(flags.where), dict(flags.test_where)
     ignored = [*where, *test_where]
-    tasks, columns = infer_tasks(flags.csv, columns, ignored)
+    classes = {task: names.split(",") for task, names in flags.classes}
+    tasks, columns = infer_tasks(flags.csv, columns, ignored, classes)
     train = from_csv(
         flags.csv,
         flags.image_root,
@@ -97,6 +100,12 @@ def main(arguments=None):
         metavar="TASK=COLUMN",
         help="labels that count as the truth; those of a continuous task "
         "COLUMN+COLUMN",
+    )
+    add(
+        "--classes",
+        **several,
+        metavar="TASK=NAME,NAME",
+        help="the classes of a categorical task, in their order",
     )
     add(
         "--where",

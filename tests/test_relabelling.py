@@ -4,9 +4,10 @@ import pytest
 import tensorflow as tf
 
 from keras_noisyfer import noise
-from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.tables.columns import WideColumns
+from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
 from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.models import MultiTaskClassifier
 from keras_noisyfer.networks import Encoder
@@ -145,10 +146,10 @@ def test_preprocessing(data):
 
 def test_writes_next_to_the_data(data, tmp_path):
     table = tmp_path / "labels.csv"
-    data.writer = CsvWriter(table)
+    data.writer = CsvWriter(table, WideColumns("file", {}, {}))
     machine = relabel(data, brightness_model(), [SHADE, AFFECT], "bright")
     lines = (tmp_path / "labels_bright.csv").read_text().splitlines()
-    assert lines[0] == "image,shade,valence,arousal"
+    assert lines[0] == "file,shade.bright,valence.bright,arousal.bright"
     assert lines[1] == "0,dark,-1.0,1.0"
     assert len(lines) == 6
     assert machine.labels["shade"][1] == 1 and lines[2].startswith("1,grey,")
@@ -156,6 +157,32 @@ def test_writes_next_to_the_data(data, tmp_path):
         relabel(data, None, [SHADE], "bright")
     with pytest.raises(ValueError, match="`name` must be letters.*'../x'"):
         relabel(data, None, [SHADE], "../x")
+
+
+def test_models_of_uint8_images(data, tmp_path):
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    scaled = keras.layers.Rescaling(1 / 127.5, -1.0)(inputs)
+    model = keras.Model(inputs, brightness_model()(scaled)["shade"])
+    model.export(tmp_path / "exported", verbose=False)
+    for each in (model, tmp_path / "exported"):
+        machine = relabel(data, each, [SHADE])
+        np.testing.assert_array_equal(
+            machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
+        )
+    with pytest.raises(ValueError, match="`preprocess` must return uint8"):
+        relabel(
+            data, tmp_path / "exported", [SHADE], preprocess=lambda x: x + 1
+        )
+
+
+def test_classes_without_names_do_not_match_names(data):
+    with pytest.raises(ValueError, match="must predict what the data has"):
+        relabel(data, brightness_model(), [CategoricalTask("shade", 3)])
+
+
+def test_needs_labelled_images():
+    with pytest.raises(ValueError, match="`data` must be Labelled.*str"):
+        relabel("labels.csv", None, [SHADE])
 
 
 @pytest.mark.parametrize(

@@ -177,9 +177,28 @@ class LabelledImages:
 
         >>> noisy = data.with_noise({"object": noise.PAPER_ANNOTATORS})
         """
+        if not isinstance(annotators, dict):
+            raise ValueError(
+                "`annotators` must be a dict by task name of sequences of "
+                f"annotators. Received: {annotators!r}"
+            )
         labels = dict(self.labels)
         for name, group in annotators.items():
             task = self._task(name)
+            if not isinstance(group, (list, tuple)):
+                raise ValueError(
+                    f"`annotators['{name}']` must be a sequence of "
+                    f"annotators. Received: {group!r}"
+                )
+            continuous = isinstance(task, ContinuousTask)
+            if any(
+                isinstance(each, noise.ContinuousAnnotator) != continuous
+                for each in group
+            ):
+                raise ValueError(
+                    f"`annotators['{name}']` must be annotators of a "
+                    f"{type(task).__name__}. Received: {group!r}"
+                )
             if name not in self.clean:
                 raise ValueError(
                     "`annotators` can mislabel tasks with clean labels only: "

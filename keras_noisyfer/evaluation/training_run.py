@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 import keras
+import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
@@ -37,6 +38,7 @@ def training_parser(description, output_dir, **defaults):
         description=description,
         usage="%(prog)s [flags]",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
     )
     count = number_flag(int, minimum=0)
     positive = number_flag(int, minimum=1)
@@ -89,15 +91,23 @@ def training_parser(description, output_dir, **defaults):
     return parser
 
 
-def add_face_flags(parser, machine_labels):
+def add_face_flags(parser, machine, machine_labels):
     """Adds the flags of RAF-DB and AffectNet.
 
     Args:
         parser: What `training_parser` returned.
+        machine: Name of the authors' model.
         machine_labels: The files with machine labels, for the help.
     """
     add = parser.add_argument
     add("--data-dir", required=True, help="folder of the data set")
+    add(
+        "--machine",
+        metavar="NAME",
+        default=machine,
+        help="the model whose labels to train on, as their files are named: "
+        "the authors', or the `name` that was given to `relabel`",
+    )
     add(
         "--machine-labels-dir",
         help=f"folder with {machine_labels}; by default looked for in the "
@@ -126,6 +136,7 @@ def add_face_flags(parser, machine_labels):
 def face_options(flags):
     """The loader's options in the flags of `add_face_flags`."""
     return {
+        "machine": flags.machine,
         "machine_labels_dir": flags.machine_labels_dir,
         "image_size": flags.image_size,
         "alignment": flags.alignment,
@@ -219,6 +230,11 @@ def train_and_report(flags, train, test=None, augmentation=None):
         "seed": settings.pop("seed"),
         "settings": settings,
         "images": {"train": len(train), "test": len(test or ())},
+        "classes": {
+            task.name: task.class_names
+            for task in train.tasks
+            if isinstance(task, CategoricalTask)
+        },
         "rejected": dict(train.report.counts),
         "realised_noise": realised,
         "test": {},
@@ -240,6 +256,16 @@ def train_and_report(flags, train, test=None, augmentation=None):
 
 def _print_labels(train):
     print(train.report)
+    for task in train.tasks:
+        if isinstance(task, CategoricalTask):
+            labels = train.labels[task.name]
+            counts = np.bincount(labels[labels >= 0], None, task.num_classes)
+            names = task.class_names or range(task.num_classes)
+            pairs = zip(names, counts, strict=True)
+            print(
+                f"{task.name}, labels of each class: "
+                + ", ".join(f"{name} {count:,}" for name, count in pairs)
+            )
     realised = {}
     for name, clean in train.clean.items():
         realised[name] = noise.realised_noise(train.labels[name], clean)

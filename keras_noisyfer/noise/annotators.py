@@ -56,7 +56,7 @@ class InstanceDependentAnnotator:
 
     Example:
 
-    >>> probabilities = model.predict(data.batches())["expression"]
+    >>> probabilities = model.predict(data.batches((64, 64, 3)))["expression"]
     >>> annotator = InstanceDependentAnnotator(probabilities, rate=0.3)
     >>> noisy = data.with_noise({"expression": [annotator]})
     """

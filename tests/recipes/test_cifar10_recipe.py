@@ -55,6 +55,7 @@ def test_trains_and_writes_its_results(recipe, data, tmp_path, capsys, method):
         "seed",
         "settings",
         "images",
+        "classes",
         "rejected",
         "realised_noise",
         "test",

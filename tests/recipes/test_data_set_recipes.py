@@ -105,7 +105,10 @@ def test_own_csv_with_nothing_but_its_header(tmp_path, capsys):
     noise = [each["wrong"] for each in results["realised_noise"]["mood"]]
     assert noise == [0.0, pytest.approx(5 / 8)]
     assert results["test"] == {}
-    assert "accepted: 8 images" in capsys.readouterr().out
+    assert results["classes"] == {"mood": ["calm", "happy", "sad"]}
+    printed = capsys.readouterr().out
+    assert "accepted: 8 images" in printed
+    assert "mood, labels of each class: calm 2, happy 3, sad 11" in printed
 
 
 def test_own_csv_with_flags_for_its_columns(tmp_path):
@@ -133,6 +136,7 @@ def test_own_csv_with_flags_for_its_columns(tmp_path):
     [
         ("--csv gone.csv", "gone.csv, where there is no file"),
         ("--csv gone.csv --clean mood=t", "at least one task must be given"),
+        ("--csv gone.csv --classes mood", "argument --classes: "),
         ("--csv gone.csv --categorical mood", "argument --categorical: "),
         ("", "the following arguments are required: --csv"),
     ],

@@ -232,6 +232,9 @@ def cell_reader(task):
 class _Cells:
     """Reads the cells of a task, column by column."""
 
+    # Whether the cells are class ids.
+    has_ids = False
+
     def __init__(self, task):
         self.task = task
 
@@ -256,6 +259,9 @@ class _Cells:
         values = np.append(values, np.nan).astype("float32")[codes]
         return values, {int(each): problems[codes[each]] for each in wrong}
 
+    def check_ids(self):
+        """Checks what all cells have to be checked for together."""
+
 
 class ClassCells(_Cells):
     """Cells with names or ids of classes, not both within a task.
@@ -269,6 +275,7 @@ class ClassCells(_Cells):
         names = task.class_names or ()
         self._ids = {name: index for index, name in enumerate(names)}
         self._first = {}
+        self._ids_seen = set()
         self._expected = f"class ids are 0 to {task.num_classes - 1}"
         if names:
             self._expected = f"classes are {', '.join(names)}"
@@ -299,9 +306,24 @@ class ClassCells(_Cells):
         number = int(text.partition(".")[0])
         if number == -1:
             return None, None
+        self._ids_seen.add(number)
         if not 0 <= number < self.task.num_classes:
             return "class id out of range", None
         return "id", number
+
+    @property
+    def has_ids(self):
+        return "id" in self._first
+
+    def check_ids(self):
+        # Skipping the highest alone would shift all labels by one.
+        count = self.task.num_classes
+        seen = self._ids_seen
+        if self.has_ids and count in seen and 0 not in seen:
+            raise ValueError(
+                f"Class ids of task '{self.task.name}' must begin at 0. "
+                f"Received: no 0, but {count}, with {count} classes"
+            )
 
     def _check_kinds(self):
         if len(self._first) == 2:

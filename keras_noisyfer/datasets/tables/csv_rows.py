@@ -124,5 +124,6 @@ def _read_csv(path, **options):
 def _unreadable(path, error):
     reason = " ".join(str(error).split())
     return ValueError(
-        f"`path` must be a CSV file in UTF-8. Received: {path}: {reason}"
+        "`path` must be a CSV file in UTF-8 whose quotes are closed. "
+        f"Received: {path}: {reason}"
     )

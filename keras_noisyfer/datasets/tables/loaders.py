@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -15,6 +14,7 @@ from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.columns import LongColumns, parse_columns
 from keras_noisyfer.datasets.tables.crowds import crowd_streams
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
+from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
 from keras_noisyfer.datasets.tables.table_rows import LongRows, WideRows
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 
@@ -86,7 +86,8 @@ def from_dataframe(
             count them in the report. A bad row is one with an unknown class,
             a value out of range or not a number, without an image or any
             label, or with an image (long: an image, annotator and task) that
-            an earlier row has. Rows are named by the index of `df`.
+            an earlier row has. Rows are named by the index of `df`, or by their
+            position where it repeats.
         max_annotators: Largest number of annotators of a task with a stream
             each, at least 1.
         streams: Number of resampled streams where there are more, at least 1.
@@ -121,7 +122,8 @@ def from_dataframe(
         image_root, tasks, columns, on_error, max_annotators, streams, seed
     )
     _check_header(table.columns.used, list(df.columns), "`df`")
-    rows = table.rows(lambda row: f"row {df.index[row]}")
+    names = df.index if df.index.is_unique else range(len(df))
+    rows = table.rows(lambda row: f"row {names[row]}")
     rows.add(df[table.columns.used], np.arange(len(df)))
     return table.load(rows, decode)
 
@@ -188,7 +190,7 @@ def from_csv(
             kept &= (chunk[column] == text).to_numpy()
         rows.add(chunk.loc[kept, table.columns.used], numbers[kept])
     data = table.load(rows, decode)
-    data.writer = CsvWriter(path)
+    data.writer = CsvWriter(path, table.columns, rows.tasks_with_ids())
     return data
 
 
@@ -229,7 +231,8 @@ class _Table:
             "seed": seed,
         }
         # Before hours of reading, not after them.
-        if not os.path.isdir(image_root):
+        is_path = isinstance(image_root, (str, os.PathLike))
+        if not is_path or not os.path.isdir(image_root):
             raise ValueError(
                 f"`image_root` must be a folder. Received: {image_root}"
             )
@@ -242,6 +245,7 @@ class _Table:
         )
 
     def load(self, rows, decode):
+        rows.check_ids()
         rows.finish()
         named = rows.images.names
         kept = np.flatnonzero(rows.has_label())

@@ -74,6 +74,15 @@ class _Rows:
         }
         self._pieces = {}
 
+    def tasks_with_ids(self):
+        """Names of the tasks whose cells are class ids."""
+        return [name for name, r in self._readers.items() if r.has_ids]
+
+    def check_ids(self):
+        """Raises a `ValueError` if class ids seem to begin at 1."""
+        for reader in self._readers.values():
+            reader.check_ids()
+
     def _keep(self, **arrays):
         for name, array in arrays.items():
             self._pieces.setdefault(name, []).append(array)

@@ -7,22 +7,23 @@ from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 LONG_COLUMNS = ("image", "annotator", "task", "value")
 AFFECT = ("valence", "arousal")
+CLEAN = "clean"
 MAX_CLASSES = 1000
 
 
-def infer_tasks(path, columns=None, ignored=()):
+def infer_tasks(path, columns=None, ignored=(), classes=None):
     """Finds the tasks of a CSV file, for `from_csv`.
 
     Without `columns` the header says what there is. A file with the columns
-    `image`, `annotator`, `task` and `value` holds one label a row. Otherwise
-    it holds one image a row: its path in `image`, and every other column is
-    named after a task, or after a task and an annotator: `expression`, or
-    `expression.ann` and `expression.bob`. Columns `clean.expression` hold
-    labels that count as the truth. `valence` and `arousal` together
-    (`valence.ann` and `arousal.ann`, `clean.valence` and `clean.arousal`) are
-    the continuous task `affect`; all other tasks are categorical, and their
-    classes are the different cells, sorted. Where all cells are integers they
-    are class ids.
+    `image`, `annotator`, `task` and `value` holds one label a row; labels of
+    the annotator `clean` count as the truth. Otherwise it holds one image a
+    row: its path in `image`, and every other column is named after a task, or
+    after a task and an annotator: `expression`, or `expression.ann` and
+    `expression.bob`. Columns `clean.expression` hold labels that count as the
+    truth. `valence` and `arousal` together (`valence.ann` and `arousal.ann`,
+    `clean.valence` and `clean.arousal`) are the continuous task `affect`; all
+    other tasks are categorical, and their classes are the different cells,
+    sorted. Where all cells are integers they are class ids.
 
     Args:
         path: The CSV file, as for `from_csv`.
@@ -31,6 +32,8 @@ def infer_tasks(path, columns=None, ignored=()):
             called as the columns of the first annotator; those of `affect`
             valence and arousal.
         ignored: Names of columns that hold no labels.
+        classes: Dict by task name of sequences of class names; by default
+            the different cells are the classes, misspelled ones too.
 
     Returns:
         `(tasks, columns)`: a list of tasks and a dict, the arguments of
@@ -38,7 +41,8 @@ def infer_tasks(path, columns=None, ignored=()):
 
     Raises:
         ValueError: if there is no column of images or of labels, or a task
-            has fewer than 2 or more than 1,000 classes.
+            has fewer than 2 or more than 1,000 classes, or `classes` names
+            a task that is not there.
 
     Example:
 
@@ -48,15 +52,14 @@ def infer_tasks(path, columns=None, ignored=()):
     header = read_header(path)
     if columns is None and set(LONG_COLUMNS) <= set(header):
         columns = {name: name for name in LONG_COLUMNS}
-        cells = _long_cells(path, header)
-        tasks = [
-            _categorical(name, found)
-            for name, found in cells.items()
-            if name.removeprefix("affect.") not in AFFECT
-        ]
-        if len(tasks) < len(cells):
-            tasks.append(ContinuousTask("affect", AFFECT))
-        return tasks, columns
+        found, dimensions, has_clean = _long_cells(path, header)
+        if has_clean:
+            columns["clean"] = CLEAN
+        tasks = []
+        if dimensions:
+            given = [each for each in AFFECT if each in dimensions]
+            tasks.append(ContinuousTask("affect", given))
+        return tasks + _categorical_tasks(found, classes), columns
     columns = columns or _columns_of(path, header, ignored)
     categorical, tasks = {}, []
     for name, groups in columns.items():
@@ -82,8 +85,7 @@ def infer_tasks(path, columns=None, ignored=()):
         for name, used in categorical.items():
             for column in used:
                 found[name].update(chunk[column].unique())
-    tasks += [_categorical(name, cells) for name, cells in found.items()]
-    return tasks, columns
+    return tasks + _categorical_tasks(found, classes), columns
 
 
 def columns_of_flags(image, categorical=(), continuous=(), clean=()):
@@ -137,7 +139,7 @@ def _columns_of(path, header, ignored):
         if column == "image" or column in ignored:
             continue
         name, _, annotator = column.partition(".")
-        if name == "clean":
+        if name == CLEAN:
             clean[annotator] = column
         else:
             labels.setdefault(name, {})[annotator] = column
@@ -171,15 +173,36 @@ def _chunks(path, header):
 
 
 def _long_cells(path, header):
-    """The different values of each task, by its name in the file."""
-    found = {}
+    """The different values of each categorical task, the dimensions of
+    affect, and whether there are clean labels."""
+    found, dimensions, has_clean = {}, set(), False
     for chunk in _chunks(path, header):
+        has_clean |= (chunk["annotator"].str.strip() == CLEAN).any()
         pairs = chunk[["task", "value"]].drop_duplicates()
         for name, values in pairs.groupby("task")["value"]:
-            found.setdefault(name, set()).update(
-                () if name.removeprefix("affect.") in AFFECT else values
-            )
-    return found
+            dimension = name.strip().removeprefix("affect.")
+            if dimension in AFFECT:
+                dimensions.add(dimension)
+            elif name.strip():
+                found.setdefault(name.strip(), set()).update(values)
+    return found, dimensions, has_clean
+
+
+def _categorical_tasks(found, classes):
+    classes = classes or {}
+    unknown = sorted(set(classes) - set(found))
+    if unknown:
+        raise ValueError(
+            "`classes` must be of categorical tasks: "
+            f"{', '.join(found) or 'there are none'}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    return [
+        CategoricalTask(name, class_names=classes[name])
+        if name in classes
+        else _categorical(name, cells)
+        for name, cells in found.items()
+    ]
 
 
 def _categorical(name, cells):

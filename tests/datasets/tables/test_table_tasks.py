@@ -62,7 +62,7 @@ def test_long_header(csv):
     )
     tasks, columns = infer_tasks(path)
     names = ("happy", "sad")
-    assert tasks == [CategoricalTask("mood", class_names=names), AFFECT]
+    assert tasks == [AFFECT, CategoricalTask("mood", class_names=names)]
     assert columns == {
         name: name for name in ("image", "annotator", "task", "value")
     }
@@ -121,3 +121,23 @@ def test_given_columns_must_be_there(csv):
     columns = {"image": "image", "mood": ["m1", "m9"]}
     with pytest.raises(ValueError, match=r"columns\['mood'\].*Received: m9"):
         infer_tasks(csv("image,m1", "a,b"), columns)
+
+
+def test_long_truth_and_the_dimensions_there_are(csv):
+    path = csv(
+        "image,annotator,task,value",
+        "a,clean,mood,sad",
+        "a,ann,mood,happy",
+        "a,ann,valence,0.5",
+    )
+    tasks, columns = infer_tasks(path)
+    assert tasks[0] == ContinuousTask("affect", ("valence",))
+    assert columns["clean"] == "clean"
+
+
+def test_given_classes(csv):
+    path = csv("image,mood", "a,sad", "b,hapy")
+    tasks, _ = infer_tasks(path, classes={"mood": ["happy", "sad"]})
+    assert tasks == [CategoricalTask("mood", class_names=("happy", "sad"))]
+    with pytest.raises(ValueError, match="tasks: mood. Received: age"):
+        infer_tasks(path, classes={"age": ["old", "young"]})

@@ -392,3 +392,23 @@ def test_where_needs_its_column(tmp_path, root):
     path = write(tmp_path, "file,ann\na.png,sad\n")
     with pytest.raises(ValueError, match="Received: split"):
         from_csv(path, root, EXPRESSION, ONE, where={"split": "train"})
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_ids_that_begin_at_one(root, on_error):
+    frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": [3, 1]})
+    message = "out of range" if on_error == "raise" else "must begin at 0"
+    with pytest.raises(ValueError, match=message):
+        from_dataframe(frame, root, IDS, ONE, on_error=on_error)
+
+
+def test_image_root_is_a_folder():
+    with pytest.raises(ValueError, match="`image_root` must be a folder"):
+        from_dataframe(pd.DataFrame({"file": []}), None, EXPRESSION, ONE)
+
+
+def test_rows_of_a_repeated_index_are_named_by_position(root):
+    frame = pd.DataFrame({"file": ["a.png", "a.png"], "ann": ["sad", "sad"]})
+    frame.index = [5, 5]
+    with pytest.raises(ValueError, match=r"row 1 \(a.png\).*see row 0"):
+        from_dataframe(frame, root, EXPRESSION, ONE)

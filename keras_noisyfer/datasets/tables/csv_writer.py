@@ -1,0 +1,75 @@
+"""Labels of one more annotator, written next to a CSV file of labels."""
+
+import csv
+import pathlib
+
+import numpy as np
+
+from keras_noisyfer.datasets.faces.label_files import replacing
+from keras_noisyfer.datasets.faces.label_writers import LabelWriter
+from keras_noisyfer.datasets.tables.columns import LongColumns
+
+
+class CsvWriter(LabelWriter):
+    """`<table>_<annotator>.csv`, in the form of the table.
+
+    Wide: the column of images, and for each task a column
+    `<task>.<annotator>`, or one a dimension, `<dimension>.<annotator>`. Long:
+    rows with the annotator's name, which can be put below the table's own.
+
+    Args:
+        table: The CSV file that the labels came from.
+        columns: Its `WideColumns` or `LongColumns`.
+        with_ids: Names of the tasks whose cells are class ids.
+    """
+
+    def __init__(self, table, columns, with_ids=()):
+        table = pathlib.Path(table)
+        super().__init__(table.parent)
+        self.stem = table.stem
+        self.columns = columns
+        self.with_ids = with_ids
+
+    def files(self, annotator):
+        return {"labels": f"{self.stem}_{annotator}.csv"}
+
+    def write(self, annotator, names, tasks, labels):
+        cells = {}
+        for task in tasks:
+            values = labels[task.name][:, 0]
+            if values.ndim == 2:
+                for dimension, column in zip(
+                    task.dimensions, values.T, strict=True
+                ):
+                    cells[task.name, dimension] = column
+            elif task.class_names and task.name not in self.with_ids:
+                cells[task.name, None] = np.array(task.class_names)[values]
+            else:
+                cells[task.name, None] = values
+        if isinstance(self.columns, LongColumns):
+            header, rows = self._long(annotator, names, cells)
+        else:
+            titles = [dim or task for task, dim in cells]
+            header = [self.columns.image]
+            header += [f"{title}.{annotator}" for title in titles]
+            rows = zip(names, *cells.values(), strict=True)
+        with replacing(self.folder / self.files(annotator)["labels"]) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+
+    def _long(self, annotator, names, cells):
+        columns = self.columns
+        header = [columns.image, columns.annotator, columns.value]
+        has_task = columns.task is not None
+        if has_task:
+            header.insert(2, columns.task)
+        rows = []
+        for (task, dimension), values in cells.items():
+            what = f"{task}.{dimension}" if dimension else task
+            what = [what] * has_task
+            rows += [
+                [name, annotator, *what, value]
+                for name, value in zip(names, values, strict=True)
+            ]
+        return header, rows
