@@ -14,7 +14,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.faces.affectnet import load_affectnet_base
+from keras_noisyfer.datasets.faces.affectnet import MACHINE, load_affectnet_base
 from keras_noisyfer.evaluation.training_run import (
     add_face_flags,
     face_options,
@@ -39,7 +39,7 @@ def main(arguments=None):
         # Of more than two thousand steps.
         warmup_epochs=1,
     )
-    add_face_flags(parser, "training_RAFModel.csv")
+    add_face_flags(parser, MACHINE, "training_<machine>.csv")
     run_recipe(run, parse_flags(parser, arguments))
 
 

@@ -13,7 +13,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.faces.raf import load_raf_base
+from keras_noisyfer.datasets.faces.raf import MACHINE, load_raf_base
 from keras_noisyfer.evaluation.training_run import (
     add_face_flags,
     face_options,
@@ -35,7 +35,8 @@ def main(arguments=None):
     parser = training_parser(
         __doc__.splitlines()[0], "runs/raf_base", lambda_joint=1.0
     )
-    add_face_flags(parser, "list_label_AffectnetModel.txt and list_va_...")
+    files = "list_label_<machine>.txt and list_va_<machine>.txt"
+    add_face_flags(parser, MACHINE, files)
     run_recipe(run, parse_flags(parser, arguments))
 
 

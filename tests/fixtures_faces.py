@@ -14,6 +14,7 @@ from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 
 SIZE = 60
 LEFT_EYE, RIGHT_EYE = (20.0, 20.0), (40.0, 20.0)
+EYES_OF_IMAGES = (LEFT_EYE, RIGHT_EYE)
 # Ids in the files of the data sets.
 RAF_IDS = {
     "surprise": 1,

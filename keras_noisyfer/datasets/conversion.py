@@ -80,7 +80,8 @@ def convert_images(
     `cat.gif.png`, and the report counts these.
 
     A run that was stopped goes on where it was: files that are there are not
-    made again. `rejected.csv` in `output_root` lists what was left out.
+    made again unless the image is newer. `rejected.csv` lists what was left
+    out.
 
     Args:
         image_root: Folder of the images.
@@ -240,7 +241,8 @@ def process_images(
     """Makes one image of each image of a folder, in parallel.
 
     A file appears under its name only when it is complete, and one that is
-    there is not made again.
+    there is not made again unless the image is newer. That of an image that
+    is rejected now is deleted.
 
     Args:
         image_root: Folder of the images.
@@ -267,32 +269,31 @@ def process_images(
     def process(index, name):
         path, problem = locate_image(image_root, name)
         if problem:
+            _delete(output_root, name)
             return problem
         target = output_path(output_root, name)
-        if target.exists():
+        # An output has the time of what it was made of, which may be replaced
+        # by an older file.
+        modified = os.stat(path).st_mtime_ns
+        if target.exists() and os.stat(target).st_mtime_ns == modified:
             return "earlier"
         try:
             made = make(index, path)
         except UnusableImage as error:
+            _delete(output_root, name)
             return error.problem, error.detail
-        _write(made, target)
+        _write(made, target, modified)
         return "made"
 
     earlier = 0
-    progress = tqdm.tqdm(
-        total=len(names),
-        desc=description,
-        unit=" images",
-        delay=2,
-        disable=None,
-    )
+    options = {"unit": " images", "delay": 2, "disable": None}
+    progress = tqdm.tqdm(total=len(names), desc=description, **options)
     pool = concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count())
     with progress:
         try:
             for start in range(0, len(names), SUBMITTED_AT_ONCE):
                 part = names[start : start + SUBMITTED_AT_ONCE]
-                # In the order of the names, so that the report is always the
-                # same.
+                # In the names' order, so that the report is always the same.
                 outcomes = pool.map(process, itertools.count(start), part)
                 for name, outcome in zip(part, outcomes, strict=True):
                     if outcome == "earlier":
@@ -318,6 +319,14 @@ def _output_name(name):
     return name if name.lower().endswith(EXTENSIONS) else f"{name}.png"
 
 
+def _delete(output_root, name):
+    # A name that leads out of one folder may lead into the other.
+    inside = not os.path.normpath(name).startswith(os.pardir)
+    path, _ = locate_image(output_root, _output_name(name))
+    if path and inside:
+        os.unlink(path)
+
+
 @contextlib.contextmanager
 def _opened(path):
     try:
@@ -333,7 +342,7 @@ def _opened(path):
         raise UnusableImage("truncated or damaged image", detail) from error
 
 
-def _write(made, target):
+def _write(made, target, modified):
     target.parent.mkdir(parents=True, exist_ok=True)
     # The same name in each run: what a killed one has left is overwritten.
     unfinished = target.with_name(f"{target.name}.unfinished")
@@ -347,6 +356,7 @@ def _write(made, target):
             made.save(unfinished, kind, quality=JPEG_QUALITY)
         else:
             shutil.copyfile(made, unfinished)
+        os.utime(unfinished, ns=(modified, modified))
         os.replace(unfinished, target)
     except BaseException:
         unfinished.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 
-import pandas as pd
 import tensorflow_datasets as tfds
 
 from keras_noisyfer.datasets.faces.expressions import (
@@ -67,12 +66,13 @@ class AffectNetConfig(ManualConfig):
     `noisy_labels`; the authors' machine is `RAFModel`.
 
     With `alignment="given"`, faces are cut out by the tables' boxes; the
-    repackaged images are taken as they are.
+    repackaged images are taken as they are, and no `0_lnd.npy` is needed.
     """
 
     kind = "affectnet"
     title = "AffectNet"
     source = "Ask for AffectNet at http://mohammadmahoor.com/affectnet/"
+    authors_machine = MACHINE
 
     def find_files(self):
         folders = {
@@ -98,14 +98,21 @@ class AffectNetConfig(ManualConfig):
             self.tables[split] = self.find(
                 candidates, f"its {split} labels", isdir=self.repackaged
             )
+        if self.repackaged:
+            candidates = [[f"{each}/images"] for each in SET_FOLDERS.values()]
+        else:
+            candidates = [IMAGE_FOLDERS] * len(SPLITS)
+        self.image_roots = {
+            split: self.find(each, "the images", isdir=True)
+            for split, each in zip(SPLITS, candidates, strict=True)
+        }
         if self.base:
             try:
                 self.machine_table = self.find_machine_labels(
-                    f"training_{self.machine or MACHINE}.csv",
-                    [os.path.join(self.manual_dir, f) for f in MACHINE_FOLDERS],
+                    f"training_{self.machine}.csv"
                 )
             except ValueError as error:
-                if self.repackaged:
+                if self.repackaged and self.machine == MACHINE:
                     raise ValueError(f"{error}. {NUMBERED}") from None
                 raise
 
@@ -115,17 +122,29 @@ class AffectNetConfig(ManualConfig):
     def machine_files(self):
         return [self.machine_table] if self.base else []
 
+    def image_folders(self):
+        return list(dict.fromkeys(self.image_roots.values()))
+
+    def machine_folders(self):
+        return [os.path.join(self.manual_dir, f) for f in MACHINE_FOLDERS]
+
     def read(self, report):
         splits = (
             self._read_sets(report)
             if self.repackaged
             else self._read_tables(report)
         )
+        named = {
+            split: [*each.faces.index, *each.faces.attrs.pop("rejected")]
+            for split, each in splits.items()
+        }
         for split, each in splits.items():
             each.faces = self._select(split, each.faces, report)
         if self.base:
             train = splits["train"]
-            train.faces = self._with_machine_labels(train.faces, report)
+            train.faces = self._with_machine_labels(
+                train.faces, report, named["train"]
+            )
         return splits
 
     def _select(self, split, faces, report):
@@ -142,16 +161,22 @@ class AffectNetConfig(ManualConfig):
             )
         return faces[chosen]
 
-    def _with_machine_labels(self, faces, report):
+    def _with_machine_labels(self, faces, report, known):
         path = self.machine_table
-        machine = read_affectnet_labels(path, report)[["expression"]]
-        machine = machine[machine.expression.between(0, len(EXPRESSIONS) - 1)]
+        machine = read_affectnet_labels(path, report)
+        machine = machine.drop(columns=[*AFFECT_DIMENSIONS])
         if self.repackaged and not faces.index.isin(machine.index).any():
             raise ValueError(f"{path} names none of the images. {NUMBERED}")
-        return join_machine_labels(faces, machine, report, path)
+        faces = join_machine_labels(faces, machine, report, path, known)
+        other = ~faces.machine_expression.between(0, len(EXPRESSIONS) - 1)
+        if other.any():
+            faces.loc[other, "machine_expression"] = -1
+            note = f"machine labels of none of the {len(EXPRESSIONS)} "
+            report.notes[f"{note}expressions, missing"] = int(other.sum())
+        return faces
 
     def _read_tables(self, report):
-        image_root = self.find(IMAGE_FOLDERS, "the images", isdir=True)
+        image_root = self.image_roots["train"]
         splits = {}
         for split, path in self.tables.items():
             faces = read_affectnet_labels(path, report, faces=True)
@@ -162,21 +187,27 @@ class AffectNetConfig(ManualConfig):
             for each in splits.values()
             for name in each.faces.index
         }
+        labelled = [
+            name
+            for each in splits.values()
+            for name in (*each.faces.index, *each.faces.attrs["rejected"])
+        ]
         if not any(map(os.path.isdir, folders)):
             for each in splits.values():
                 each.faces["path"] = each.faces.index.map(os.path.basename)
-        paths = pd.concat([each.faces.path for each in splits.values()])
-        reject_unlabelled(image_root, paths, report)
+            labelled = map(os.path.basename, labelled)
+        reject_unlabelled(image_root, labelled, report)
         return splits
 
     def _read_sets(self, report):
         splits = {}
         for split, folder in self.tables.items():
-            image_root = self.find(
-                [f"{SET_FOLDERS[split]}/images"], "the images", isdir=True
+            image_root = self.image_roots[split]
+            faces = read_affectnet_annotations(
+                folder, report, eyes=self.alignment == "eyes"
             )
-            faces = read_affectnet_annotations(folder, report)
-            reject_unlabelled(image_root, faces.index, report)
+            labelled = [*faces.index, *faces.attrs["rejected"]]
+            reject_unlabelled(image_root, labelled, report)
             faces["path"] = faces.index
             splits[split] = FaceSplit(image_root, faces)
         return splits
@@ -294,7 +325,9 @@ def load_affectnet_base(
 
     Images whose expression, as people label it, is one of the seven, and
     whose affect is known, as the authors choose them. Machine labels are
-    joined by file name.
+    joined by file name, expressions only: affect is always AffectNet's own,
+    also with `machine` of one's own. A machine's expression that is none of
+    the seven is a missing label, -1, counted in `report.notes`.
 
     Args:
         data_dir: As of `load_affectnet`.
@@ -346,7 +379,8 @@ def load_affectnet_base(
 
 
 def _writer(config):
+    searched = config.searched_folders()
     if config.repackaged:
-        return AffectNetWriter(config.manual_dir)
+        return AffectNetWriter(config.manual_dir, None, searched)
     table = config.tables["train"]
-    return AffectNetWriter(os.path.dirname(table), table)
+    return AffectNetWriter(os.path.dirname(table), table, searched)

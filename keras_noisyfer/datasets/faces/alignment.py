@@ -133,8 +133,8 @@ def align_faces(
 
     The faces have the names of the images and the format of the extension:
     JPEG of quality 95, PNG or BMP. A run that was stopped goes on where it
-    was: files that are there are not made again, and a call with another
-    size, or with other eye positions of a face that is there, is refused.
+    was: faces that are there are made again only if the image is newer, and a
+    call with another size, or other eye positions of such a face, is refused.
     `output_root` also gets `eyes.csv` with the eye positions and
     `rejected.csv` with what was left out.
 

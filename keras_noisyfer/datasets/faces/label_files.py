@@ -26,28 +26,32 @@ def read_raf_expressions(path, report):
 
     Returns:
         A `DataFrame` indexed by file name with the column `expression`:
-        class ids in the order of `EXPRESSIONS`.
+        class ids in the order of `EXPRESSIONS`. `attrs["rejected"]` lists
+        the names of which a line was rejected.
 
     Raises:
         ValueError: if the file cannot be read or is empty, or, as the report
             says, at the first line that is malformed, has another id or
             repeats a name.
     """
-    names, values = _read_list(path, report, 1, int)
+    names, values, rejected = _read_list(path, report, 1, int)
     file_ids = pd.Series(np.ravel(values), index=names)
     known = file_ids.isin(RAF_EXPRESSIONS)
     for name, file_id in file_ids[~known].items():
         report.reject(name, "unknown expression id", f"{file_id} in {path}")
+    rejected += file_ids.index[~known].tolist()
     file_ids = file_ids[known]
     class_ids = to_class_ids(file_ids, RAF_EXPRESSIONS)
-    return pd.DataFrame({"expression": class_ids}, index=file_ids.index)
+    table = pd.DataFrame({"expression": class_ids}, index=file_ids.index)
+    table.attrs["rejected"] = rejected
+    return table
 
 
 def read_raf_affect(path, report):
     """Reads lines such as `train_00001.jpg -0.341 -0.129`.
 
     Values out of [-1, 1] are clipped, as the machine labels' authors do when
-    they train; `report.notes` tells of how many images.
+    they train; `report.notes` tells of how many rows of the file.
 
     Args:
         path: The file, such as `list_va_AffectnetModel.txt`.
@@ -55,22 +59,24 @@ def read_raf_affect(path, report):
 
     Returns:
         A `DataFrame` indexed by file name with the columns `valence` and
-        `arousal`.
+        `arousal`, and `attrs` as of `read_raf_expressions`.
 
     Raises:
         ValueError: as `read_raf_expressions`.
     """
-    names, values = _read_list(path, report, 2, _finite)
+    names, values, rejected = _read_list(path, report, 2, _finite)
     values = np.array(values, "float64").reshape(-1, 2)
     clipped = int((np.abs(values) > 1).any(axis=1).sum())
     if clipped:
-        note = f"images whose affect was clipped, {os.path.basename(path)}"
+        note = f"rows whose affect was clipped, {os.path.basename(path)}"
         report.notes[note] = clipped
-    return pd.DataFrame(
+    table = pd.DataFrame(
         np.clip(values, -1, 1).astype("float32"),
         index=names,
         columns=AFFECT_DIMENSIONS,
     )
+    table.attrs["rejected"] = rejected
+    return table
 
 
 def write_raf_expressions(path, names, expressions):
@@ -153,8 +159,9 @@ def replacing(path):
 
 
 def _read_list(path, report, count, parse):
-    """Names and the values of each, from lines `name value ...`."""
+    """Names, the values of each, and the names of malformed lines."""
     rows = {}
+    rejected = []
     file_name = os.path.basename(path)
     with open_labels(path) as file:
         for number, line in enumerate(file, 1):
@@ -168,6 +175,7 @@ def _read_list(path, report, count, parse):
                 values = [parse(value) for value in values]
             except ValueError:
                 report.reject(entry, "malformed label", line.strip()[:80])
+                rejected.append(name.strip())
                 continue
             name = name.strip()
             if name in rows:
@@ -178,7 +186,7 @@ def _read_list(path, report, count, parse):
             rows[name] = values
     if not rows:
         raise ValueError(f"{path} must hold labels. It has no valid line")
-    return list(rows), list(rows.values())
+    return list(rows), list(rows.values()), rejected
 
 
 def _finite(text):

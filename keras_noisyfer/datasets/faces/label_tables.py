@@ -61,7 +61,8 @@ def read_affectnet_labels(path, report, faces=False):
         `valence`, `arousal`, NaN where missing. With `faces` also
         `face_x`, `face_y`, `face_width`, `face_height`, and `left_x`,
         `left_y`, `right_x`, `right_y`, the middles of the eyes, in pixels,
-        NaN where unknown.
+        NaN where unknown. `attrs["rejected"]` lists the names of which a row
+        was rejected.
 
     Raises:
         ValueError: if the file cannot be read, is empty or lacks a column,
@@ -71,14 +72,17 @@ def read_affectnet_labels(path, report, faces=False):
     columns = [NAME_COLUMN, "expression", *AFFECT_DIMENSIONS]
     if faces:
         columns += [*BOX_COLUMNS, "facial_landmarks"]
+    rejected = []
     parts = [
-        _parse_rows(rows, path, report, faces)
+        _parse_rows(rows, path, report, faces, rejected)
         for rows in _affectnet_rows(path, columns)
     ]
     table = pd.concat(parts) if parts else pd.DataFrame()
     if table.empty:
         raise ValueError(f"{path} must hold labels. It has no valid row")
-    return _without_repeats(table, path, report)
+    table = _without_repeats(table, path, report)
+    table.attrs["rejected"] = rejected
+    return table
 
 
 def eyes_of_landmarks(landmarks):
@@ -97,16 +101,18 @@ def eyes_of_landmarks(landmarks):
         return np.full(4, np.nan)
 
 
-def read_affectnet_annotations(folder, report):
+def read_affectnet_annotations(folder, report, eyes=True):
     """The labels of repackaged AffectNet, from files such as `0_exp.npy`.
 
     Args:
         folder: Folder of the files.
         report: `ImportReport` that malformed labels are rejected by.
+        eyes: Whether to read where the eyes are, too, from `0_lnd.npy`.
 
     Returns:
         A `DataFrame` indexed by the images' names: `expression`, `valence`,
-        `arousal` and the eyes, as `read_affectnet_labels` has them.
+        `arousal` and the eyes, as `read_affectnet_labels` has them, as well
+        as `attrs`.
 
     Raises:
         ValueError: if there is no label, or as the report says.
@@ -118,6 +124,7 @@ def read_affectnet_annotations(folder, report):
         if path.name.endswith(ending)
     ]
     rows = {}
+    rejected = []
     for number in tqdm.tqdm(
         # In the order of the numbers, of whatever length.
         sorted(numbers, key=lambda each: (len(each), each)),
@@ -127,7 +134,7 @@ def read_affectnet_annotations(folder, report):
         disable=None,
     ):
         try:
-            rows[f"{number}.jpg"] = _read_annotation(folder, number)
+            rows[f"{number}.jpg"] = _read_annotation(folder, number, eyes)
         except (OSError, ValueError, TypeError) as error:
             detail = " ".join(str(error).split())
             report.reject(
@@ -135,13 +142,16 @@ def read_affectnet_annotations(folder, report):
                 "malformed label",
                 detail,
             )
+            rejected.append(f"{number}.jpg")
     if not rows:
         raise ValueError(f"{folder} must hold labels. It has no valid file")
-    columns = ["expression", *AFFECT_DIMENSIONS, *EYE_COLUMNS]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    columns = ["expression", *AFFECT_DIMENSIONS, *EYE_COLUMNS * eyes]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    table.attrs["rejected"] = rejected
+    return table
 
 
-def _read_annotation(folder, number):
+def _read_annotation(folder, number, eyes):
     def read(kind):
         path = os.path.join(folder, f"{number}_{kind}.npy")
         return np.load(path, allow_pickle=False)
@@ -155,7 +165,7 @@ def _read_annotation(folder, number):
     given = affect[affect != MISSING_AFFECT]
     affect_task().check_values(given, allow_missing=False)
     affect[affect == MISSING_AFFECT] = np.nan
-    eyes = eyes_of_landmarks(read("lnd"))
+    eyes = eyes_of_landmarks(read("lnd")) if eyes else ()
     return (int(class_id), *affect, *eyes)
 
 
@@ -167,8 +177,8 @@ def write_affectnet_labels(
     Args:
         path: The `.csv` file to write.
         names: File names, one an image, as they stand in `source`.
-        expressions: Class ids in the order of `EXPRESSIONS`, shape `(n,)`.
-            By default those of `source` stay.
+        expressions: Class ids in the order of `EXPRESSIONS_WITH_CONTEMPT`,
+            shape `(n,)`. By default those of `source` stay.
         affect: Valence and arousal in [-1, 1], NaN where missing, shape
             `(n, 2)`. By default those of `source` stay.
         source: The table that all other columns are taken from, such as
@@ -182,7 +192,9 @@ def write_affectnet_labels(
     names = list(names)
     changes = {}
     if expressions is not None:
-        changes["expression"] = to_file_ids(expressions, AFFECTNET_EXPRESSIONS)
+        changes["expression"] = to_file_ids(
+            expressions, AFFECTNET_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT
+        )
     if affect is not None:
         affect = np.where(np.isnan(affect), MISSING_AFFECT, affect)
         changes.update(zip(AFFECT_DIMENSIONS, affect.T, strict=True))
@@ -277,7 +289,7 @@ def _affectnet_rows(path, columns):
             ) from error
 
 
-def _parse_rows(rows, path, report, faces):
+def _parse_rows(rows, path, report, faces, rejected):
     rows = rows.assign(**{NAME_COLUMN: _clean_names(rows[NAME_COLUMN])})
     numbers = ["expression", *AFFECT_DIMENSIONS]
     values = rows[numbers].apply(pd.to_numeric, errors="coerce")
@@ -300,6 +312,7 @@ def _parse_rows(rows, path, report, faces):
             bad.columns[bad.loc[index]][0],
             detail[:120],
         )
+    rejected += rows.loc[~good, NAME_COLUMN].tolist()
     rows, values, affect = rows[good], values[good], affect[good]
     table = affect.mask(affect == MISSING_AFFECT).clip(-1, 1)
     table = table.astype("float32")

@@ -1,13 +1,9 @@
 """Labels of one more annotator, written next to those a data set has."""
 
-import csv
 import os
 import pathlib
 
-import numpy as np
-
 from keras_noisyfer.datasets.faces.label_files import (
-    replacing,
     write_raf_affect,
     write_raf_expressions,
 )
@@ -19,13 +15,18 @@ class LabelWriter:
 
     Args:
         folder: Folder of the label files.
+        searched: Other folders that such files are read from.
     """
 
     # Names of the tasks that the format has; None: any.
     tasks = None
+    # Those of them that cannot be left out, and why.
+    required = ()
+    reason = None
 
-    def __init__(self, folder):
+    def __init__(self, folder, searched=()):
         self.folder = pathlib.Path(folder)
+        self.searched = [pathlib.Path(each) for each in searched]
 
     def files(self, annotator):
         """Names of the files, by what they hold."""
@@ -49,13 +50,20 @@ class LabelWriter:
                 f"The label files hold the tasks {', '.join(self.tasks)}. "
                 f"Received: {', '.join(sorted(unknown))}"
             )
-        for name in self.files(annotator).values():
-            if (self.folder / name).exists():
-                raise ValueError(
-                    "`name` must be that of an annotator without label files. "
-                    f"Received: {annotator!r}, whose {self.folder / name} "
-                    "exists"
-                )
+        if set(self.required) - set(tasks):
+            raise ValueError(
+                f"`tasks` must have {' and '.join(self.required)}, since "
+                f"{self.reason}. Received: {', '.join(sorted(tasks))}"
+            )
+        # A file in any of the folders might be read in place of the new one.
+        for folder in (self.folder, *self.searched):
+            for name in self.files(annotator).values():
+                if (folder / name).exists():
+                    raise ValueError(
+                        "`name` must be that of an annotator without label "
+                        f"files. Received: {annotator!r}, whose "
+                        f"{folder / name} exists"
+                    )
         if not os.access(self.folder, os.W_OK):
             raise ValueError(
                 f"{self.folder} must be a folder that can be written to"
@@ -78,6 +86,8 @@ class RafWriter(LabelWriter):
     """`list_label_<annotator>.txt` and `list_va_<annotator>.txt`."""
 
     tasks = ("expression", "affect")
+    required = tasks
+    reason = "`load_raf_base` reads a file of each"
 
     def files(self, annotator):
         return {
@@ -103,9 +113,11 @@ class AffectNetWriter(LabelWriter):
     """
 
     tasks = ("expression", "affect")
+    required = ("expression",)
+    reason = "`load_affectnet_base` takes the machine's expressions only"
 
-    def __init__(self, folder, table=None):
-        super().__init__(folder)
+    def __init__(self, folder, table=None, searched=()):
+        super().__init__(folder, searched)
         self.table = table
 
     def files(self, annotator):
@@ -118,34 +130,3 @@ class AffectNetWriter(LabelWriter):
         )
         path = self.folder / self.files(annotator)["labels"]
         write_affectnet_labels(path, names, expressions, affect, self.table)
-
-
-class CsvWriter(LabelWriter):
-    """`<table>_<annotator>.csv`: an image a row, a column a label's value.
-
-    Args:
-        table: The CSV file that the labels came from.
-    """
-
-    def __init__(self, table):
-        table = pathlib.Path(table)
-        super().__init__(table.parent)
-        self.stem = table.stem
-
-    def files(self, annotator):
-        return {"labels": f"{self.stem}_{annotator}.csv"}
-
-    def write(self, annotator, names, tasks, labels):
-        columns = {"image": names}
-        for task in tasks:
-            values = labels[task.name][:, 0]
-            if values.ndim == 2:
-                columns.update(zip(task.dimensions, values.T, strict=True))
-            elif task.class_names:
-                columns[task.name] = np.array(task.class_names)[values]
-            else:
-                columns[task.name] = values
-        with replacing(self.folder / self.files(annotator)["labels"]) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))

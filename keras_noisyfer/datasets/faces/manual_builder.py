@@ -2,7 +2,9 @@
 
 import io
 import multiprocessing.pool
+import os
 import pathlib
+import tempfile
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -213,18 +215,17 @@ def read_faces(builder_class, splits, config, split, cache_dir):
         raise ValueError(
             f"`split` must be one of {', '.join(splits)}. Received: {split!r}"
         )
+    if not isinstance(cache_dir, (str, os.PathLike, type(None))):
+        raise ValueError(f"`cache_dir` must be a folder. Received: {cache_dir}")
     builder = builder_class(config=config, data_dir=cache_dir)
+    if not builder.is_prepared():
+        _check_writable(pathlib.Path(builder.data_dir).parents[2])
     builder.download_and_prepare()
-    report = ImportReport("skip")
+    # Raises at the first entry that an earlier preparation has skipped.
+    report = ImportReport(config.on_error)
     for entry in builder.info.metadata["rejected"]:
         report.reject(*entry)
     report.notes.update(builder.info.metadata["notes"])
-    if report.entries and config.on_error == "raise":
-        entry, problem, detail = report.entries[0]
-        raise ValueError(
-            f"{entry}: {problem} ({detail}). Once it is mended, delete "
-            f"{builder.data_dir}, which was prepared without it"
-        )
 
     def read(names, **decoders):
         return builder.as_dataset(
@@ -245,3 +246,15 @@ def read_faces(builder_class, splits, config, split, cache_dir):
     records = read(["image"], image=tfds.decode.SkipDecoding())
     images = ImageRecords(records.map(lambda each: each["image"]), file_names)
     return images, columns, report
+
+
+def _check_writable(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            "`cache_dir` must be a folder that can be written to. "
+            f"Received: {folder} ({error.strerror})"
+        ) from None

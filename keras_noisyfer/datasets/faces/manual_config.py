@@ -12,10 +12,13 @@ from keras_noisyfer.datasets.image_files import list_images
 from keras_noisyfer.datasets.report import ImportReport
 
 ALIGNMENTS = ("eyes", "given")
-MACHINE_LABELS_SOURCE = (
+# Larger ones would fill the disk: published faces are smaller.
+MAX_IMAGE_SIZE = 1024
+AUTHORS_LABELS = (
     "The authors publish them at https://github.com/sanweiliti/noisyFER, "
     "noisy_labels"
 )
+OWN_LABELS = "`relabel` with that `name` writes such files"
 
 
 @dataclasses.dataclass
@@ -41,10 +44,11 @@ class ManualConfig(tfds.core.BuilderConfig):
     """Where a data set lies, and how its faces are prepared.
 
     The name is made from the arguments, as `"raf-eyes-64-1a2b3c4d"`. Its end
-    is a fingerprint of the folder's path and of the label files. TFDS keeps
-    prepared files in a folder of that name, so other labels or another
-    folder never give what was prepared before. Annotation files of single
-    images count by name, size and time, all others by content.
+    is a fingerprint of the folder's path, of the label files and of the
+    images. TFDS keeps prepared files in a folder of that name, so other
+    labels or images or another folder never give what was prepared before.
+    Images and annotation files of single images count by name, size and
+    time, all others by content.
 
     Args:
         manual_dir: The folder.
@@ -56,7 +60,8 @@ class ManualConfig(tfds.core.BuilderConfig):
             looked for in `manual_dir`.
         alignment: `"eyes"`: faces are turned, scaled and cropped so that the
             eyes are at fixed places. `"given"`: as the data set has them.
-        image_size: Width and height of the prepared images in pixels.
+        image_size: Width and height of the prepared images in pixels, at
+            most 1024.
         on_error: `"raise"` at the first bad entry, or `"skip"` and count.
 
     Raises:
@@ -77,28 +82,35 @@ class ManualConfig(tfds.core.BuilderConfig):
     kind = None
     title = None
     source = None
+    # The authors' model.
+    authors_machine = None
 
     def __post_init__(self):
         check_number("image_size", self.image_size, minimum=1, integer=True)
+        if self.image_size > MAX_IMAGE_SIZE:
+            raise ValueError(
+                f"`image_size` must be at most {MAX_IMAGE_SIZE}. "
+                f"Received: {self.image_size}"
+            )
         if self.alignment not in ALIGNMENTS:
             raise ValueError(
                 f"`alignment` must be one of {', '.join(ALIGNMENTS)}. "
                 f"Received: {self.alignment!r}"
             )
         ImportReport(self.on_error)
-        for argument in ("manual_dir", "machine_labels_dir"):
-            path = getattr(self, argument)
-            if path is None and argument == "machine_labels_dir":
-                continue
-            if path is None or not os.path.isdir(os.path.expanduser(path)):
-                raise ValueError(
-                    f"`{argument}` must be a folder. Received: {path}. "
-                    + self.source * (argument == "manual_dir")
-                )
-            setattr(self, argument, os.path.realpath(os.path.expanduser(path)))
+        self.manual_dir = _folder(
+            "`data_dir` (`manual_dir` of a configuration)",
+            self.manual_dir,
+            self.source,
+        )
+        if self.machine_labels_dir is not None:
+            self.machine_labels_dir = _folder(
+                "`machine_labels_dir`", self.machine_labels_dir
+            )
+        self.machine = self.machine or self.authors_machine
         self.find_files()
         kind = self.kind + "-base" * self.base
-        files = self.face_files() + self.machine_files()
+        files = self.face_files() + self.machine_files() + self.image_folders()
         fingerprint = _fingerprint(self.manual_dir, files)
         name = f"{kind}-{self.alignment}-{self.image_size}-{fingerprint}"
         if self.name not in (None, name):
@@ -120,6 +132,14 @@ class ManualConfig(tfds.core.BuilderConfig):
         """The files of machine labels, none without `base`."""
         raise NotImplementedError
 
+    def image_folders(self):
+        """The folders that the images lie in, at whatever depth."""
+        raise NotImplementedError
+
+    def machine_folders(self):
+        """Folders that machine labels are looked for in by default."""
+        raise NotImplementedError
+
     def read(self, report):
         """Dict by split name of `FaceSplit`."""
         raise NotImplementedError
@@ -127,7 +147,8 @@ class ManualConfig(tfds.core.BuilderConfig):
     @property
     def aligned_folder(self):
         """Name of the folder of aligned faces: labels of machines and the
-        size of prepared images do not matter."""
+        size of prepared images do not matter. Nor do the images: faces of
+        changed ones are made again one by one."""
         return f"{self.kind}-{_fingerprint(self.manual_dir, self.face_files())}"
 
     def find(self, candidates, what, folder=None, source=None, isdir=False):
@@ -154,42 +175,57 @@ class ManualConfig(tfds.core.BuilderConfig):
             f"{', '.join(candidates)}. {source or self.source}"
         )
 
-    def find_machine_labels(self, file_name, folders):
+    def find_machine_labels(self, file_name):
         """The path of a file of machine labels."""
+        folders = self.machine_folders()
         if self.machine_labels_dir:
             folders = [self.machine_labels_dir]
+        authors = self.machine == self.authors_machine
         return self.find(
             [os.path.join(folder, file_name) for folder in folders],
             f"the machine labels {file_name}",
-            source=f"{MACHINE_LABELS_SOURCE}; `machine_labels_dir` may say "
-            "where they are",
+            source=f"{AUTHORS_LABELS if authors else OWN_LABELS}; "
+            "`machine_labels_dir` may say where they are",
         )
 
+    def searched_folders(self):
+        """Each folder that machine labels may be read from."""
+        own = [self.machine_labels_dir] if self.machine_labels_dir else []
+        return [*own, *self.machine_folders()]
 
-def join_machine_labels(faces, machine, report, what):
+
+def join_machine_labels(faces, machine, report, path, known):
     """Adds machine labels by name, and leaves out images without them.
+
+    `report.notes` tells how many labels belong to no image.
 
     Args:
         faces: `DataFrame` indexed by name.
         machine: `DataFrame` indexed by name; its columns get the prefix
-            `machine_`.
+            `machine_`. Images in its `attrs["rejected"]` are left out without
+            being counted again.
         report: `ImportReport` that images without machine labels are
             rejected by.
-        what: What was searched, for the message.
+        path: The file that they were read from, for messages.
+        known: Names of all images, whether in `faces` or not.
 
     Raises:
         ValueError: with `on_error="raise"`, if an image has none.
     """
+    surplus = int((~machine.index.isin(known)).sum())
+    if surplus:
+        note = f"machine labels of no image, {os.path.basename(path)}"
+        report.notes[note] = surplus
     found = faces.index.isin(machine.index)
     missing = faces.index[~found]
     if len(missing) and report.on_error == "raise":
         raise ValueError(
-            f"{what} must have a label of every image. Received: labels of "
+            f"{path} must have a label of every image. Received: labels of "
             f"{found.sum():,} of {len(faces):,} images, none of {missing[0]}. "
             'With `on_error="skip"` the others are left out and counted'
         )
-    for name in missing:
-        report.reject(name, "no machine label", what)
+    for name in missing.difference(machine.attrs["rejected"], sort=False):
+        report.reject(name, "no machine label", path)
     return faces[found].join(machine.add_prefix("machine_"))
 
 
@@ -198,7 +234,7 @@ def reject_unlabelled(image_root, labelled, report):
 
     Args:
         image_root: The folder.
-        labelled: Paths relative to it that have a label.
+        labelled: Paths relative to it that have a label, or a rejected one.
         report: `ImportReport` that the others are rejected by.
     """
     for name in sorted(set(list_images(image_root)) - set(labelled)):
@@ -212,15 +248,37 @@ def _fingerprint(folder, paths):
         # Not the path itself: a file may be found at another place.
         digest.update(b"\0" + os.path.basename(path).encode() + b"\0")
         if os.path.isdir(path):
-            with os.scandir(path) as entries:
-                files = [
-                    f"{e.name}\0{e.stat().st_size}\0{e.stat().st_mtime_ns}"
-                    for e in entries
-                ]
-            for file in sorted(files):
-                digest.update(file.encode() + b"\0")
+            for file in sorted(_list_files(path)):
+                digest.update(file.encode("utf-8", "surrogateescape") + b"\0")
         else:
             with open(path, "rb") as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def _list_files(folder, parent=""):
+    """Name, size and time of each file in a folder and those in it."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{parent}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _list_files(entry.path, f"{name}/")
+                continue
+            try:
+                status = entry.stat()
+            except OSError:
+                # A link to nowhere.
+                status = entry.stat(follow_symlinks=False)
+            yield f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
+
+
+def _folder(argument, path, source=""):
+    """The real path of a folder, or a `ValueError`."""
+    # A number would be taken for that of an open file.
+    if isinstance(path, (str, os.PathLike)):
+        real = os.path.realpath(os.path.expanduser(path))
+        if os.path.isdir(real):
+            return real
+    message = f"{argument} must be a folder. Received: {path}"
+    raise ValueError(f"{message}. {source}" if source else message)

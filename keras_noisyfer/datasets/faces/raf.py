@@ -52,6 +52,7 @@ class RafDbConfig(ManualConfig):
     kind = "raf"
     title = "RAF-DB"
     source = "Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html"
+    authors_machine = MACHINE
 
     def find_files(self):
         candidates = [
@@ -66,17 +67,14 @@ class RafDbConfig(ManualConfig):
                 self.root,
                 isdir=True,
             )
+        kind = "original" if self.alignment == "eyes" else "aligned"
+        self.image_folder = self.find(
+            [f"Image/{kind}"], "the folder of images", self.root, isdir=True
+        )
         if self.base:
-            folders = [
-                os.path.join(root, folder)
-                for root in (self.root, self.manual_dir)
-                for folder in MACHINE_FOLDERS
-            ]
             self.machine_lists = [
-                self.find_machine_labels(name, list(dict.fromkeys(folders)))
-                for name in RafWriter("")
-                .files(self.machine or MACHINE)
-                .values()
+                self.find_machine_labels(name)
+                for name in RafWriter("").files(self.machine).values()
             ]
 
     def face_files(self):
@@ -86,14 +84,24 @@ class RafDbConfig(ManualConfig):
     def machine_files(self):
         return self.machine_lists if self.base else []
 
+    def image_folders(self):
+        return [self.image_folder]
+
+    def machine_folders(self):
+        folders = [
+            os.path.join(root, folder)
+            for root in (self.root, self.manual_dir)
+            for folder in MACHINE_FOLDERS
+        ]
+        return list(dict.fromkeys(folders))
+
     def read(self, report):
         faces = read_raf_expressions(self.label_list, report)
-        suffix = "" if self.alignment == "eyes" else "_aligned"
-        # train_00001.jpg is train_00001_aligned.jpg in `Image/aligned`.
-        parts = [os.path.splitext(name) for name in faces.index]
-        faces["path"] = [f"{stem}{suffix}{end}" for stem, end in parts]
+        rejected = faces.attrs.pop("rejected")
+        listed = [*faces.index, *rejected]
+        faces["path"] = self._paths(faces.index)
         image_root = self._find_images(set(faces.path))
-        reject_unlabelled(image_root, faces.path, report)
+        reject_unlabelled(image_root, self._paths(listed), report)
         splits = {
             split: faces[faces.index.str.startswith(f"{split}_")].copy()
             for split in SPLITS
@@ -107,7 +115,9 @@ class RafDbConfig(ManualConfig):
                 f"Received: {known} labels of one kind only"
             )
         if self.base:
-            splits["train"] = self._with_machine_labels(splits["train"], report)
+            splits["train"] = self._with_machine_labels(
+                splits["train"], report, listed
+            )
         if self.alignment == "eyes":
             for split, each in splits.items():
                 splits[split] = self._with_eyes(each, report)
@@ -115,11 +125,14 @@ class RafDbConfig(ManualConfig):
             split: FaceSplit(image_root, each) for split, each in splits.items()
         }
 
+    def _paths(self, names):
+        # train_00001.jpg is train_00001_aligned.jpg in `Image/aligned`.
+        suffix = "" if self.alignment == "eyes" else "_aligned"
+        parts = map(os.path.splitext, names)
+        return [f"{stem}{suffix}{end}" for stem, end in parts]
+
     def _find_images(self, names):
-        kind = "original" if self.alignment == "eyes" else "aligned"
-        top = self.find(
-            [f"Image/{kind}"], "the folder of images", self.root, isdir=True
-        )
+        top = self.image_folder
         for folder, folders, files in os.walk(top):
             folders.sort()
             if not names.isdisjoint(files):
@@ -130,12 +143,15 @@ class RafDbConfig(ManualConfig):
             f"{self.source}"
         )
 
-    def _with_machine_labels(self, faces, report):
-        expressions, affect = self.machine_lists
-        machine = read_raf_expressions(expressions, report)
-        faces = join_machine_labels(faces, machine, report, expressions)
-        machine = read_raf_affect(affect, report)
-        return join_machine_labels(faces, machine, report, affect)
+    def _with_machine_labels(self, faces, report, known):
+        for path, read in zip(
+            self.machine_lists,
+            (read_raf_expressions, read_raf_affect),
+            strict=True,
+        ):
+            machine = read(path, report)
+            faces = join_machine_labels(faces, machine, report, path, known)
+        return faces
 
     def _with_eyes(self, faces, report):
         eyes = np.full((len(faces), 4), np.nan)
@@ -307,7 +323,8 @@ def load_raf_base(
 
 
 def _writer(config):
-    return RafWriter(os.path.dirname(config.label_list))
+    folder = os.path.dirname(config.label_list)
+    return RafWriter(folder, config.searched_folders())
 
 
 def _read(config, split, cache_dir):

@@ -204,6 +204,22 @@ def test_other_labels_are_another_data_set(tmp_path):
     assert name("sets") != before
 
 
+def test_what_machines_say_beyond_the_seven_and_of_no_image(tmp_path, cache):
+    rows = write_affectnet(tmp_path)["train"]
+    machine = machine_rows(rows)
+    kept = [row[0] for row in machine]
+    machine[0][6], machine[1][6] = 7, 10
+    machine += [[f"9/gone{i}.jpg", *rows[0][1:]] for i in range(3)]
+    write_table(tmp_path / "training_RAFModel.csv", machine)
+    data = load_affectnet_base(tmp_path, cache_dir=cache)
+    assert sorted(data.names) == sorted(kept)
+    given = dict(zip(data.names, data.labels["expression"], strict=True))
+    assert [n for n in kept if given[n] == -1] == kept[:2]
+    notes = data.report.notes
+    assert notes["machine labels of no image, training_RAFModel.csv"] == 3
+    assert notes["machine labels of none of the 7 expressions, missing"] == 2
+
+
 # === Bad data ===
 
 
@@ -262,8 +278,8 @@ def test_bad_entries_are_counted(tmp_path, cache):
     assert data.report.counts == {
         "missing image": 1,
         "empty file": 1,
-        # Of which three lost their label.
-        "image without label": 4,
+        # Of which two lost their label.
+        "image without label": 3,
         "path out of the image folder": 1,
         "unknown expression id": 1,
         "no eye positions": 1,

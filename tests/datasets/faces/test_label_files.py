@@ -50,7 +50,7 @@ def test_reads_and_clips_affect(write):
     table = read_raf_affect(path, report)
     assert table.to_numpy().tolist() == [[-0.25, 1], [-1, 0.125], [1, -1]]
     assert table.columns.tolist() == ["valence", "arousal"]
-    note = "images whose affect was clipped, labels.txt"
+    note = "rows whose affect was clipped, labels.txt"
     assert report.notes == {note: 2}
 
 
@@ -95,6 +95,10 @@ def test_bad_lines_of_expressions(write, text, problem):
     table = read_raf_expressions(path, report)
     assert table.expression["good.jpg"] == 1
     assert len(report.entries) == 1
+    # A repeated name still has its first label.
+    last = text.splitlines()[-1].split()[0]
+    rejected = [] if "duplicate" in problem else [last]
+    assert table.attrs["rejected"] == rejected
 
 
 @pytest.mark.parametrize("values", ["0.5", "0.5 x", "0.5 nan", "inf 0", ""])
@@ -288,6 +292,15 @@ def test_affect_is_written_in_full(tmp_path, table):
     )
     assert read.left_x.tolist() == [20, 20]
     assert "-2.0,-2.0" in source.read_text()
+
+
+def test_contempt_is_written(tmp_path):
+    path = tmp_path / "machine.csv"
+    # Of the eight classes, contempt comes last.
+    write_affectnet_labels(path, ["0.jpg", "1.jpg"], np.array([7, 6]))
+    assert path.read_text().splitlines()[1] == "0.jpg,,,,,,7,-2.0,-2.0"
+    read = read_affectnet_labels(path, ImportReport())
+    assert read.expression.tolist() == [7, 6]
 
 
 def test_a_table_without_a_source(tmp_path):

@@ -128,8 +128,8 @@ def test_bad_entries_are_counted(tmp_path, cache):
         "missing image": 1,
         "empty file": 1,
         "truncated or damaged image": 1,
-        # Of which three lost their label.
-        "image without label": 4,
+        # Of which one lost its label: to another name, not to a bad line.
+        "image without label": 2,
         "duplicate name": 1,
         "unknown expression id": 1,
         "neither a train nor a test image": 1,
@@ -137,7 +137,8 @@ def test_bad_entries_are_counted(tmp_path, cache):
         "malformed eye positions": 1,
         # Two of the list of affect, one of people's expressions.
         "malformed label": 3,
-        "no machine label": 3,
+        # Not those of the malformed ones.
+        "no machine label": 1,
     }
     for _ in range(2):
         # As prepared, and as kept.
@@ -159,7 +160,7 @@ def test_bad_entries_are_counted(tmp_path, cache):
 def test_kept_rejections_still_raise(raf, cache):
     break_image("train_00003.jpg", "missing")(raf / "basic")
     load_raf(raf, cache_dir=cache, on_error="skip")
-    with pytest.raises(ValueError, match="train_00003.jpg.*delete .*raf-eyes"):
+    with pytest.raises(ValueError, match="train_00003.jpg: missing image"):
         load_raf(raf, cache_dir=cache)
 
 
@@ -211,13 +212,45 @@ def test_no_usable_image(raf, cache):
     [
         ({"split": "validation"}, "`split` .*train, test. Received: 'valid"),
         ({"image_size": 0}, "`image_size` must be at least 1"),
+        ({"image_size": 10**6}, "`image_size` must be at most 1024"),
+        ({"data_dir": 3}, "`data_dir` .*must be a folder. Received: 3. Ask"),
+        ({"cache_dir": 3}, "`cache_dir` must be a folder. Received: 3"),
         ({"alignment": "nose"}, "`alignment` .* Received: 'nose'"),
         ({"on_error": "stop"}, "`on_error` .* Received: 'stop'"),
-        ({"data_dir": "nowhere"}, "`manual_dir` .*nowhere.*whdeng"),
+        ({"data_dir": "nowhere"}, "`data_dir` .*nowhere.*whdeng"),
+        (
+            {"machine": "MyModel"},
+            "list_label_MyModel.txt. Looked.*`relabel` with that `name`",
+        ),
         ({"machine_labels_dir": "nowhere"}, "`machine_labels_dir` .*nowhere"),
     ],
 )
 def test_bad_arguments(raf, cache, arguments, message):
     arguments = {"data_dir": raf, "cache_dir": cache, **arguments}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         load_raf_base(**arguments)
+    assert "\n" not in str(error.value)
+    assert "sanweiliti" not in str(error.value)
+
+
+@pytest.mark.parametrize("place", ["file", "file/deeper"])
+def test_a_cache_that_cannot_be_written(raf, tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ValueError, match="`cache_dir` must .* written"
+    ) as error:
+        load_raf(raf, cache_dir=tmp_path / place)
+    assert "\n" not in str(error.value)
+
+
+def test_machine_labels_of_no_image_are_counted(raf, cache):
+    folder = raf / "basic" / "noisy_labels"
+    with open(folder / AFFECT_LIST, "a") as file:
+        file.write("train_00098.jpg 0 0\ntrain_00099.jpg 0 0\n")
+    data = load_raf_base(raf, cache_dir=cache)
+    assert len(data) == 8
+    note = f"machine labels of no image, {AFFECT_LIST}"
+    assert data.report.notes[note] == 2
+    assert f"rows whose affect was clipped, {AFFECT_LIST}: 3" in str(
+        data.report
+    )

@@ -80,3 +80,18 @@ def test_affectnet(tmp_path, model, write):
     np.testing.assert_array_equal(
         trained.labels["affect"], data.labels["affect"]
     )
+
+
+def test_the_authors_labels_are_never_hidden(tmp_path, model):
+    # They lie in `noisy_labels`; those of `relabel` would go to `EmoLabel`.
+    write_raf(tmp_path / "raf", 2, 1)
+    data = load_raf(tmp_path / "raf", cache_dir=tmp_path / "tfds")
+    with pytest.raises(ValueError, match="noisy_labels/list_label_Affectnet"):
+        relabel(data, model, TASKS, name="AffectnetModel")
+    rows = {"table_folder": "Manually_Annotated_file_lists"}
+    write_affectnet(tmp_path / "affectnet", 2, 2, **rows)
+    data = load_affectnet(
+        tmp_path / "affectnet", cache_dir=tmp_path / "tfds", alignment="given"
+    )
+    with pytest.raises(ValueError, match="affectnet/training_RAFModel.csv ex"):
+        relabel(data, model, TASKS, name="RAFModel")
