@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_noisyfer import noise
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 
@@ -18,6 +19,7 @@ def relabel(
     image_shape=None,
     preprocess=None,
     batch_size=128,
+    verbose=True,
 ):
     """Labels images anew with a model, as the paper made its noisy labels.
 
@@ -46,11 +48,12 @@ def relabel(
             returns what the model takes. By default nothing is done, and a
             model that takes uint8 gets uint8.
         batch_size: Number of images a batch.
+        verbose: Whether to print the realised noise of the predicted labels
+            against the clean ones, where there are any.
 
     Returns:
         `LabelledImages` with the predicted tasks alone, one annotator each.
-        Its `clean` are the clean labels of `data`, against which
-        `keras_noisyfer.noise.realised_noise` measures the model;
+        Its `clean` are the clean labels of `data`.
         `extras["<task>_probabilities"]` holds a categorical task's class
         probabilities in the order of the classes of `data`; outputs that are
         not probabilities count as logits.
@@ -63,9 +66,6 @@ def relabel(
     Example:
 
     >>> machine = relabel(data, "affectnet.keras", [EXPRESSION, AFFECT])
-    >>> noise.realised_noise(
-    ...     machine.labels["expression"], machine.clean["expression"]
-    ... )
 
     Reference:
 
@@ -105,6 +105,10 @@ def relabel(
             labels[task.name] = output[:, None].astype("float32")
     relabelled = data.with_labels(labels, targets)
     relabelled.extras.update(extras)
+    if verbose:
+        for task, clean in relabelled.clean.items():
+            realised = noise.realised_noise(relabelled.labels[task], clean)
+            print(noise.format_realised_noise(task, realised))
     if name is not None:
         data.writer.write(name, data.names, targets, labels)
     return relabelled

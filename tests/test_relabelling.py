@@ -58,7 +58,7 @@ def brightness_model(order=("dark", "grey", "light"), softmax=True):
     return model
 
 
-def test_labels_are_the_models_predictions(data):
+def test_labels_are_the_models_predictions(data, capsys):
     machine = relabel(data, brightness_model(), [SHADE, AFFECT], batch_size=2)
     np.testing.assert_array_equal(
         machine.labels["shade"], [[0], [1], [2], [2], [0]]
@@ -74,6 +74,10 @@ def test_labels_are_the_models_predictions(data):
         machine.labels["shade"], machine.clean["shade"]
     )
     assert realised[0]["wrong"] == pytest.approx(0.2)
+    printed = capsys.readouterr().out
+    assert "shade annotator 0: 20.0 % wrong, 0.0 % missing (n = 5)" in printed
+    relabel(data, brightness_model(), [SHADE], verbose=False)
+    assert "wrong" not in capsys.readouterr().out
     # What it was made of is as it was.
     assert data.labels["shade"].shape == (5, 2) and not data.extras
 
