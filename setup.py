@@ -24,13 +24,15 @@ setup(
     install_requires=[
         "keras>=3.10,<3.16",
         "tensorflow>=2.20,<2.22",
-        "tensorflow-datasets>=4.9.7,<4.10",
+        "tensorflow-datasets>=4.9.10,<4.10",
         # tensorflow-datasets imports it to load its own data sets, and does
         # not declare it (tensorflow/datasets#11212).
         "importlib_resources>=6.0,<8",
         "numpy>=1.26,<2.6",
         "matplotlib>=3.9,<3.12",
-        "pandas>=2.2,<3.2",
+        # Earlier ones do not tell of a row with too many values that begins a
+        # chunk of a CSV file.
+        "pandas>=3.1,<3.2",
         "pillow>=10.3,<14",
         "tqdm>=4.66,<5",
     ],

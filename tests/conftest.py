@@ -3,6 +3,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -21,6 +22,16 @@ def golden():
             return dict(file)
 
     return load
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder of five small images."""
+    folder = tmp_path / "images"
+    (folder / "more").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
+        Image.new("RGB", (4, 4)).save(folder / name)
+    return folder
 
 
 def below(arrays, prefix):
