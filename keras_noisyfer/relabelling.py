@@ -136,7 +136,7 @@ def _check_match(task, target):
 def _columns(task, target):
     """For each class of `target` its column in the scores of `task`, or -1
     where that does not know it."""
-    if task.class_names is None or target.class_names is None:
+    if target.class_names is None:
         return np.arange(target.num_classes)
     return np.array(
         [

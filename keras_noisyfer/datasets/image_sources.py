@@ -9,9 +9,7 @@ from keras_noisyfer.datasets.image_files import (
     decode_image,
     read_image,
 )
-from keras_noisyfer.datasets.pipeline import check_images
-
-SHUFFLE_BUFFER = 10_000
+from keras_noisyfer.datasets.pipeline import SHUFFLE_BUFFER, check_images
 
 
 class ImageFiles:
@@ -102,11 +100,8 @@ class ImageArray:
     def __init__(self, images, names=None):
         self.images = check_images(images)
         self.image_shape = self.images.shape[1:]
-        self.names = (
-            list(map(str, range(len(images))))
-            if names is None
-            else (list(names))
-        )
+        numbers = range(len(self.images))
+        self.names = list(map(str, numbers) if names is None else names)
 
     def encoded(self):
         """A `tf.data.Dataset` of the images as they are."""

@@ -12,6 +12,8 @@ from keras_noisyfer.tasks import ContinuousTask
 # of every epoch that lasts longer than some seconds.
 PARALLEL_CALLS = os.cpu_count()
 PREFETCHED_BATCHES = 4
+# Elements among which the next is drawn, where they are not small.
+SHUFFLE_BUFFER = 10_000
 
 
 def make_batches(
@@ -20,7 +22,7 @@ def make_batches(
     training=False,
     augmentation=None,
     seed=0,
-    shuffle_buffer=10_000,
+    shuffle_buffer=SHUFFLE_BUFFER,
     decode=None,
 ):
     """Shuffles, decodes, batches, scales, augments and prefetches a data set.

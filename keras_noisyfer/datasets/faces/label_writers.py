@@ -101,8 +101,7 @@ class RafWriter(LabelWriter):
             ("expression", write_raf_expressions),
             ("affect", write_raf_affect),
         ):
-            if task in labels:
-                write(self.folder / files[task], names, labels[task][:, 0])
+            write(self.folder / files[task], names, labels[task][:, 0])
 
 
 class AffectNetWriter(LabelWriter):
@@ -124,9 +123,7 @@ class AffectNetWriter(LabelWriter):
         return {"labels": f"training_{annotator}.csv"}
 
     def write(self, annotator, names, tasks, labels):
-        expressions, affect = (
-            labels[task][:, 0] if task in labels else None
-            for task in self.tasks
-        )
         path = self.folder / self.files(annotator)["labels"]
+        expressions = labels["expression"][:, 0]
+        affect = labels["affect"][:, 0] if "affect" in labels else None
         write_affectnet_labels(path, names, expressions, affect, self.table)
