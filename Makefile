@@ -38,7 +38,7 @@ clean:
 # ---------------------------------------------------- virtual environments --
 
 $(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,dev,tune]
+$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,dev,tune]
 
 # The releases of Python that the bounds in setup.py can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))

@@ -24,7 +24,15 @@ from keras_noisyfer.datasets.tables.loaders import (
     from_dataframe as from_dataframe,
 )
 from keras_noisyfer.export import export_saved_model as export_saved_model
+from keras_noisyfer.models import (
+    AuxiliaryImageRegularizer as AuxiliaryImageRegularizer,
+)
+from keras_noisyfer.models import CoTeaching as CoTeaching
+from keras_noisyfer.models import (
+    EarlyLearningRegularizer as EarlyLearningRegularizer,
+)
 from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
+from keras_noisyfer.models import LTNet as LTNet
 from keras_noisyfer.models import MultiTaskClassifier as MultiTaskClassifier
 from keras_noisyfer.networks import Decoder as Decoder
 from keras_noisyfer.networks import Discriminator as Discriminator

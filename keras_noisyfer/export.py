@@ -20,7 +20,8 @@ def export_saved_model(model, path, overwrite=False):
     `model.predict` does. The decoder and the discriminator stay behind.
 
     Args:
-        model: A trained `MultiTaskClassifier` or `JointDistributionGAN`.
+        model: A trained `MultiTaskClassifier`, such as a
+            `JointDistributionGAN`.
         path: Folder to write, `<name>/<version>` for TF Serving. It appears
             complete or not at all.
         overwrite: Whether to replace a folder that exists.
@@ -37,8 +38,8 @@ def export_saved_model(model, path, overwrite=False):
     """
     if not isinstance(model, MultiTaskClassifier):
         raise ValueError(
-            "`model` must be a MultiTaskClassifier or a JointDistributionGAN."
-            f" Received: {type(model).__name__}"
+            "`model` must be a MultiTaskClassifier, such as a "
+            f"JointDistributionGAN. Received: {type(model).__name__}"
         )
     path = pathlib.Path(path)
     if path.exists() and not overwrite:
@@ -61,12 +62,12 @@ def export_saved_model(model, path, overwrite=False):
         image = tf.image.resize(
             tf.cast(image, tf.float32), (height, width), antialias=True
         )
-        outputs = model.encoder(image / 127.5 - 1.0, training=False)
+        outputs = model.predictor(image / 127.5 - 1.0, training=False)
         return model.predict_consensus(outputs["labels"])
 
     try:
         archive = keras.export.ExportArchive()
-        archive.track(model.encoder)
+        archive.track(model.predictor)
         archive.add_endpoint(
             "serving_default",
             serve,

@@ -7,6 +7,7 @@ part in a loss and no gradient.
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.tasks import one_hot
 
 _EPSILON = 1e-8
@@ -53,6 +54,32 @@ def symmetric_crossentropy(labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0):
     probability = ops.sum(target * ops.softmax(logits, axis=-1), axis=-1)
     reverse = _mean(-log_zero * (1.0 - probability), present)
     return alpha * categorical_crossentropy(labels, logits) + beta * reverse
+
+
+def generalized_crossentropy(labels, logits, q=0.7):
+    """Generalised cross entropy of each label stream.
+
+    `(1 - p_label^q) / q`, Keras' own: near the cross entropy for small `q`,
+    `1 - p_label` for `q = 1`.
+
+    Args:
+        labels: Class ids, -1 where missing, shape `(batch_size, annotators)`.
+        logits: Shape `(batch_size, annotators, num_classes)`.
+        q: In (0, 1]. The authors have 0.7 throughout, Keras' default is 0.5.
+
+    Returns:
+        The mean over the batch's given labels, shape `(annotators,)`.
+
+    Reference:
+
+    - [Zhang and Sabuncu, 2018](https://arxiv.org/abs/1805.07836)
+    """
+    # The power's slope at a probability that is rounded to 0 is infinite.
+    probabilities = ops.maximum(ops.softmax(logits, axis=-1), _EPSILON)
+    losses = keras.losses.categorical_generalized_cross_entropy(
+        ops.maximum(labels, 0), probabilities, q
+    )
+    return _mean(losses, ops.cast(labels >= 0, losses.dtype))
 
 
 def concordance_loss(labels, predictions, variance="released"):
@@ -245,6 +272,35 @@ class SymmetricCrossentropy(_StreamLoss):
     def get_config(self):
         config = super().get_config()
         config.update(alpha=self.alpha, beta=self.beta, log_zero=self.log_zero)
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
+class GeneralizedCrossentropy(_StreamLoss):
+    """Generalised cross entropy over the streams of a categorical task.
+
+    See `generalized_crossentropy`. The sum over the annotators.
+
+    Args:
+        q: In (0, 1].
+
+    Raises:
+        ValueError: if `q` is out of its range.
+    """
+
+    def __init__(self, q=0.7, name="generalized_crossentropy", **kwargs):
+        super().__init__(name, **kwargs)
+        check_number("q", q, above=0)
+        if q > 1:
+            raise ValueError(f"`q` must be at most 1. Received: {q!r}")
+        self.q = q
+
+    def call(self, y_true, y_pred):
+        return generalized_crossentropy(y_true, y_pred, self.q)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(q=self.q)
         return config
 
 

@@ -14,6 +14,7 @@ RESERVED_NAMES = (
     "loss",
     "generator_joint",
     "discriminator",
+    "second",
 )
 
 

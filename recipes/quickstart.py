@@ -31,7 +31,8 @@ from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
 )
-from keras_noisyfer.evaluation.experiment import METHODS, train_method
+from keras_noisyfer.evaluation.experiment import train_method
+from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.evaluation.plots import (
     plot_confusion_matrix,
     plot_image_grid,
@@ -120,7 +121,7 @@ def run(flags):
     settings = {"warmup_epochs": flags.epochs // 4, **SETTINGS}
     results, histories, models = [], {}, {}
     for method in ("vggnet", "majority-vote", "proposed"):
-        print(f"\n{METHODS[method]}", flush=True)
+        print(f"\n{METHODS[method].title}", flush=True)
         start = time.time()
         model, history = train_method(
             method,
@@ -132,10 +133,10 @@ def run(flags):
             **settings,
         )
         models[method] = model
-        histories[METHODS[method]] = history.history
+        histories[METHODS[method].title] = history.history
         results.append(
             {
-                "method": METHODS[method],
+                "method": METHODS[method].title,
                 **{
                     name: history.history[key][-1]
                     for name, key in REPORTED.items()

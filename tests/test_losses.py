@@ -102,6 +102,7 @@ def test_concordance_by_hand_and_degenerate_batches():
 STREAM_LOSSES = [
     (losses.categorical_crossentropy, "classes"),
     (losses.symmetric_crossentropy, "classes"),
+    (losses.generalized_crossentropy, "classes"),
     (losses.concordance_loss, "values"),
     (losses.mean_squared_error, "values"),
 ]
@@ -145,6 +146,68 @@ def test_symmetric_crossentropy_by_hand():
     )
 
 
+def test_symmetric_crossentropy_is_both_entropies_by_definition():
+    # alpha CE + beta RCE of Wang et al. 2019, log 0 := A = -4.
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+    target = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    crossentropy = -np.sum(target * np.log(p), axis=1)
+    log_target = np.where(target > 0, 0.0, -4.0)
+    reverse = -np.sum(p * log_target, axis=1)
+    np.testing.assert_allclose(
+        losses.symmetric_crossentropy(
+            np.array([[0], [1]]), np.log(p[:, None]).astype("float32")
+        ),
+        [np.mean(0.1 * crossentropy + 1.0 * reverse)],
+        rtol=1e-5,
+    )
+
+
+def test_generalized_crossentropy_by_hand():
+    logits = np.log([[[0.7, 0.2, 0.1]], [[0.1, 0.25, 0.65]], [[0.2, 0.3, 0.5]]])
+    logits = logits.astype("float32")
+    labels = np.array([[0], [1], [-1]])
+
+    def loss(q):
+        return losses.generalized_crossentropy(labels, logits, q)
+
+    # sqrt 0.25 = 0.5.
+    expected = ((1 - np.sqrt(0.7)) / 0.5 + (1 - 0.5) / 0.5) / 2
+    np.testing.assert_allclose(loss(0.5), [expected], rtol=1e-5)
+    # 0.7^0.7 = exp(0.7 ln 0.7) = 0.779056, 0.25^0.7 = 0.378929.
+    expected = (0.220944 / 0.7 + 0.621071 / 0.7) / 2
+    np.testing.assert_allclose(
+        losses.generalized_crossentropy(labels, logits), [expected], rtol=1e-4
+    )
+    # Both limits: the mean absolute error, halved, and the cross entropy.
+    np.testing.assert_allclose(loss(1.0), [(0.3 + 0.75) / 2], rtol=1e-5)
+    np.testing.assert_allclose(
+        loss(1e-3), losses.categorical_crossentropy(labels, logits), rtol=2e-3
+    )
+    # The class sums the streams.
+    np.testing.assert_allclose(
+        losses.GeneralizedCrossentropy(q=1.0)(
+            np.tile(labels, 2), np.tile(logits, (1, 2, 1))
+        ),
+        0.3 + 0.75,
+        rtol=1e-5,
+    )
+
+
+def test_generalized_crossentropy_where_a_probability_vanishes():
+    logits = np.array([[[0.0, 300.0]]], "float32")
+    value, slope = gradient(
+        lambda x: losses.generalized_crossentropy(np.array([[0]]), x), logits
+    )
+    assert value == pytest.approx(1 / 0.7, rel=1e-4)
+    assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("q", [0, -0.1, 1.5, "0.7"])
+def test_generalized_crossentropy_checks_q(q):
+    with pytest.raises(ValueError, match="`q` must be .*Received"):
+        losses.GeneralizedCrossentropy(q)
+
+
 def test_one_given_label_has_no_concordance():
     labels = np.full((3, 1, 1), np.nan, "float32")
     labels[0] = 0.5
@@ -159,8 +222,9 @@ def test_one_given_label_has_no_concordance():
     [
         (losses.CategoricalCrossentropy(), *STREAM_LOSSES[0]),
         (losses.SymmetricCrossentropy(), *STREAM_LOSSES[1]),
-        (losses.ConcordanceLoss("population"), *STREAM_LOSSES[2]),
-        (losses.MeanSquaredError(), *STREAM_LOSSES[3]),
+        (losses.GeneralizedCrossentropy(), *STREAM_LOSSES[2]),
+        (losses.ConcordanceLoss("population"), *STREAM_LOSSES[3]),
+        (losses.MeanSquaredError(), *STREAM_LOSSES[4]),
     ],
 )
 def test_classes_sum_over_streams_and_serialize(loss, function, kind):

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.datasets.image_files import (
@@ -49,6 +50,10 @@ class ImageFiles:
         """The first `count` images."""
         return ImageFiles(self.image_root, self.names[:count])
 
+    def select(self, indices):
+        """The images of increasing indices."""
+        return ImageFiles(self.image_root, [self.names[i] for i in indices])
+
 
 class ImageRecords:
     """Encoded images in a stream, such as TFDS reads from TFRecords.
@@ -81,6 +86,18 @@ class ImageRecords:
     def take(self, count):
         """The first `count` images."""
         return ImageRecords(self._records.take(count), self.names[:count])
+
+    def select(self, indices):
+        """The images of increasing indices; the others are read past."""
+        kept = np.zeros(len(self.names), bool)
+        kept[indices] = True
+        records = self._records.enumerate().filter(
+            lambda index, record: tf.gather(kept, index)
+        )
+        return ImageRecords(
+            records.map(lambda index, record: record),
+            [self.names[i] for i in indices],
+        )
 
 
 class ImageArray:
@@ -119,3 +136,9 @@ class ImageArray:
     def take(self, count):
         """The first `count` images."""
         return ImageArray(self.images[:count], self.names[:count])
+
+    def select(self, indices):
+        """The images of increasing indices."""
+        return ImageArray(
+            self.images[indices], [self.names[i] for i in indices]
+        )

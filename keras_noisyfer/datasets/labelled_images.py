@@ -104,16 +104,46 @@ class LabelledImages:
 
     def take(self, count):
         """The first `count` images with their labels; all if there are less."""
-        first = {
+        return self._cut(self.images.take(count), slice(None, count))
+
+    def split(self, sizes, seed=0):
+        """Parts of the images, drawn at random without overlap.
+
+        Args:
+            sizes: Sequence of the parts' numbers of images.
+            seed: Non-negative integer.
+
+        Returns:
+            A list of `LabelledImages`, each in the order of this one.
+
+        Raises:
+            ValueError: if a size is not positive or there are fewer images.
+
+        Example:
+
+        >>> train, held_out = data.split([len(data) - 1000, 1000])
+        """
+        if min(sizes) < 1 or sum(sizes) > len(self):
+            raise ValueError(
+                "`sizes` must be positive and add up to at most "
+                f"{len(self)}, the number of images. Received: {sizes}"
+            )
+        order = np.random.default_rng(seed).permutation(len(self))
+        parts = np.split(order, np.cumsum(sizes))[: len(sizes)]
+        return [
+            self._cut(self.images.select(part), part)
+            for part in map(np.sort, parts)
+        ]
+
+    def _cut(self, images, kept):
+        arrays = {
             kind: {
-                name: array[:count]
-                for name, array in getattr(self, kind).items()
+                name: array[kept] for name, array in getattr(self, kind).items()
             }
             for kind in ("labels", "clean", "extras")
         }
-        return self._replace(
-            images=self.images.take(count), report=ImportReport(), **first
-        )
+        # What was left out of the whole is known, of a part it is not.
+        return self._replace(images=images, report=ImportReport(), **arrays)
 
     def with_labels(self, labels, tasks=None):
         """The same images with other labels.
@@ -221,6 +251,7 @@ class LabelledImages:
         training=False,
         augmentation=None,
         seed=0,
+        with_index=False,
     ):
         """Makes a `tf.data.Dataset` of batches `(image, labels)`.
 
@@ -235,6 +266,9 @@ class LabelledImages:
                 [-1, 1] and a seed, such as `crop_and_flip` or `face_affine`.
             seed: Seed of the order and of the augmentation, see
                 `make_dataset`.
+            with_index: Whether each batch tells which images it holds, for
+                models that remember something of each image: elements are
+                `(image, labels, index)`, index int32 `(batch_size,)`.
 
         Returns:
             A `tf.data.Dataset` whose elements are float32 images in [-1, 1]
@@ -253,8 +287,12 @@ class LabelledImages:
                 f"{minimum} for these tasks. Received: "
                 f"batch_size={batch_size}, {len(self)} image(s)"
             )
+        parts = [labels]
+        if with_index:
+            parts.append(np.arange(len(self), dtype="int32"))
         dataset = tf.data.Dataset.zip(
-            self.images.encoded(), tf.data.Dataset.from_tensor_slices(labels)
+            self.images.encoded(),
+            *map(tf.data.Dataset.from_tensor_slices, parts),
         )
         return make_batches(
             dataset,

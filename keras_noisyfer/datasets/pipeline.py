@@ -28,8 +28,9 @@ def make_batches(
     """Shuffles, decodes, batches, scales, augments and prefetches a data set.
 
     Args:
-        dataset: A `tf.data.Dataset` of single `(image, labels)`; images
-            uint8 or float in [-1, 1], or what `decode` takes.
+        dataset: A `tf.data.Dataset` of single `(image, labels, ...)`; images
+            uint8 or float in [-1, 1], or what `decode` takes. What follows
+            the image is batched as it is.
         batch_size: Number of images a batch.
         training: Whether to shuffle, to augment, and to drop a last batch
             that is smaller than the others.
@@ -47,19 +48,19 @@ def make_batches(
         dataset = dataset.shuffle(shuffle_buffer, seed=seed)
     if decode is not None:
         dataset = dataset.map(
-            lambda image, labels: (decode(image), labels), PARALLEL_CALLS
+            lambda image, *rest: (decode(image), *rest), PARALLEL_CALLS
         )
     drop = training and not 0 <= size < batch_size
     dataset = dataset.batch(batch_size, drop_remainder=drop)
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
     def prepare(element, batch_seed):
-        images, labels = element
+        images, *rest = element
         if images.dtype == tf.uint8:
             images = tf.cast(images, tf.float32) / 127.5 - 1.0
         if training and augmentation is not None:
             images = augmentation(images, [seed, batch_seed])
-        return images, labels
+        return images, *rest
 
     dataset = tf.data.Dataset.zip(dataset, seeds)
     dataset = dataset.map(prepare, PARALLEL_CALLS).prefetch(PREFETCHED_BATCHES)

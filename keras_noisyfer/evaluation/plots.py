@@ -4,6 +4,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+# Logged by the joint-distribution GAN; 0 until the warm-up has ended.
+JOINT_LOSSES = {
+    "generator_joint_loss": "generator's joint loss",
+    "discriminator_loss": "discriminator's loss",
+}
+
 
 def plot_training_curves(histories, metric, label=None):
     """Test metric, generator's and discriminator's joint loss by epoch.
@@ -17,14 +23,16 @@ def plot_training_curves(histories, metric, label=None):
     Returns:
         A `matplotlib.figure.Figure` with three panels; the joint losses are
         those of the methods that have them, from the end of the warm-up on.
+        Where no method has them, there is one panel.
     """
-    figure = Figure(figsize=(13, 3.8), layout="constrained")
-    panels = figure.subplots(1, 3)
-    titles = (
-        (metric, label or metric),
-        ("generator_joint_loss", "generator's joint loss"),
-        ("discriminator_loss", "discriminator's loss"),
-    )
+    titles = [(metric, label or metric)]
+    titles += [
+        (key, title)
+        for key, title in JOINT_LOSSES.items()
+        if any(key in history for history in histories.values())
+    ]
+    figure = Figure(figsize=(13 / 3 * len(titles), 3.8), layout="constrained")
+    panels = figure.subplots(1, len(titles), squeeze=False)[0]
     for panel, (key, title) in zip(panels, titles, strict=True):
         for name, history in histories.items():
             if key in history:
@@ -34,7 +42,9 @@ def plot_training_curves(histories, metric, label=None):
                     # Before the adversarial game begins there is no loss.
                     started = np.array(history["discriminator_loss"]) != 0
                     values, epochs = values[started], epochs[started]
-                panel.plot(epochs, values, label=name)
+                # A line of one point cannot be seen.
+                marker = "." if len(values) == 1 else None
+                panel.plot(epochs, values, marker=marker, label=name)
         panel.set(xlabel="epoch", title=title)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
@@ -53,15 +63,33 @@ def plot_confusion_matrix(labels, predictions, class_names):
     Returns:
         A `matplotlib.figure.Figure`.
     """
+    figure = Figure(figsize=(6, 5.4), layout="constrained")
+    panel = figure.subplots()
+    draw_confusion_matrix(panel, labels, predictions, class_names)
+    panel.set(ylabel="true", title="percent of a class")
+    return figure
+
+
+def draw_confusion_matrix(panel, labels, predictions, class_names):
+    """Draws a confusion matrix in percent of each true class.
+
+    Args:
+        panel: The `matplotlib.axes.Axes` to draw it in.
+        labels: True class ids, shape `(n,)`.
+        predictions: Predicted class ids, shape `(n,)`.
+        class_names: Names of the classes.
+
+    Returns:
+        The image in the panel, for a colour bar; its colours are those of 0
+        to 100 percent.
+    """
     count = len(class_names)
     matrix = np.zeros((count, count))
     np.add.at(matrix, (labels, predictions), 1)
     totals = matrix.sum(axis=1, keepdims=True)
     matrix = 100 * matrix / np.maximum(totals, 1)
 
-    figure = Figure(figsize=(6, 5.4), layout="constrained")
-    panel = figure.subplots()
-    panel.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
+    image = panel.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
     for row in range(count):
         for column in range(count):
             value = matrix[row, column]
@@ -75,8 +103,8 @@ def plot_confusion_matrix(labels, predictions, class_names):
             )
     panel.set_xticks(range(count), class_names, rotation=45, ha="right")
     panel.set_yticks(range(count), class_names)
-    panel.set(xlabel="predicted", ylabel="true", title="percent of a class")
-    return figure
+    panel.set_xlabel("predicted")
+    return image
 
 
 def plot_image_grid(images, column_titles):
@@ -85,13 +113,13 @@ def plot_image_grid(images, column_titles):
     Args:
         images: Array in [-1, 1] of shape
             `(rows, columns, height, width, channels)`.
-        column_titles: One title a column.
+        column_titles: One title a column, of one line or several.
 
     Returns:
         A `matplotlib.figure.Figure`.
     """
     rows, columns = images.shape[:2]
-    title = 0.3
+    title = 0.1 + 0.2 * (1 + max(each.count("\n") for each in column_titles))
     height = 1.3 * rows + title
     figure = Figure(figsize=(1.3 * columns, height))
     panels = figure.subplots(

@@ -10,7 +10,8 @@ import numpy as np
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets.report import ON_ERROR
-from keras_noisyfer.evaluation.experiment import METHODS, train_method
+from keras_noisyfer.evaluation.experiment import train_method
+from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.evaluation.plots import (
     plot_confusion_matrix,
     plot_training_curves,
@@ -204,7 +205,7 @@ def train_and_report(flags, train, test=None, augmentation=None):
         test = test.take(flags.test_size) if flags.test_size else test
         test_data = test.batches(shape, TEST_BATCH_SIZE)
 
-    print(METHODS[flags.method], flush=True)
+    print(METHODS[flags.method].title, flush=True)
     model, history = train_method(
         flags.method,
         train,
@@ -309,7 +310,7 @@ def _write_figures(output, model, method, history, test, test_data):
     metric = _main_metric(test)
     if metric is not None:
         figure = plot_training_curves(
-            {METHODS[method]: history.history},
+            {METHODS[method].title: history.history},
             f"val_{metric}",
             f"test {metric}",
         )

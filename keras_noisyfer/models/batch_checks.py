@@ -45,7 +45,7 @@ def check_batch_images(images, image_shape):
             f"Received: dtype={images.dtype}"
         )
     largest = tf.reduce_max(tf.abs(tf.cast(images, "float32")))
-    _require(
+    require(
         # Resized images may be a rounding error beyond 1.
         tf.logical_not(largest > 1.001),
         "Images must be in [-1, 1]. Received: absolute values up to",
@@ -58,7 +58,7 @@ def check_batch_labels(tasks, labels):
     for task in tasks:
         given = labels[task.name]
         wrong = tf.boolean_mask(given, task.out_of_range(given))
-        _require(
+        require(
             tf.size(wrong) == 0,
             f"Labels of task '{task.name}' must be {task.expected_values} "
             f"({task.missing_value} where missing). Received:",
@@ -70,7 +70,7 @@ def check_batch_size(tasks, batch_size):
     """Checks that a training batch defines a concordance."""
     continuous = [t.name for t in tasks if isinstance(t, ContinuousTask)]
     if continuous:
-        _require(
+        require(
             batch_size >= 2,
             "A training batch must have at least 2 elements for the "
             f"concordance of task '{continuous[0]}'; batching with "
@@ -93,5 +93,6 @@ def one_line_errors():
         raise ValueError(f"{message} {value}") from None
 
 
-def _require(condition, message, value):
+def require(condition, message, value):
+    """Asserts within a step; see `one_line_errors`."""
     tf.debugging.Assert(condition, [_MARK, message, value], summarize=1)

@@ -14,6 +14,11 @@ from keras_noisyfer.models.batch_checks import (
     check_batch_size,
     one_line_errors,
 )
+from keras_noisyfer.models.training import (
+    CountEpochs,
+    build_optimizer,
+    metric_results,
+)
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import CategoricalTask
@@ -85,6 +90,13 @@ class MultiTaskClassifier(keras.Model):
         self.task_metrics = {
             task.name: metrics_for(task) for task in self.tasks
         }
+        self.completed_epochs = self.add_weight(
+            name="completed_epochs",
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+        )
         # The networks are built already, and there is nothing else to build.
         self.built = True
 
@@ -116,8 +128,13 @@ class MultiTaskClassifier(keras.Model):
 
     # === Prediction ===
 
+    @property
+    def predictor(self):
+        """The network whose raw `labels` the predictions are made of."""
+        return self.encoder
+
     def call(self, inputs, training=False):
-        outputs = self.encoder(inputs, training=training)["labels"]
+        outputs = self.predictor(inputs, training=training)["labels"]
         return self.predict_consensus(outputs)
 
     def predict_consensus(self, outputs):
@@ -200,7 +217,7 @@ class MultiTaskClassifier(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def fit(self, x=None, y=None, **kwargs):
+    def fit(self, x=None, y=None, callbacks=None, **kwargs):
         """Trains the model; the arguments are those of `keras.Model.fit`.
 
         Raises:
@@ -211,8 +228,11 @@ class MultiTaskClassifier(keras.Model):
         if isinstance(x, tf.data.Dataset):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
+        callbacks = keras.tree.flatten(callbacks or [])
+        # First, so that the others save a model whose epoch is counted.
+        callbacks.insert(0, CountEpochs())
         with one_line_errors():
-            return super().fit(x, y, **kwargs)
+            return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def predict(self, *args, **kwargs):
         """Predicts the consensus; the arguments are those of
@@ -237,9 +257,14 @@ class MultiTaskClassifier(keras.Model):
             return super().evaluate(x, *args, **kwargs)
 
     @property
+    def task_variables(self):
+        """Variables that plain training, on the tasks' losses, updates."""
+        return self.encoder.trainable_variables
+
+    @property
     def generator_variables(self):
         """Variables that `optimizer` updates."""
-        return self.encoder.trainable_variables
+        return self.task_variables
 
     @property
     def metrics(self):
@@ -256,7 +281,7 @@ class MultiTaskClassifier(keras.Model):
 
     def train_step(self, data):
         images, labels = self.unpack_batch(data)
-        variables = self.encoder.trainable_variables
+        variables = self.task_variables
         with tf.GradientTape() as tape:
             outputs = self.encoder(images, training=True)["labels"]
             losses = self.compute_task_losses(labels, outputs)
@@ -278,7 +303,7 @@ class MultiTaskClassifier(keras.Model):
         )
         loss = self.weigh_task_losses(losses)
         self.track(loss, losses, labels, predictions)
-        return _results(self.evaluation_metrics)
+        return metric_results(self.evaluation_metrics)
 
     def _as_outputs(self, labels, predictions):
         """The consensus as raw outputs, once for each annotator that the
@@ -353,20 +378,3 @@ class MultiTaskClassifier(keras.Model):
     @classmethod
     def from_config(cls, config):
         return cls(**keras.saving.deserialize_keras_object(config))
-
-
-def build_optimizer(optimizer, variables):
-    # Without this its state is not there yet when a file is loaded, and is
-    # silently not restored.
-    if not optimizer.built:
-        optimizer.build(variables)
-
-
-def _results(metrics):
-    results = {}
-    for metric in metrics:
-        result = metric.result()
-        results.update(
-            result if isinstance(result, dict) else {metric.name: result}
-        )
-    return results

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_noisyfer.models.classifier import build_optimizer
 from keras_noisyfer.models.joint_objective import JointDistributionObjective
+from keras_noisyfer.models.training import build_optimizer, copy_optimizer
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -104,9 +104,7 @@ class JointDistributionGAN(JointDistributionObjective):
             steps_per_execution=steps_per_execution,
         )
         if discriminator_optimizer is None:
-            discriminator_optimizer = type(self.optimizer).from_config(
-                self.optimizer.get_config()
-            )
+            discriminator_optimizer = copy_optimizer(self.optimizer)
         self.discriminator_optimizer = keras.optimizers.get(
             discriminator_optimizer
         )
@@ -140,13 +138,6 @@ class JointDistributionGAN(JointDistributionObjective):
             self.generator_joint_loss_tracker,
             self.discriminator_loss_tracker,
         ]
-
-    def fit(self, x=None, y=None, callbacks=None, **kwargs):
-        """Trains the model; the arguments are those of `keras.Model.fit`."""
-        callbacks = keras.tree.flatten(callbacks or [])
-        # First, so that the others save a model whose epoch is counted.
-        callbacks.insert(0, _WarmUp())
-        return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def make_train_function(self, force=False):
         # Which of the two steps runs is fixed when the step is traced.
@@ -203,13 +194,3 @@ class JointDistributionGAN(JointDistributionObjective):
             loss = self.compute_discriminator_loss(encoded, decoded)
         self.minimize(tape, loss, self.discriminator_optimizer, variables)
         return loss
-
-
-class _WarmUp(keras.callbacks.Callback):
-    """Counts epochs and changes the train step when the warm-up is over."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.make_train_function()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.completed_epochs.assign_add(1)

@@ -72,13 +72,6 @@ class JointDistributionObjective(MultiTaskClassifier):
         )
         self._normalized_weights = self._normalize_score_weights()
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.completed_epochs = self.add_weight(
-            name="completed_epochs",
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-        )
         self.generator_joint_loss_tracker = keras.metrics.Mean(
             name="generator_joint_loss"
         )

@@ -9,7 +9,8 @@
 - **Values** (`ContinuousAnnotator`, `perturb_values`): a bias and Gaussian
   noise.
 - **Missing labels** (`missing=` of every annotator, `drop_labels`).
-- **Votes** (`majority_vote`, `mean_vote`): the annotators' labels made one.
+- **Consensus** (`majority_vote`, `mean_vote`, `dawid_skene`): the annotators'
+  labels made one.
 - **What came of it** (`realised_noise`, `format_realised_noise`); matrices and
   agreement are in `keras_noisyfer.evaluation.annotator_report`.
 
@@ -43,6 +44,7 @@ from keras_noisyfer.noise.annotators import (
 )
 from keras_noisyfer.noise.annotators import annotate as annotate
 from keras_noisyfer.noise.checks import MISSING as MISSING
+from keras_noisyfer.noise.consensus import dawid_skene as dawid_skene
 from keras_noisyfer.noise.flips import flip_labels as flip_labels
 from keras_noisyfer.noise.instance import (
     flip_labels_by_instance as flip_labels_by_instance,

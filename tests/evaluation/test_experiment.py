@@ -4,12 +4,20 @@ import pytest
 
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.evaluation.experiment import (
+from keras_noisyfer.evaluation.experiment import train_method
+from keras_noisyfer.evaluation.methods import (
+    METHODS,
+    estimate_noise_rate,
     make_model,
     method_data,
-    train_method,
 )
-from keras_noisyfer.models import JointDistributionGAN
+from keras_noisyfer.models import (
+    AuxiliaryImageRegularizer,
+    CoTeaching,
+    EarlyLearningRegularizer,
+    JointDistributionGAN,
+    LTNet,
+)
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 TASKS = [
@@ -68,13 +76,83 @@ def test_rejects_methods():
 
 def test_methods_start_from_the_same_encoder():
     weights = []
-    for method in ("vggnet", "proposed"):
+    for method in ("vggnet", "co-teaching", "proposed"):
         keras.utils.set_random_seed(4)
-        model = make_model(method, TASKS, (32, 32, 3), width=1 / 16)
+        model = make_model(method, data(), (32, 32, 3), width=1 / 16)
         weights.append(model.encoder.get_weights())
     assert isinstance(model, JointDistributionGAN)
-    for first, second in zip(*weights, strict=True):
-        np.testing.assert_array_equal(first, second)
+    for first, *others in zip(*weights, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    "method, kind",
+    [
+        ("air", AuxiliaryImageRegularizer),
+        ("co-teaching", CoTeaching),
+        ("ltnet", LTNet),
+        ("elr", EarlyLearningRegularizer),
+        ("without-decoder", JointDistributionGAN),
+    ],
+)
+def test_methods_train_on_both_kinds_of_task(method, kind):
+    given = data(repeats=2)
+    model, history = train_method(
+        method,
+        given,
+        None,
+        batch_size=4,
+        learning_rate=1e-3,
+        width=1 / 16,
+        verbose=0,
+    )
+    assert isinstance(model, kind)
+    assert np.isfinite(history.history["loss"]).all()
+    # Whatever a method makes of the annotators, it predicts one label.
+    predicted = model.predict(given.batches(batch_size=8), verbose=0)
+    assert predicted["expression"].shape == (8, 3)
+    assert predicted["affect"].shape == (8, 2)
+    if method == "air":
+        assert len(history.history["objective"]) > 1
+
+
+def test_noise_rate_needs_no_clean_labels():
+    labels = np.array([[0, 0, 1], [1, 1, 1], [2, 2, -1], [0, 1, 1]])
+    task = CategoricalTask("expression", 3, annotators=3)
+    images = ImageArray(np.zeros((4, 32, 32, 3), "uint8"))
+    given = LabelledImages(images, [task], {"expression": labels})
+    # The first differs once of four, the second never, the third once of
+    # three labels.
+    assert estimate_noise_rate(given) == pytest.approx((1 / 4 + 0 + 1 / 3) / 3)
+    single = given.with_labels({"expression": labels[:, :1]})
+    assert estimate_noise_rate(single) == 0.2
+
+
+def test_losses_of_the_robust_methods():
+    losses = {
+        method: make_model(method, data(), (32, 32, 3), width=1 / 16)
+        .losses_by_task["expression"]
+        .name
+        for method in ("vggnet", "sce", "gce")
+    }
+    assert losses == {
+        "vggnet": "categorical_crossentropy",
+        "sce": "symmetric_crossentropy",
+        "gce": "generalized_crossentropy",
+    }
+
+
+def test_ablations_switch_parts_of_the_joint_model_off():
+    for method, switch in (
+        ("without-joint", "use_joint_score"),
+        ("without-marginal", "use_marginal_scores"),
+        ("without-decoder", "use_decoder"),
+    ):
+        model = make_model(method, data(), (32, 32, 3), width=1 / 16)
+        switches = ("use_joint_score", "use_marginal_scores", "use_decoder")
+        assert [s for s in switches if not getattr(model, s)] == [switch]
+    assert len({each.title for each in METHODS.values()}) == len(METHODS)
 
 
 def test_training_repeats_with_the_seed():

@@ -1,0 +1,199 @@
+"""What models learned of each annotator, against the noise injected."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_noisyfer.evaluation.annotator_report import annotator_report
+from keras_noisyfer.models import MultiTaskClassifier
+from keras_noisyfer.models.ltnet import LTNet
+from keras_noisyfer.tasks import CategoricalTask
+
+
+def transition_matrices(model):
+    """The transition matrices that an LTNet learned.
+
+    Args:
+        model: An `LTNet`.
+
+    Returns:
+        A dict by categorical task of arrays of shape
+        `(annotators, num_classes, num_classes)`: entry `[a, i, j]` is the
+        probability that annotator a says j of an image of class i.
+
+    Raises:
+        ValueError: if `model` is something else.
+
+    Example:
+
+    >>> learned = transition_matrices(model)["expression"]
+    >>> injected = injected_confusion(labels, clean, num_classes=7)
+    >>> plot_annotator_models(learned, injected, EXPRESSIONS)
+
+    Reference:
+
+    - [Zeng, Shan and Chen, ECCV 2018](
+      https://doi.org/10.1007/978-3-030-01261-8_14)
+    """
+    if not isinstance(model, LTNet):
+        raise ValueError(
+            f"`model` must be an LTNet. Received: {type(model).__name__}"
+        )
+    return model.transition_matrices
+
+
+def implied_confusion(model, images):
+    """The confusion matrix that each label stream implies.
+
+    `C[a, i, j] = sum_x p(i | x) p_a(j | x) / sum_x p(i | x)`
+
+    with the consensus p and annotator a's label stream p_a: of the images
+    that the model takes for class i, how often the stream says j.
+
+    Args:
+        model: A `MultiTaskClassifier` whose encoder has a label stream for
+            each annotator, such as the `JointDistributionGAN`.
+        images: A `tf.data.Dataset` of batches of images, with or without
+            labels, or an array of shape `(n, size, size, channels)`. In
+            [-1, 1].
+
+    Returns:
+        A dict by categorical task of arrays of shape
+        `(annotators, num_classes, num_classes)`; NaN in the row of a class
+        that no image has any probability of.
+
+    Raises:
+        ValueError: if `model` is something else, or its encoder has one
+            label stream for all annotators of a task.
+
+    Example:
+
+    >>> confusion = implied_confusion(model, dataset)["expression"]
+    >>> plot_annotator_models(confusion, injected, EXPRESSIONS)
+    """
+    if not isinstance(model, MultiTaskClassifier):
+        raise ValueError(
+            "`model` must be a MultiTaskClassifier. "
+            f"Received: {type(model).__name__}"
+        )
+    if model.encoder.tasks != model.tasks:
+        raise ValueError(
+            "`model` must have a label stream for each annotator. Received: "
+            f"{type(model).__name__} with the streams of "
+            f"{list(model.encoder.tasks)}"
+        )
+    outputs = model.encoder.predict(images, verbose=0)["labels"]
+    consensus = model.predict_consensus(outputs)
+    confusion = {}
+    for task in model.tasks:
+        if isinstance(task, CategoricalTask):
+            truth = np.asarray(consensus[task.name], "float64")
+            said = np.asarray(task.activate(outputs[task.name]), "float64")
+            counts = np.einsum("ni,naj->aij", truth, said)
+            totals = truth.sum(axis=0)[:, None]
+            shares = np.full_like(counts, np.nan)
+            np.divide(counts, totals, out=shares, where=totals > 0)
+            confusion[task.name] = shares
+    return confusion
+
+
+def injected_confusion(labels, clean, num_classes):
+    """The confusion matrix of each annotator's labels.
+
+    Args:
+        labels: Class ids of shape `(n, annotators)` or `(n,)`, -1 where
+            missing.
+        clean: True class ids of shape `(n,)`.
+        num_classes: Number of classes.
+
+    Returns:
+        An array of shape `(annotators, num_classes, num_classes)`: row i
+        holds the shares of the labels that images of class i were given; NaN
+        where there is no such image.
+
+    Raises:
+        ValueError: if the labels are not class ids, or lengths differ.
+        ImportError: if scikit-learn or krippendorff is not installed.
+
+    Example:
+
+    >>> injected_confusion([[0], [1], [0], [0]], [0, 0, 1, 1], 2)
+    array([[[0.5, 0.5],
+            [1. , 0. ]]])
+    """
+    labels = np.asarray(labels)
+    annotators = labels.shape[1] if labels.ndim == 2 else 1
+    task = CategoricalTask("labels", num_classes, annotators)
+    report = annotator_report([task], {"labels": labels}, {"labels": clean})
+    streams = report["labels"]["streams"]
+    return np.array([each["transition_matrix"] for each in streams])
+
+
+def plot_annotator_models(learned, injected, class_names):
+    """Each annotator's injected and learned confusion matrix, in percent.
+
+    Args:
+        learned: Array of shape `(annotators, num_classes, num_classes)`, of
+            `transition_matrices` or `implied_confusion`.
+        injected: The same of `injected_confusion`.
+        class_names: Names of the classes.
+
+    Returns:
+        A `matplotlib.figure.Figure`, one column an annotator, above the
+        injected matrix and below the learned one. The title tells the mean
+        absolute difference of their entries.
+
+    Raises:
+        ValueError: if the shapes differ or do not fit the names.
+
+    Example:
+
+    >>> figure = plot_annotator_models(learned, injected, EXPRESSIONS)
+    >>> figure.savefig("annotators.png")
+    """
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    learned, injected = np.asarray(learned), np.asarray(injected)
+    count = len(class_names)
+    if learned.ndim != 3 or learned.shape[1:] != (count, count):
+        raise ValueError(
+            "`learned` must have shape (annotators, num_classes, "
+            f"num_classes) with {count} classes. "
+            f"Received: shape={learned.shape}"
+        )
+    if injected.shape != learned.shape:
+        raise ValueError(
+            f"`injected` must have the shape of `learned`, {learned.shape}. "
+            f"Received: shape={injected.shape}"
+        )
+    annotators = len(learned)
+    size = 0.8 + 0.35 * count
+    figure = Figure(
+        figsize=(size * annotators + 0.8, 2 * size + 1.4),
+        layout="constrained",
+    )
+    difference = 100 * np.nanmean(np.abs(learned - injected))
+    figure.suptitle(
+        f"percent of a class\nmean absolute difference {difference:.1f}"
+    )
+    panels = figure.subplots(
+        2, annotators, sharex=True, sharey=True, squeeze=False
+    )
+    for row, kind, matrices in zip(
+        panels, ("injected", "learned"), (injected, learned), strict=True
+    ):
+        for index, panel in enumerate(row):
+            ConfusionMatrixDisplay(
+                100 * matrices[index], display_labels=class_names
+            ).plot(
+                cmap="Blues",
+                xticks_rotation="vertical",
+                values_format=".0f",
+                ax=panel,
+                colorbar=False,
+                im_kw={"vmin": 0, "vmax": 100},
+                text_kw={"fontsize": 8},
+            )
+            panel.set(title=f"annotator {index}", xlabel=None, ylabel=None)
+            panel.label_outer()
+        row[0].set_ylabel(f"{kind}: true class")
+    return figure

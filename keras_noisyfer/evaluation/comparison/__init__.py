@@ -1,0 +1,1 @@
+"""Many training runs under the same conditions, their tables and figures."""

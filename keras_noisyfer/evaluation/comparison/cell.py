@@ -1,0 +1,188 @@
+"""One cell of a comparison: a method on a setting with a seed.
+
+`python -m keras_noisyfer.evaluation.comparison.cell FOLDER` trains the cell
+that `FOLDER/cell.json` describes, and writes its results next to it.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import sys
+import time
+
+import keras
+import numpy as np
+
+from keras_noisyfer import noise
+from keras_noisyfer.evaluation.comparison.cases import load_case
+from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog
+from keras_noisyfer.evaluation.experiment import train_method
+from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.models import JointDistributionGAN
+from keras_noisyfer.tasks import CategoricalTask
+
+SAMPLE_ROWS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What is trained, on what, with which seed.
+
+    Attributes:
+        setting: Title of the row of a table, or of a block of rows, such as
+            `"multi-label"`.
+        method: A key of `METHODS`.
+        seed: Seed of everything: noise, initial weights, order.
+        case: A key of `cases.CASES`.
+        tasks: Names of the tasks that are learnt; `None`: all.
+        annotators: How many annotators' labels are seen, the first ones;
+            `None`: all.
+        options: Model options in the place of the profile's.
+    """
+
+    setting: str
+    method: str
+    seed: int
+    case: str
+    tasks: tuple | None = None
+    annotators: int | None = None
+    options: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def folder(self):
+        """Path below a comparison's folder."""
+        return pathlib.Path(
+            "cells", slug(self.setting), self.method, f"seed{self.seed}"
+        )
+
+    def __str__(self):
+        return f"{self.setting}, {self.method}, seed {self.seed}"
+
+
+def slug(text):
+    """A text as a name of a file or folder."""
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower())
+
+
+def run_cell(folder):
+    """Trains the cell of a folder and writes its results there.
+
+    Args:
+        folder: Holds `cell.json`: the entries `cell` (a `Cell`), `profile`
+            (a `Profile`) and `data` (arguments of the case's loader), each
+            a dict. What is written: `history.csv` (a line an epoch, as
+            training goes on), `predictions.npz`, `samples.npz` of a decoder,
+            and at last `results.json`.
+    """
+    start = time.time()
+    folder = pathlib.Path(folder)
+    specification = json.loads((folder / "cell.json").read_text())
+    cell = Cell(**specification["cell"])
+    profile = specification["profile"]
+    case = load_case(
+        cell.case,
+        profile,
+        cell.seed,
+        cell.tasks,
+        cell.annotators,
+        **specification["data"],
+    )
+    log = EpochLog(folder / "history.csv", case)
+    model, _ = train_method(
+        cell.method,
+        case.train,
+        None,
+        image_shape=case.image_shape,
+        augmentation=case.augmentation if profile["augmentation"] else None,
+        seed=cell.seed,
+        callbacks=[log],
+        verbose=2,
+        **{
+            name: profile[name]
+            for name in (
+                "epochs",
+                "batch_size",
+                "learning_rate",
+                "decay",
+                "width",
+                "batch_normalization",
+                "dropout",
+                "warmup_epochs",
+            )
+        },
+        **{
+            "lambda_joint": profile["lambda_joint"],
+            "gamma": profile["gamma"],
+            **cell.options,
+        },
+    )
+    _write_predictions(folder, log)
+    if isinstance(model, JointDistributionGAN) and model.use_decoder:
+        _write_samples(folder, model, case.train)
+    model.save(folder / "model.keras")
+    write_json(
+        folder / "results.json",
+        {
+            **log.summary(),
+            "images": {
+                "train": len(case.train),
+                "validation": len(case.validation),
+                "test": len(case.test),
+            },
+            "realised_noise": {
+                name: noise.realised_noise(case.train.labels[name], clean)
+                for name, clean in case.train.clean.items()
+            },
+            "seconds": time.time() - start,
+            "versions": {"keras": keras.__version__},
+        },
+    )
+
+
+def _write_predictions(folder, log):
+    arrays = {}
+    for task in log.case.test.tasks:
+        predicted = log.test_predictions[task.name]
+        if isinstance(task, CategoricalTask):
+            predicted = predicted.argmax(axis=-1).astype("uint8")
+        arrays[task.name] = predicted
+        arrays[f"{task.name}_clean"] = log.case.test.labels[task.name]
+    np.savez_compressed(folder / "predictions.npz", **arrays)
+
+
+def _write_samples(folder, model, train):
+    """Draws each class of the first categorical task a few times, with the
+    labels of other tasks that training images of that class have."""
+    tasks = [t for t in model.tasks if isinstance(t, CategoricalTask)]
+    if not tasks:
+        return
+    task = tasks[0]
+    # Images without a label in some task are no example.
+    complete = np.ones(len(train), bool)
+    for each in train.tasks:
+        missing = each.missing(train.labels[each.name])
+        complete &= ~missing.reshape(len(train), -1).any(axis=1)
+    if not complete.any():
+        return
+    given = train.labels[task.name].reshape(len(train), -1)[:, 0]
+    columns = []
+    for each in range(task.num_classes):
+        found = complete & (given == each)
+        found = np.flatnonzero(found if found.any() else complete)
+        columns.append(np.resize(found, SAMPLE_ROWS))
+    indices = np.stack(columns, axis=1).reshape(-1)
+    labels = {t.name: train.labels[t.name][indices] for t in train.tasks}
+    classes = np.arange(task.num_classes, dtype="int32")
+    labels[task.name] = np.tile(classes, SAMPLE_ROWS)
+    images = model.generate(labels, seed=0)
+    images = np.clip(np.round(127.5 * (images + 1)), 0, 255).astype("uint8")
+    np.savez_compressed(
+        folder / "samples.npz",
+        images=images.reshape(SAMPLE_ROWS, len(classes), *images.shape[1:]),
+        class_names=[str(n) for n in task.class_names or classes],
+    )
+
+
+if __name__ == "__main__":
+    run_cell(sys.argv[1])

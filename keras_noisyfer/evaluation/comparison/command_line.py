@@ -1,0 +1,134 @@
+"""The flags of the recipes that run a table."""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+
+from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.evaluation.comparison.cases import (
+    DATA_ARGUMENTS,
+    load_case,
+)
+from keras_noisyfer.evaluation.comparison.profiles import (
+    CIFAR10_PROFILES,
+    profile_of,
+)
+from keras_noisyfer.evaluation.comparison.runner import run_cells
+
+
+def comparison_parser(description, cases, methods=None):
+    """An `argparse` parser with the flags of a comparison.
+
+    Args:
+        description: What the recipe does, one line.
+        cases: Keys of `cases.CASES` that it can run on, the first by
+            default.
+        methods: Keys of the methods, of which flags can choose; `None`: they
+            cannot.
+
+    Returns:
+        An `argparse.ArgumentParser`.
+    """
+    parser = argparse.ArgumentParser(
+        description=description,
+        usage="%(prog)s [flags]",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    if len(cases) > 1:
+        add("--case", choices=cases, default=cases[0], help="data and noise")
+    add(
+        "--data",
+        metavar="PATH",
+        help="the .npz file of CIFAR-10, downloaded where left out; the "
+        "folder of RAF-DB or AffectNet",
+    )
+    add("--profile", choices=CIFAR10_PROFILES, default="small", help="sizes")
+    add(
+        "--seeds",
+        nargs="+",
+        type=number_flag(int, minimum=0, maximum=2**32 - 1),
+        default=[0],
+        help="each is one run of every cell: its noise, weights and order",
+    )
+    if methods is not None:
+        add(
+            "--methods",
+            nargs="+",
+            choices=methods,
+            default=list(methods),
+            metavar="METHOD",
+            help="some of them",
+        )
+    add(
+        "--jobs",
+        type=number_flag(int, minimum=1, maximum=os.cpu_count() or 1),
+        default=1,
+        help="cells trained at once",
+    )
+    add(
+        "--output-dir",
+        help="folder of the results, which later runs add to; by default "
+        "runs/<data>_<profile>",
+    )
+    add(
+        "--report-only",
+        action="store_true",
+        help="train nothing; write the tables and figures of what is there",
+    )
+    parser.set_defaults(case=cases[0], methods=methods)
+    return parser
+
+
+def run_comparison(flags, rows):
+    """Runs the cells of some rows, for the flags' seeds.
+
+    Args:
+        flags: What a `comparison_parser` parsed.
+        rows: List of `Row`s.
+
+    Returns:
+        The folder of the comparison, a `pathlib.Path`.
+
+    Raises:
+        ValueError: see `run_cells`; or a cell failed.
+    """
+    # CIFAR-10's tables share a folder and cells, and so do those of faces.
+    data = "cifar10" if flags.case == "cifar10" else "faces"
+    folder = pathlib.Path(flags.output_dir or f"runs/{data}_{flags.profile}")
+    if flags.report_only:
+        return folder
+    failed = run_cells(
+        [
+            row.with_seed(seed)
+            for seed in flags.seeds
+            for row in rows
+            if flags.methods is None or row.cell.method in flags.methods
+        ],
+        profile_of(flags.case, flags.profile),
+        folder,
+        _data(flags),
+        flags.jobs,
+    )
+    if failed:
+        raise ValueError(
+            f"{len(failed)} cell(s) failed; started again, this runs them "
+            f"anew. The first: {folder / failed[0].folder / 'log.txt'}"
+        )
+    return folder
+
+
+def load_test(flags):
+    """The test images of a comparison, `LabelledImages`."""
+    profile = profile_of(flags.case, flags.profile)
+    data = _data(flags)
+    return load_case(
+        flags.case, dataclasses.asdict(profile), flags.seeds[0], **data
+    ).test
+
+
+def _data(flags):
+    argument = DATA_ARGUMENTS[flags.case]
+    return {} if argument is None else {argument: flags.data}

@@ -1,0 +1,144 @@
+"""What is written down after each epoch of a cell."""
+
+import csv
+import time
+
+import keras
+import numpy as np
+
+from keras_noisyfer.metrics import metrics_for
+from keras_noisyfer.models.training import metric_results
+from keras_noisyfer.tasks import CategoricalTask
+
+TEST_BATCH_SIZE = 250
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Follows a model on noisy validation labels and on the clean test.
+
+    Writes a line an epoch: its number (from 1), the optimizer's steps so far,
+    the seconds since the first epoch began, what `fit` logs of the training
+    but for its metrics, and the metrics `validation_<task>_<metric>` and
+    `test_<task>_<metric>` of the consensus prediction.
+
+    Args:
+        path: CSV file, replaced where it exists.
+        case: `Case`.
+    """
+
+    def __init__(self, path, case):
+        super().__init__()
+        self.path = path
+        self.case = case
+        self.rows = []
+        self.test_predictions = None
+        # Labels of any number of annotators for one consensus.
+        self._data = {
+            split: each.batches(case.image_shape, TEST_BATCH_SIZE)
+            for split, each in (
+                ("validation", case.validation),
+                ("test", case.test),
+            )
+        }
+
+    def on_train_begin(self, logs=None):
+        self._start = time.time()
+        self._steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps += 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {
+            "epoch": epoch + 1,
+            "step": self._steps,
+            "seconds": round(time.time() - self._start, 1),
+        }
+        row |= {
+            name: round(float(value), 6)
+            for name, value in (logs or {}).items()
+            if name.endswith("loss")
+        }
+        for split, data in (
+            ("validation", self.case.validation),
+            ("test", self.case.test),
+        ):
+            predictions = self.model.predict(self._data[split], verbose=0)
+            row |= {
+                f"{split}_{name}": round(value, 6)
+                for name, value in evaluate(data, predictions).items()
+            }
+        self.test_predictions = predictions
+        self.rows.append(row)
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def summary(self):
+        """The test metrics of three epochs.
+
+        Returns:
+            A dict: `epochs` (the numbers of the `last` epoch and of the one
+            `chosen` by the noisy validation labels) and `test`, a dict by
+            metric of its value after the `last` and the `chosen` epoch and
+            of the `best` there was, which nobody without clean labels could
+            have had.
+        """
+        tasks = self.case.validation.tasks
+        scores = [selection_score(row, tasks) for row in self.rows]
+        chosen = self.rows[int(np.argmax(scores))]
+        last = self.rows[-1]
+        test = {}
+        for name in last:
+            if name.startswith("test_"):
+                best = min if name.endswith("_mse") else max
+                test[name.removeprefix("test_")] = {
+                    "last": last[name],
+                    "chosen": chosen[name],
+                    "best": best(row[name] for row in self.rows),
+                }
+        return {
+            "epochs": {"last": last["epoch"], "chosen": chosen["epoch"]},
+            "steps": last["step"],
+            "test": test,
+        }
+
+
+def selection_score(row, tasks):
+    """What an epoch is chosen by, among a method's epochs: the sum over the
+    tasks of the accuracy, or the CCC, on noisy validation labels."""
+    return sum(
+        row[
+            f"validation_{task.name}_"
+            + ("accuracy" if isinstance(task, CategoricalTask) else "ccc")
+        ]
+        for task in tasks
+    )
+
+
+def evaluate(data, predictions):
+    """The metrics of consensus predictions on a data set's labels.
+
+    Args:
+        data: `LabelledImages`.
+        predictions: Dict by task name of arrays, one entry an image.
+
+    Returns:
+        Dict of floats by `<task>_<metric>`, without tasks that have no label.
+    """
+    results = {}
+    for task in data.tasks:
+        labels = data.labels[task.name]
+        if task.missing(labels).all():
+            continue
+        if labels.ndim == 1 + (not isinstance(task, CategoricalTask)):
+            labels = np.expand_dims(labels, 1)
+        metrics = metrics_for(task)
+        for metric in metrics:
+            metric.update_state(labels, predictions[task.name])
+        results |= {
+            name: float(value)
+            for name, value in metric_results(metrics).items()
+        }
+    return results

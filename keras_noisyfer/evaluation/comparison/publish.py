@@ -1,0 +1,110 @@
+"""What a recipe leaves next to the numbers: a table and figures."""
+
+import pathlib
+
+from keras_noisyfer.evaluation.comparison import figures
+from keras_noisyfer.evaluation.comparison.cell import slug
+from keras_noisyfer.evaluation.comparison.reading import read_cells
+from keras_noisyfer.evaluation.methods import METHODS
+from keras_noisyfer.tasks import CategoricalTask
+
+TITLES = {key: method.title for key, method in METHODS.items()}
+# Whose predictions are shown side by side, as in App. Fig. 3 and 4.
+SHOWN = ("vggnet", "co-teaching", "proposed")
+
+
+def write_report(folder, name, *parts):
+    """Prints a report and writes it to `<name>.md` in a folder.
+
+    Args:
+        folder: Folder of the comparison.
+        name: Name of the file.
+        *parts: Pairs of a title and a Markdown table.
+    """
+    report = "\n\n".join(f"{title}:\n\n{table}" for title, table in parts)
+    print(f"\n{report}\n")
+    path = pathlib.Path(folder, f"{name}.md")
+    path.write_text(report + "\n", encoding="utf-8")
+
+
+def write_curves(folder, setting, metric):
+    """Writes `accuracy_by_step_<setting>.png`: Fig. 3 of the paper."""
+    methods = _finished(folder, setting)
+    if methods:
+        figure = figures.plot_accuracy_by_step(
+            folder, setting, metric, methods, TITLES
+        )
+        _save(figure, folder, "accuracy_by_step", setting)
+
+
+def write_predictions(folder, setting, test, seed=0):
+    """Writes what the methods make of the test images after the last epoch.
+
+    `samples_<setting>.png` (Fig. 4 of the paper), and for each categorical
+    task `confusion_matrices_<setting>_<task>.png` (App. Fig. 3) and
+    `examples_<setting>_<task>.png` (App. Fig. 4). What has no finished cell
+    is left out.
+
+    Args:
+        folder: Folder of the comparison.
+        setting: A setting as it is written in `cells.csv`.
+        test: `LabelledImages` that the comparison was tested on.
+        seed: Seed of the cells.
+    """
+    methods = [m for m in SHOWN if m in _finished(folder, setting, seed)]
+    if not methods:
+        return
+    if "proposed" in methods:
+        figure = figures.plot_samples(folder, setting, seed=seed)
+        _save(figure, folder, "samples", setting)
+    for task in test.tasks:
+        if not isinstance(task, CategoricalTask):
+            continue
+        arguments = (folder, setting, methods, task.name)
+        figure = figures.plot_confusion_matrices(
+            *arguments, seed, task.class_names, TITLES
+        )
+        _save(figure, folder, "confusion_matrices", setting, task.name)
+        if "proposed" in methods and len(methods) > 1:
+            figure = figures.plot_examples(
+                *arguments,
+                test,
+                seed=seed,
+                # Faces in files have no size of their own.
+                image_shape=test.images.image_shape or (64, 64, 3),
+                titles=TITLES,
+            )
+            _save(figure, folder, "examples", setting, task.name)
+
+
+def write_lambda_study(folder, rows, metric):
+    """Writes `lambda_<metric>.png`: App. Fig. 5 and 6 of the paper.
+
+    Args:
+        folder: Folder of the comparison.
+        rows: Dict by lambda of `Row`s; those without a finished cell are
+            left out.
+        metric: `<task>_<metric>`.
+    """
+    settings = {
+        value: row.cell.setting
+        for value, row in rows.items()
+        if row.cell.method in _finished(folder, row.cell.setting)
+    }
+    if settings:
+        figure = figures.plot_lambda_study(folder, settings, metric)
+        _save(figure, folder, "lambda", metric)
+
+
+def _finished(folder, setting, seed=None):
+    """Methods with finished cells, in the order of `METHODS`."""
+    cells = read_cells(folder)
+    cells = cells[cells["setting"] == setting]
+    if seed is not None:
+        cells = cells[cells["seed"] == seed]
+    return [key for key in METHODS if key in set(cells["method"])]
+
+
+def _save(figure, folder, *names):
+    path = pathlib.Path(folder, "_".join(map(slug, names)) + ".png")
+    figure.savefig(path, dpi=120)

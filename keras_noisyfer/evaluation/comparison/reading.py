@@ -1,0 +1,158 @@
+"""Reads what the finished cells of a comparison have left in its folder."""
+
+import pathlib
+
+import numpy as np
+import pandas as pd
+
+from keras_noisyfer.evaluation.comparison.cell import Cell
+from keras_noisyfer.evaluation.plots import JOINT_LOSSES
+
+
+def read_cells(folder):
+    """The finished cells of a comparison.
+
+    Args:
+        folder: Folder of the comparison.
+
+    Returns:
+        A `pandas.DataFrame` with a line a cell.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = pathlib.Path(folder, "cells.csv")
+    if not path.is_file():
+        raise ValueError(
+            "`folder` must hold the cells.csv of a comparison with finished "
+            f"cells. Received: {folder}"
+        )
+    cells = pd.read_csv(path, dtype={"setting": str, "method": str})
+    # There is a line a metric.
+    return cells.drop_duplicates(["setting", "method", "seed"])
+
+
+def read_histories(folder, setting, method=None):
+    """The epochs of a setting's finished cells.
+
+    Args:
+        folder: Folder of the comparison.
+        setting: A setting as it is written in `cells.csv`.
+        method: Key of a method; by default all.
+
+    Returns:
+        A `pandas.DataFrame` with one row an epoch of a cell, in the order of
+        `cells.csv`: its columns are `method`, `seed` and those of
+        `history.csv`. The joint losses are NaN where there is none: during
+        the warm-up, and of other methods.
+
+    Raises:
+        ValueError: if files are missing, or there is no such setting or
+            method.
+
+    Example:
+
+    >>> histories = read_histories("runs/table1", "multi-label", "proposed")
+    >>> histories.groupby("seed")["test_object_accuracy"].max()
+    """
+    cells = _select(folder, setting, method)
+    histories = []
+    for cell in cells.itertuples():
+        path = _path(folder, setting, cell.method, cell.seed, "history.csv")
+        history = pd.read_csv(path)
+        history.insert(0, "method", cell.method)
+        history.insert(1, "seed", cell.seed)
+        histories.append(history)
+    histories = pd.concat(histories, ignore_index=True)
+    if "discriminator_loss" in histories:
+        started = histories["discriminator_loss"].fillna(0) != 0
+        for key in JOINT_LOSSES:
+            histories[key] = histories[key].where(started)
+    return histories
+
+
+def read_arrays(folder, setting, method, seed, name):
+    """The arrays of one of a cell's files.
+
+    Args:
+        folder: Folder of the comparison.
+        setting: A setting as it is written in `cells.csv`.
+        method: Key of the method.
+        seed: Seed of the cell.
+        name: Name of the file, such as `"samples.npz"`.
+
+    Returns:
+        A dict of arrays.
+
+    Raises:
+        ValueError: if there is no such cell, or it has no such file.
+    """
+    _select(folder, setting, method, seed)
+    path = _path(folder, setting, method, seed, name)
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def read_class_predictions(folder, setting, methods, task, seed):
+    """The class ids that methods predicted for the test images.
+
+    Args:
+        folder: Folder of the comparison.
+        setting: A setting as it is written in `cells.csv`.
+        methods: Keys of methods.
+        task: Name of a categorical task.
+        seed: Seed of the cells.
+
+    Returns:
+        The clean class ids, shape `(n,)`, -1 where missing; and a dict by
+        method of the predicted ones, of the same shape.
+
+    Raises:
+        ValueError: if there is no such cell or categorical task.
+    """
+    clean, predictions = None, {}
+    for method in methods:
+        arrays = read_arrays(folder, setting, method, seed, "predictions.npz")
+        check_among(
+            "task",
+            task,
+            [
+                name.removesuffix("_clean")
+                for name, each in arrays.items()
+                if name.endswith("_clean") and each.dtype.kind in "iu"
+            ],
+        )
+        clean = arrays[f"{task}_clean"].reshape(-1).astype(int)
+        predictions[method] = arrays[task].astype(int)
+    return clean, predictions
+
+
+def check_among(argument, value, known):
+    """Raises `ValueError` if a value is none of those there are."""
+    known = list(dict.fromkeys(known))
+    if value not in known:
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(map(str, known))}. "
+            f"Received: {value!r}"
+        )
+
+
+def _select(folder, setting, method=None, seed=None):
+    cells = read_cells(folder)
+    wanted = {"setting": setting, "method": method, "seed": seed}
+    for name, value in wanted.items():
+        if value is not None:
+            check_among(name, value, cells[name])
+            cells = cells[cells[name] == value]
+    return cells
+
+
+def _path(folder, setting, method, seed, name):
+    cell = Cell(setting=setting, method=method, seed=seed, case=None)
+    path = pathlib.Path(folder, cell.folder, name)
+    if not path.is_file():
+        there = sorted(p.name for p in path.parent.glob("*")) or ["nothing"]
+        raise ValueError(
+            f"{path.parent} must hold {name}. Received: {', '.join(there)}"
+        )
+    return path

@@ -1,0 +1,167 @@
+"""What came out of a comparison, as Markdown."""
+
+import pathlib
+
+import pandas as pd
+
+from keras_noisyfer.evaluation.comparison.runner import CELLS
+from keras_noisyfer.evaluation.methods import METHODS
+
+# Which of a cell's epochs a number is of.
+EPOCHS = {
+    "last": "last epoch",
+    "chosen": "chosen on noisy validation labels",
+    "best": "best test epoch (not fair)",
+}
+
+
+def summarise(folder, rows):
+    """The numbers of a table's rows, over the seeds that are finished.
+
+    Args:
+        folder: Folder of the comparison.
+        rows: List of `Row`s.
+
+    Returns:
+        A `pandas.DataFrame` with a line a row, metric and kind of epoch:
+        `setting`, `method`, `metric`, `epoch` (a key of `EPOCHS`), `mean`,
+        `deviation` (of the sample; NaN for one seed), `seeds` and `paper`.
+        It is in the order of `rows`, without those that have no finished
+        cell.
+
+    Raises:
+        ValueError: if no cell of these rows is finished.
+    """
+    wanted = pd.DataFrame(
+        [(row.cell.setting, row.cell.method, row.paper) for row in rows],
+        columns=["setting", "method", "paper"],
+    )
+    path = pathlib.Path(folder) / CELLS
+    cells = pd.read_csv(path) if path.exists() else wanted.assign(metric="")
+    cells = wanted.merge(
+        cells.drop(columns="paper", errors="ignore"), on=["setting", "method"]
+    )
+    if "last" not in cells or cells.empty:
+        raise ValueError(
+            "`folder` must hold at least one finished cell of the table. "
+            f"Received: {folder}"
+        )
+    cells["paper"] = [
+        paper.get(metric)
+        for paper, metric in zip(cells["paper"], cells["metric"], strict=True)
+    ]
+    keys = ["setting", "method", "metric", "epoch"]
+    numbers = cells.melt([*keys[:3], "paper"], list(EPOCHS), "epoch")
+    return (
+        numbers.groupby(keys, sort=False)
+        .agg(
+            mean=("value", "mean"),
+            deviation=("value", "std"),
+            seeds=("value", "count"),
+            paper=("paper", "first"),
+        )
+        .reset_index()
+    )
+
+
+def methods_table(summary, metric):
+    """A Markdown table with a line a method, as the paper's Table 1.
+
+    Args:
+        summary: What `summarise` returned, of one setting.
+        metric: Its metric, such as `"object_accuracy"`.
+
+    Returns:
+        The table: mean ± standard deviation of each kind of epoch.
+    """
+    lines = [["method", *EPOCHS.values(), "seeds", "paper, full size"]]
+    chosen = summary[summary["metric"] == metric]
+    for method, group in chosen.groupby("method", sort=False):
+        group = group.set_index("epoch")
+        lines.append(
+            [
+                METHODS[method].title,
+                *(_number(group.loc[epoch], metric) for epoch in EPOCHS),
+                str(group["seeds"].iloc[0]),
+                _value(group["paper"].iloc[0], metric),
+            ]
+        )
+    return _markdown(lines)
+
+
+def metrics_table(summary, metrics, epoch="last"):
+    """A Markdown table with a line a setting and method and a column a
+    metric, as the paper's Table 2; the paper's numbers in brackets.
+
+    Args:
+        summary: What `summarise` returned.
+        metrics: Sequence of metrics.
+        epoch: A key of `EPOCHS`.
+
+    Returns:
+        The table: mean ± standard deviation.
+    """
+    lines = [["setting", "method", *metrics, "seeds"]]
+    chosen = summary[summary["epoch"] == epoch]
+    for (setting, method), group in chosen.groupby(
+        ["setting", "method"], sort=False
+    ):
+        seeds = str(group["seeds"].iloc[0])
+        group = group.set_index("metric")
+        numbers = [_bracketed(group, metric, metric) for metric in metrics]
+        lines.append([setting, METHODS[method].title, *numbers, seeds])
+    return _markdown(lines)
+
+
+def settings_table(summary, metric, epoch="last"):
+    """A Markdown table with a line a setting and a column a method, as the
+    paper's Table 3; the paper's numbers in brackets.
+
+    Args:
+        summary: What `summarise` returned.
+        metric: Its metric, such as `"object_accuracy"`.
+        epoch: A key of `EPOCHS`.
+
+    Returns:
+        The table: mean ± standard deviation.
+    """
+    chosen = summary[
+        (summary["metric"] == metric) & (summary["epoch"] == epoch)
+    ]
+    methods = list(dict.fromkeys(chosen["method"]))
+    lines = [["setting", *(METHODS[each].title for each in methods)]]
+    for setting, group in chosen.groupby("setting", sort=False):
+        group = group.set_index("method")
+        lines.append(
+            [setting, *(_bracketed(group, m, metric) for m in methods)]
+        )
+    return _markdown(lines)
+
+
+def _bracketed(group, key, metric):
+    if key not in group.index:
+        return "–"
+    text = _number(group.loc[key], metric)
+    paper = group.loc[key, "paper"]
+    return text if pd.isna(paper) else f"{text} ({_value(paper, metric)})"
+
+
+def _number(row, metric):
+    text = _value(row["mean"], metric)
+    if row["seeds"] > 1:
+        text += f" ± {_value(row['deviation'], metric)}"
+    return text
+
+
+def _value(value, metric):
+    if pd.isna(value):
+        return "–"
+    # Percent, as in the paper.
+    return f"{100 * value:.2f}" if "accuracy" in metric else f"{value:.4f}"
+
+
+def _markdown(lines):
+    rule = ["---"] + ["---:"] * (len(lines[0]) - 1)
+    return "\n".join(
+        "| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:])
+    )

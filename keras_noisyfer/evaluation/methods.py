@@ -1,0 +1,296 @@
+"""The methods that are compared: which labels each sees, which model it is.
+
+All of them have the same encoder. None is given a clean label, but for
+`"vggnet-clean"`, the upper bound.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_noisyfer import losses
+from keras_noisyfer.models import (
+    AuxiliaryImageRegularizer,
+    CoTeaching,
+    EarlyLearningRegularizer,
+    JointDistributionGAN,
+    LTNet,
+    MultiTaskClassifier,
+)
+from keras_noisyfer.networks import Decoder, Discriminator, Encoder
+from keras_noisyfer.noise import (
+    MISSING,
+    dawid_skene,
+    majority_vote,
+    mean_vote,
+)
+from keras_noisyfer.tasks import CategoricalTask
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """One way to train on noisy labels.
+
+    Attributes:
+        title: Its name in tables and figures.
+        make_model: Function of the encoder, the `LabelledImages` it is
+            trained on and a dict of options that returns the model.
+        labels: Function of `LabelledImages` and a seed that returns those
+            with the labels that the method trains on.
+        one_head: Whether the encoder has one head for all annotators of a
+            task.
+        with_index: Whether the model has to be told which images it sees.
+        pretrained: Whether the encoder is first trained as `"vggnet"`.
+    """
+
+    title: str
+    make_model: Callable
+    labels: Callable = lambda data, seed: data
+    one_head: bool = False
+    with_index: bool = False
+    pretrained: bool = False
+
+
+# === Labels ===
+
+
+def _clean_labels(data, seed):
+    missing = [t.name for t in data.tasks if t.name not in data.clean]
+    if missing:
+        raise ValueError(
+            "`data` must have clean labels of every task for the method "
+            f"'vggnet-clean'. Received: none of {', '.join(missing)}"
+        )
+    return _one_annotator(data, data.clean)
+
+
+def _majority_labels(data, seed):
+    return _consensus_labels(data, majority_vote, seed=seed)
+
+
+def _dawid_skene_labels(data, seed):
+    return _consensus_labels(data, dawid_skene)
+
+
+def _consensus_labels(data, consensus, **options):
+    return _one_annotator(
+        data,
+        {
+            task.name: consensus(
+                data.labels[task.name], task.num_classes, **options
+            )
+            if isinstance(task, CategoricalTask)
+            else mean_vote(data.labels[task.name])
+            for task in data.tasks
+        },
+    )
+
+
+def _one_annotator(data, labels):
+    # All methods see labels of the same form, with an annotator axis.
+    return data.with_labels(
+        {name: np.expand_dims(each, 1) for name, each in labels.items()}
+    )
+
+
+# === Models ===
+
+
+def _classifier(encoder, data, options, loss=None):
+    chosen = {}
+    if loss is not None:
+        chosen = {
+            task.name: loss()
+            for task in encoder.tasks
+            if isinstance(task, CategoricalTask)
+        }
+    return MultiTaskClassifier(encoder, options["gamma"], chosen)
+
+
+def _symmetric(encoder, data, options):
+    return _classifier(encoder, data, options, losses.SymmetricCrossentropy)
+
+
+def _generalized(encoder, data, options):
+    return _classifier(encoder, data, options, losses.GeneralizedCrossentropy)
+
+
+def _co_teaching(encoder, data, options):
+    return CoTeaching(
+        encoder,
+        forget_rate=estimate_noise_rate(data),
+        gamma=options["gamma"],
+    )
+
+
+def _ltnet(encoder, data, options):
+    return LTNet(
+        encoder,
+        data.tasks,
+        warmup_epochs=options["warmup_epochs"],
+        gamma=options["gamma"],
+    )
+
+
+def _air(encoder, data, options):
+    return AuxiliaryImageRegularizer(encoder, gamma=options["gamma"])
+
+
+def _elr(encoder, data, options):
+    return EarlyLearningRegularizer(encoder, len(data), gamma=options["gamma"])
+
+
+def _joint(encoder, data, options, **switches):
+    arguments = {
+        name: getattr(encoder, name)
+        for name in ("tasks", "image_shape", "width")
+    }
+    decoder = None
+    if switches.get("use_decoder", True):
+        decoder = Decoder(**arguments, name="decoder")
+    return JointDistributionGAN(
+        encoder,
+        decoder,
+        Discriminator(**arguments, name="discriminator"),
+        **options,
+        **switches,
+    )
+
+
+def _without(switch):
+    return lambda *arguments: _joint(*arguments, **{switch: False})
+
+
+METHODS = {
+    "vggnet-clean": Method("VGGNet, clean labels", _classifier, _clean_labels),
+    "majority-vote": Method(
+        "VGGNet, majority vote", _classifier, _majority_labels
+    ),
+    "vggnet": Method("VGGNet, all noisy labels", _classifier),
+    "air": Method("AIR", _air, pretrained=True),
+    "sce": Method("SCE", _symmetric),
+    "co-teaching": Method("Co-teaching", _co_teaching),
+    "ltnet": Method("LTNet", _ltnet, one_head=True),
+    "proposed": Method("Joint-distribution GAN", _joint),
+    "gce": Method("Generalised cross entropy", _generalized),
+    "dawid-skene": Method(
+        "VGGNet, Dawid–Skene consensus", _classifier, _dawid_skene_labels
+    ),
+    "elr": Method("ELR", _elr, with_index=True),
+    "without-joint": Method(
+        "GAN without joint score", _without("use_joint_score")
+    ),
+    "without-marginal": Method(
+        "GAN without marginal scores", _without("use_marginal_scores")
+    ),
+    "without-decoder": Method("GAN without decoder", _without("use_decoder")),
+}
+
+
+def check_method(method):
+    """Returns the `Method` of a key.
+
+    Raises:
+        ValueError: if `method` is none of `METHODS`.
+    """
+    if method not in METHODS:
+        raise ValueError(
+            f"`method` must be one of {', '.join(METHODS)}. "
+            f"Received: {method!r}"
+        )
+    return METHODS[method]
+
+
+def estimate_noise_rate(data):
+    """The fraction of wrong class labels, without any clean one.
+
+    With several annotators it is that of the labels that differ from their
+    majority vote, which is right more often than they are. With one it is
+    not known, and taken to be 0.2.
+
+    Args:
+        data: `LabelledImages`.
+
+    Returns:
+        The mean over the annotators of all categorical tasks, a float.
+    """
+    rates = []
+    for task in data.tasks:
+        if isinstance(task, CategoricalTask) and task.annotators > 2:
+            labels = data.labels[task.name]
+            consensus = majority_vote(labels, task.num_classes, seed=0)
+            wrong = (labels != consensus[:, None]) & (labels != MISSING)
+            given = (labels != MISSING).sum(axis=0)
+            rates.extend(wrong.sum(axis=0) / np.maximum(given, 1))
+    return float(np.mean(rates)) if rates else 0.2
+
+
+def method_data(method, data, seed=0):
+    """The images with the labels that a method trains on.
+
+    Args:
+        method: A key of `METHODS`.
+        data: `LabelledImages` with the annotators' labels.
+        seed: Seed that breaks the ties of the majority vote.
+
+    Returns:
+        `LabelledImages`: of all annotators, or of one that stands for them.
+
+    Raises:
+        ValueError: if the method is unknown, or a task has no clean labels
+            and the method is `"vggnet-clean"`.
+    """
+    return check_method(method).labels(data, seed)
+
+
+def make_model(
+    method,
+    data,
+    image_shape,
+    width=1.0,
+    batch_normalization=False,
+    dropout=0.5,
+    lambda_joint=0.4,
+    gamma=1.0,
+    warmup_epochs=0,
+    seed=None,
+):
+    """The model of a method; the encoder is the same for all of them.
+
+    Args:
+        method: A key of `METHODS`.
+        data: `LabelledImages`, those of `method_data`.
+        image_shape: See `Encoder`.
+        width: See `Encoder`; of all networks.
+        batch_normalization: See `Encoder`.
+        dropout: See `Encoder`.
+        lambda_joint: See `JointDistributionGAN`.
+        gamma: See `MultiTaskClassifier`.
+        warmup_epochs: First epochs of plain training of the methods that
+            have them: see `JointDistributionGAN` and `LTNet`.
+        seed: Seed of the joint-distribution GAN's noise.
+
+    Returns:
+        A `MultiTaskClassifier` or one of its subclasses, not compiled.
+    """
+    chosen = check_method(method)
+    tasks = data.tasks
+    if chosen.one_head:
+        tasks = [task.with_annotators(1) for task in tasks]
+    # First, so that the seed gives every method the same encoder.
+    encoder = Encoder(
+        tasks,
+        image_shape,
+        width=width,
+        batch_normalization=batch_normalization,
+        dropout=dropout,
+        name="encoder",
+    )
+    options = {
+        "lambda_joint": lambda_joint,
+        "gamma": gamma,
+        "warmup_epochs": warmup_epochs,
+        "seed": seed,
+    }
+    return chosen.make_model(encoder, data, options)

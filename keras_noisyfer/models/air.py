@@ -1,0 +1,302 @@
+"""AIR: a last layer that only reliable images have a say in."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.models.air_solver import StochasticADMM, group_norms
+from keras_noisyfer.models.batch_checks import one_line_errors
+from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.tasks import CategoricalTask
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class AuxiliaryImageRegularizer(MultiTaskClassifier):
+    """AIR: a linear softmax on frozen features, regularised by the images.
+
+    The features x of an image are the last embedding of an encoder that is
+    trained already, scaled to unit length. Each label stream of a
+    categorical task has a softmax of its own, without bias, with the weights
+    W that minimise
+
+    `mean CE(x W, labels) + weight_decay / (2 K) ||W||^2
+    + group_weight / (n K) sum_ik ||diag(x_i) w_k|| / sqrt(nnz(x_i))`
+
+    over the n training images and the K classes. The norms are not squared:
+    a class leaves the features of images that do not belong to it unused, and
+    with them those of the images that wrongly bear its label. The problem is
+    convex; stochastic ADMM solves it, see `StochasticADMM`.
+
+    AIR is made for one label set and one task. Here the streams' problems are
+    added up, and the consensus of the softmaxes is predicted. Continuous
+    tasks keep the encoder's own heads, unchanged.
+
+    The encoder is shared with whatever else uses it and never updated, nor is
+    there anything for the optimizer of `compile` to do.
+
+    Args:
+        encoder: A trained `Encoder`, such as that of a `MultiTaskClassifier`
+            fitted to the same labels. At least one task is categorical.
+        group_weight: Weight of the group norms, at least 0.
+        weight_decay: Weight of the squared norm of W, at least 0.
+        penalty: ADMM's penalty at the start, above 0. It grows by 1.1 an
+            iteration.
+        max_penalty: Largest penalty, at least `penalty`. Below about half
+            the number of nonzero features of an image the iterates swing,
+            and only their average settles.
+        gamma: Weight of the continuous tasks in the reported loss.
+        consensus: `"mean"` or `"first"`; see `labels.consensus`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: if an argument is out of its range or no task is
+            categorical.
+
+    Example:
+
+    >>> plain = MultiTaskClassifier(encoder)
+    >>> plain.compile()
+    >>> plain.fit(dataset, epochs=50)
+    >>> model = AuxiliaryImageRegularizer(plain.encoder)
+    >>> model.compile()
+    >>> model.fit(dataset, epochs=50, validation_data=clean_dataset)
+
+    Reference:
+
+    - [Azadi et al., 2016](https://arxiv.org/abs/1511.07069)
+    """
+
+    def __init__(
+        self,
+        encoder,
+        group_weight=10.0,
+        weight_decay=0.0,
+        penalty=10.0,
+        max_penalty=100.0,
+        gamma=1.0,
+        consensus="mean",
+        **kwargs,
+    ):
+        super().__init__(encoder, gamma=gamma, consensus=consensus, **kwargs)
+        check_number("group_weight", group_weight, minimum=0)
+        check_number("weight_decay", weight_decay, minimum=0)
+        check_number("penalty", penalty, above=0)
+        check_number("max_penalty", max_penalty, minimum=penalty)
+        self.group_weight = group_weight
+        self.weight_decay = weight_decay
+        self.penalty = penalty
+        self.max_penalty = max_penalty
+        self._categorical = [
+            task for task in self.tasks if isinstance(task, CategoricalTask)
+        ]
+        if not self._categorical:
+            raise ValueError(
+                "`encoder` must have a CategoricalTask, AIR is a softmax. "
+                f"Received: tasks={[task.name for task in self.tasks]}"
+            )
+        self.heads = {
+            task.name: keras.layers.EinsumDense(
+                "bf,fak->bak",
+                output_shape=(task.annotators, task.num_classes),
+                kernel_initializer="zeros",
+                dtype="float32",
+                name=f"{task.name}_head",
+            )
+            for task in self._categorical
+        }
+        self._predictor = self._make_predictor()
+        self.objective_tracker = keras.metrics.Mean(name="objective")
+        self._solvers = None
+
+    def _make_predictor(self):
+        """The encoder, with `heads` in the place of its own ones.
+
+        As a network like the encoder it can be exported in its place.
+        """
+        embedding = self.encoder.get_layer("embedding_2").output
+        features = keras.layers.UnitNormalization(
+            dtype="float32", name="features"
+        )(embedding)
+        labels = dict(self.encoder.output["labels"])
+        for name, head in self.heads.items():
+            labels[name] = head(features)
+        return keras.Model(
+            self.encoder.input,
+            {"features": features, "labels": labels},
+            name="predictor",
+        )
+
+    @property
+    def predictor(self):
+        return self._predictor
+
+    # === Training ===
+
+    def fit(self, x=None, y=None, batch_size=None, callbacks=None, **kwargs):
+        """Solves for the last layer; the arguments are those of
+        `keras.Model.fit`.
+
+        The images are looked at once, for their features; an epoch is a pass
+        over the features in batches, each of which makes one iteration of
+        ADMM. All training images are auxiliary images. The solver's state, of
+        n * K * features numbers a label stream, is not saved: every call
+        starts it anew, at the weights that the model has.
+
+        Args:
+            x: Finite `tf.data.Dataset` of batches `(image, labels)`, or an
+                array of images. Augmented images are seen in one version.
+            y: Labels, where `x` is an array; a dict by task name.
+            batch_size: Number of images a batch, where `x` is an array.
+            callbacks: Keras callbacks.
+            **kwargs: As in `keras.Model.fit`.
+
+        Returns:
+            A `History`. `objective` is the value of what is minimised, summed
+            over the label streams, at the end of each epoch.
+
+        Raises:
+            ValueError: if a batch is not in the data contract, or the data
+                set has no end.
+        """
+        if not isinstance(x, tf.data.Dataset):
+            x = tf.data.Dataset.from_tensor_slices((x, y)).batch(
+                batch_size or 32
+            )
+        if x.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "`x` must be a finite data set, whose images AIR gathers. "
+                "Received: a data set that repeats without end"
+            )
+        inputs, labels, batch_size = self._gather(x)
+        self._solvers = {
+            task.name: [
+                StochasticADMM(
+                    inputs["features"],
+                    labels[task.name][:, annotator],
+                    self.heads[task.name].kernel.value[:, annotator],
+                    self.group_weight,
+                    self.weight_decay,
+                    self.penalty,
+                    self.max_penalty,
+                )
+                for annotator in range(task.annotators)
+            ]
+            for task in self._categorical
+        }
+        # The step reads the new solvers' state.
+        self.train_function = None
+        count = len(inputs["features"])
+        features = tf.data.Dataset.from_tensor_slices((inputs, labels))
+        features = features.shuffle(count).batch(
+            batch_size, drop_remainder=True
+        )
+        return super().fit(features, callbacks=callbacks, **kwargs)
+
+    def _gather(self, dataset):
+        """What the steps read of all images, and the size of a batch."""
+
+        @tf.function(reduce_retracing=True)
+        def read(*batch):
+            images, labels = self.unpack_batch(batch)
+            outputs = self.predictor(images, training=False)
+            values = {
+                task.name: outputs["labels"][task.name]
+                for task in self.tasks
+                if task.name not in self.heads
+            }
+            return {"features": outputs["features"], "values": values}, labels
+
+        with one_line_errors():
+            batches = [
+                keras.tree.map_structure(np.asarray, read(*_as_tuple(batch)))
+                for batch in dataset
+            ]
+        if not batches:
+            raise ValueError("`x` must hold at least one batch. Received: none")
+        inputs, labels = keras.tree.map_structure(
+            lambda *parts: np.concatenate(parts), *batches
+        )
+        return inputs, labels, len(batches[0][0]["features"])
+
+    @property
+    def task_variables(self):
+        """None: the solver, not the optimizer, updates the last layer."""
+        return []
+
+    @property
+    def metrics(self):
+        return [*super().metrics, self.objective_tracker]
+
+    def train_step(self, data):
+        """One iteration of ADMM for each label stream."""
+        inputs, labels = data
+        features = inputs["features"]
+        outputs = dict(inputs["values"])
+        objective = 0.0
+        for task in self._categorical:
+            solvers = self._solvers[task.name]
+            for annotator, solver in enumerate(solvers):
+                solver.step(features, labels[task.name][:, annotator])
+                objective += solver.objective()
+            head = self.heads[task.name]
+            head.kernel.assign(
+                tf.stack([each.average for each in solvers], axis=1)
+            )
+            outputs[task.name] = head(features)
+        losses = self.compute_task_losses(labels, outputs)
+        loss = self.weigh_task_losses(losses)
+        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        # The last value of an epoch, not the mean.
+        self.objective_tracker.reset_state()
+        self.objective_tracker.update_state(objective)
+        return self.get_metrics_result()
+
+    # === Reading out ===
+
+    def group_norms(self, images, batch_size=128):
+        """`||diag(x_i) w_k||`: how much a class makes of an image's features.
+
+        Args:
+            images: Array of images in [-1, 1], shape
+                `(n, size, size, channels)`.
+            batch_size: Number of images that are read at once.
+
+        Returns:
+            A dict by categorical task of arrays of shape
+            `(n, annotators, num_classes)`.
+        """
+        features = self.predictor.predict(
+            images, batch_size=batch_size, verbose=0
+        )["features"]
+        return {
+            name: np.stack(
+                [
+                    group_norms(features, head.kernel.value[:, annotator])
+                    for annotator in range(head.kernel.shape[1])
+                ],
+                axis=1,
+            )
+            for name, head in self.heads.items()
+        }
+
+    # === Saving ===
+
+    def get_config(self):
+        config = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype_policy,
+            "encoder": self.encoder,
+            "group_weight": self.group_weight,
+            "weight_decay": self.weight_decay,
+            "penalty": self.penalty,
+            "max_penalty": self.max_penalty,
+            "gamma": self.gamma,
+            "consensus": self.consensus,
+        }
+        return keras.saving.serialize_keras_object(config)
+
+
+def _as_tuple(batch):
+    return batch if isinstance(batch, tuple) else (batch,)

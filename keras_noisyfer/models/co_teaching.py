@@ -1,0 +1,322 @@
+"""Co-teaching: two networks that pick the images for each other."""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.models.training import build_optimizer, copy_optimizer
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class CoTeaching(MultiTaskClassifier):
+    """Two encoders, each trained on the images that the other fits best.
+
+    Networks learn clean labels before they memorise wrong ones, so that a
+    small loss hints at a clean label. In each batch both networks pick the
+    fraction
+
+    `R(t) = 1 - forget_rate * min(t / forget_epochs, 1)`
+
+    of the images with the smallest loss, where t counts the epochs that are
+    over, and each network learns from the images that the *other* picked:
+    its loss is the mean over those. The loss that images are picked by is
+
+    `mean CE over the image's classes + gamma * mean squared error over its
+    values`
+
+    whatever `losses` are, since the concordance is none of a single image.
+    Images without any label count for nothing in R(t). Where an image lacks
+    the labels of one of the two kinds, the batch's mean takes their place.
+
+    The model predicts with the first network.
+
+    Args:
+        encoder: The first `Encoder`. Its tasks are those of the model.
+        second_encoder: The second one, with the same tasks and image shape.
+            By default it is like the first, with initial weights of its own.
+        forget_rate: Fraction of the images left out in the end, in [0, 1):
+            the share of wrong labels, or an estimate of it; with several
+            annotators their mean. 0.3 is that of the paper's annotators.
+        forget_epochs: Epochs until `forget_rate` is reached, an integer of
+            at least 1. They are counted over calls of `fit` and saved with
+            the model.
+        gamma: Weight of the continuous tasks' losses, at least 0.
+        losses: See `MultiTaskClassifier`. They must ignore missing labels,
+            as ours do: labels of images that were not picked are missing.
+        consensus: `"mean"` or `"first"`; see `labels.consensus`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Raises:
+        ValueError: if an argument is out of its range, or the encoders do
+            not fit each other.
+
+    Example:
+
+    >>> tasks = [CategoricalTask("expression", num_classes=7, annotators=3)]
+    >>> encoder = Encoder(tasks, image_shape=(48, 48, 3), width=0.25)
+    >>> model = CoTeaching(encoder, forget_rate=0.3)
+    >>> model.compile(keras.optimizers.Adam(1e-3))
+    >>> model.fit(dataset, epochs=30)
+
+    Reference:
+
+    - [Han et al., 2018](https://arxiv.org/abs/1804.06872)
+    """
+
+    def __init__(
+        self,
+        encoder,
+        second_encoder=None,
+        forget_rate=0.3,
+        forget_epochs=10,
+        gamma=1.0,
+        losses=None,
+        consensus="mean",
+        **kwargs,
+    ):
+        super().__init__(
+            encoder, gamma=gamma, losses=losses, consensus=consensus, **kwargs
+        )
+        check_number("forget_rate", forget_rate, minimum=0)
+        if forget_rate >= 1:
+            raise ValueError(
+                "`forget_rate` must be below 1, or no image is left. "
+                f"Received: {forget_rate!r}"
+            )
+        check_number("forget_epochs", forget_epochs, minimum=1, integer=True)
+        self.forget_rate = forget_rate
+        self.forget_epochs = forget_epochs
+        self.second_encoder = self._make_second_encoder(second_encoder)
+        self.second_loss_tracker = keras.metrics.Mean(name="second_loss")
+
+    def _make_second_encoder(self, second_encoder):
+        if second_encoder is None:
+            config = self.encoder.get_config()
+            config["name"] = f"second_{self.encoder.name}"
+            return Encoder.from_config(config)
+        if not isinstance(second_encoder, Encoder):
+            raise ValueError(
+                "`second_encoder` must be an Encoder. "
+                f"Received: {type(second_encoder).__name__}"
+            )
+        if second_encoder is self.encoder:
+            raise ValueError(
+                "`second_encoder` must be another object than `encoder`. "
+                f"Received: the same, {second_encoder.name!r}"
+            )
+        for name in ("tasks", "image_shape"):
+            expected = getattr(self.encoder, name)
+            if getattr(second_encoder, name) != expected:
+                raise ValueError(
+                    f"`second_encoder` must have the encoder's {name}="
+                    f"{expected}. Received: {getattr(second_encoder, name)}"
+                )
+        return second_encoder
+
+    # === Picking images ===
+
+    def compute_kept_fraction(self):
+        """R(t), the fraction of images that is kept in the current epoch."""
+        progress = (
+            ops.cast(self.completed_epochs, "float32") / self.forget_epochs
+        )
+        return 1.0 - self.forget_rate * ops.minimum(progress, 1.0)
+
+    def compute_sample_losses(self, labels, outputs):
+        """The loss of each image, by which it is picked.
+
+        Args:
+            labels: Standardized labels, a dict by task name.
+            outputs: An encoder's raw `labels`, a dict by task name.
+
+        Returns:
+            Shape `(batch_size,)`; infinite for an image without any label.
+        """
+        total, labelled = 0.0, False
+        for kind, weight in (
+            (CategoricalTask, 1.0),
+            (ContinuousTask, self.gamma),
+        ):
+            tasks = [task for task in self.tasks if isinstance(task, kind)]
+            if not tasks:
+                continue
+            losses, given = _label_losses(tasks, labels, outputs)
+            mean = _mean(losses, given, axis=1)
+            has_label = ops.any(given, axis=1)
+            # An image must not be picked for the labels that it lacks.
+            mean = ops.where(has_label, mean, _mean(mean, has_label, axis=0))
+            total += weight * mean
+            labelled = ops.logical_or(labelled, has_label)
+        return ops.where(labelled, total, float("inf"))
+
+    def pick_images(self, labels, outputs):
+        """Picks the images with the smallest loss, as many as are kept.
+
+        Args:
+            labels: Standardized labels, a dict by task name.
+            outputs: An encoder's raw `labels`, a dict by task name.
+
+        Returns:
+            Boolean, shape `(batch_size,)`. Of n images with labels it picks
+            R(t) n, rounded, but at least one, and two if there is a
+            continuous task, whose concordance one does not define.
+        """
+        losses = self.compute_sample_losses(labels, outputs)
+        labelled = ops.sum(ops.cast(ops.isfinite(losses), "float32"))
+        least = 1 + any(isinstance(t, ContinuousTask) for t in self.tasks)
+        count = ops.maximum(
+            ops.round(self.compute_kept_fraction() * labelled), least
+        )
+        rank = ops.argsort(ops.argsort(losses))
+        return rank < ops.cast(count, rank.dtype)
+
+    def keep_labels(self, labels, picked):
+        """The labels of the images picked; those of the others are missing.
+
+        Args:
+            labels: Standardized labels, a dict by task name.
+            picked: Boolean, shape `(batch_size,)`.
+
+        Returns:
+            Labels of the same shapes, a dict by task name.
+        """
+        kept = {}
+        for task in self.tasks:
+            given = labels[task.name]
+            categorical = isinstance(task, CategoricalTask)
+            kept[task.name] = ops.where(
+                ops.reshape(picked, (-1, *[1] * (len(given.shape) - 1))),
+                given,
+                ops.full_like(given, -1 if categorical else float("nan")),
+            )
+        return kept
+
+    # === Training ===
+
+    def compile(
+        self,
+        optimizer=None,
+        second_optimizer=None,
+        jit_compile=False,
+        run_eagerly=False,
+        steps_per_execution=1,
+    ):
+        """Configures training.
+
+        Args:
+            optimizer: Optimizer of the first encoder. By default `FusedAdam`
+                with learning rate 1e-4.
+            second_optimizer: Optimizer of the second encoder. By default a
+                new one with the configuration of `optimizer`, its schedule
+                included; callbacks that set the learning rate do so for
+                `optimizer` alone.
+            jit_compile: Whether to compile the steps with XLA. Slower on a
+                CPU.
+            run_eagerly: Whether to run the steps eagerly.
+            steps_per_execution: Number of batches a call of the compiled
+                step runs.
+        """
+        super().compile(
+            optimizer=optimizer,
+            jit_compile=jit_compile,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+        )
+        if second_optimizer is None:
+            second_optimizer = copy_optimizer(self.optimizer)
+        self.second_optimizer = keras.optimizers.get(second_optimizer)
+        build_optimizer(
+            self.second_optimizer, self.second_encoder.trainable_variables
+        )
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config is not None:
+            config["second_optimizer"] = keras.saving.serialize_keras_object(
+                self.second_optimizer
+            )
+        return config
+
+    @property
+    def metrics(self):
+        return [*super().metrics, self.second_loss_tracker]
+
+    def train_step(self, data):
+        """One update of both encoders (Algorithm 1 of the reference)."""
+        images, labels = self.unpack_batch(data)
+        with tf.GradientTape() as tape, tf.GradientTape() as second_tape:
+            outputs = self.encoder(images, training=True)["labels"]
+            second_outputs = self.second_encoder(images, training=True)[
+                "labels"
+            ]
+            picked = self.pick_images(labels, outputs)
+            second_picked = self.pick_images(labels, second_outputs)
+
+            losses = self.compute_task_losses(
+                self.keep_labels(labels, second_picked), outputs
+            )
+            second_losses = self.compute_task_losses(
+                self.keep_labels(labels, picked), second_outputs
+            )
+            loss = self.weigh_task_losses(losses)
+            second_loss = self.weigh_task_losses(second_losses)
+        self.minimize(
+            tape, loss, self.optimizer, self.encoder.trainable_variables
+        )
+        self.minimize(
+            second_tape,
+            second_loss,
+            self.second_optimizer,
+            self.second_encoder.trainable_variables,
+        )
+        # The metrics see all labels, as those of the other models do.
+        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        self.second_loss_tracker.update_state(
+            second_loss, sample_weight=ops.shape(images)[0]
+        )
+        return self.get_metrics_result()
+
+    # === Saving ===
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            second_encoder=keras.saving.serialize_keras_object(
+                self.second_encoder
+            ),
+            forget_rate=self.forget_rate,
+            forget_epochs=self.forget_epochs,
+        )
+        return config
+
+
+def _mean(values, given, axis):
+    """Mean over an axis of the values that are given; 0 without any."""
+    given = ops.cast(given, values.dtype)
+    count = ops.maximum(ops.sum(given, axis=axis), 1.0)
+    return ops.sum(values * given, axis=axis) / count
+
+
+def _label_losses(tasks, labels, outputs):
+    """The loss of each label of some tasks, and whether it is given, both of
+    shape `(batch_size, labels of an image)`."""
+    losses, given = [], []
+    for task in tasks:
+        output = outputs[task.name]
+        target = task.encode(labels[task.name])
+        if isinstance(task, CategoricalTask):
+            loss = -ops.sum(
+                target * ops.log_softmax(output, axis=-1),
+                axis=-1,
+                keepdims=True,
+            )
+        else:
+            loss = ops.square(output - target)
+        shape = (-1, loss.shape[1] * loss.shape[2])
+        losses.append(ops.reshape(loss, shape))
+        given.append(ops.reshape(task.present(labels[task.name]), shape))
+    return ops.concatenate(losses, axis=1), ops.concatenate(given, axis=1)

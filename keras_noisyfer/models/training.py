@@ -1,0 +1,40 @@
+"""What the models' `compile`, `fit` and steps share."""
+
+import keras
+
+
+class CountEpochs(keras.callbacks.Callback):
+    """Counts a model's epochs in `completed_epochs`, over calls of `fit`.
+
+    Before each epoch the model may change its train step.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.make_train_function()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.completed_epochs.assign_add(1)
+
+
+def build_optimizer(optimizer, variables):
+    """Creates an optimizer's state for the variables it is to update."""
+    # Without this its state is not there yet when a file is loaded, and is
+    # silently not restored.
+    if not optimizer.built:
+        optimizer.build(variables)
+
+
+def copy_optimizer(optimizer):
+    """A new optimizer with the configuration of another."""
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def metric_results(metrics):
+    """Results of metrics as one dict, whose values may be dicts each."""
+    results = {}
+    for metric in metrics:
+        result = metric.result()
+        results.update(
+            result if isinstance(result, dict) else {metric.name: result}
+        )
+    return results

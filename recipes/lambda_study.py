@@ -1,0 +1,60 @@
+"""App. Fig. 5 and 6 of the paper: the joint loss at five weights.
+
+Trains the joint-distribution GAN with lambda 0.2, 0.4, 0.6, 0.8 and 1.0.
+Cells are run and kept as in table1_cifar10.py, with which it shares one.
+Writes `cells.csv`, the history of every cell, `lambda_<case>.md` and figures
+of the accuracy and both joint losses.
+"""
+
+import os
+
+# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
+# where it is two to three times faster all the same.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from keras_noisyfer.evaluation.comparison.command_line import (
+    comparison_parser,
+    run_comparison,
+)
+from keras_noisyfer.evaluation.comparison.publish import (
+    write_lambda_study,
+    write_report,
+)
+from keras_noisyfer.evaluation.comparison.report import (
+    EPOCHS,
+    metrics_table,
+    summarise,
+)
+from keras_noisyfer.evaluation.comparison.tables import (
+    EXPRESSION,
+    OBJECT,
+    lambda_study,
+)
+from keras_noisyfer.evaluation.training_run import run_recipe
+
+CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
+
+
+def run(flags):
+    rows = lambda_study(flags.case)
+    folder = run_comparison(flags, list(rows.values()))
+    summary = summarise(folder, list(rows.values()))
+    metric = OBJECT if flags.case == "cifar10" else EXPRESSION
+    write_report(
+        folder,
+        f"lambda_{flags.case}",
+        *(
+            (title, metrics_table(summary, [metric], epoch))
+            for epoch, title in EPOCHS.items()
+        ),
+    )
+    write_lambda_study(folder, rows, metric)
+
+
+def main(arguments=None):
+    parser = comparison_parser(__doc__.splitlines()[0], CASES)
+    run_recipe(run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()

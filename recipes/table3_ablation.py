@@ -1,0 +1,62 @@
+"""Table 3 of the paper: what each part of the method is worth.
+
+Without the joint score, without the marginal scores, without the decoder, and
+whole, on one label set and on three, or on expressions alone and with affect.
+Cells are run and kept as in table1_cifar10.py, with which it shares some.
+Writes `cells.csv`, the history of every cell and `table3_<case>.md`.
+"""
+
+import os
+
+# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
+# where it is two to three times faster all the same.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+from keras_noisyfer.evaluation.comparison.command_line import (
+    comparison_parser,
+    run_comparison,
+)
+from keras_noisyfer.evaluation.comparison.publish import (
+    write_curves,
+    write_report,
+)
+from keras_noisyfer.evaluation.comparison.report import (
+    EPOCHS,
+    settings_table,
+    summarise,
+)
+from keras_noisyfer.evaluation.comparison.tables import (
+    ABLATIONS,
+    EXPRESSION,
+    OBJECT,
+    table3,
+)
+from keras_noisyfer.evaluation.training_run import run_recipe
+
+CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
+
+
+def run(flags):
+    rows = table3(flags.case)
+    folder = run_comparison(flags, rows)
+    summary = summarise(folder, rows)
+    metric = OBJECT if flags.case == "cifar10" else EXPRESSION
+    write_report(
+        folder,
+        f"table3_{flags.case}",
+        *(
+            (title, settings_table(summary, metric, epoch))
+            for epoch, title in EPOCHS.items()
+        ),
+    )
+    for setting in dict.fromkeys(row.cell.setting for row in rows):
+        write_curves(folder, setting, metric)
+
+
+def main(arguments=None):
+    parser = comparison_parser(__doc__.splitlines()[0], CASES, ABLATIONS)
+    run_recipe(run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()
