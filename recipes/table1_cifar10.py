@@ -18,6 +18,7 @@ from keras_noisyfer.evaluation.comparison.command_line import (
     run_comparison,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
+    write_annotator_models,
     write_curves,
     write_predictions,
     write_report,
@@ -44,6 +45,13 @@ def run(flags):
     write_curves(folder, "multi-label", OBJECT)
     test = load_test(flags)
     write_predictions(folder, "multi-label", test, flags.seeds[0])
+    write_annotator_models(
+        folder,
+        "multi-label",
+        test.tasks[0],
+        ("ltnet", "proposed"),
+        flags.seeds[0],
+    )
 
 
 def main(arguments=None):

@@ -3,17 +3,19 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_noisyfer.evaluation.annotator_report import annotator_report
-from keras_noisyfer.models import MultiTaskClassifier
-from keras_noisyfer.models.ltnet import LTNet
+from keras_noisyfer.evaluation.plots import draw_matrix
+from keras_noisyfer.models import LTNet, MultiTaskClassifier
+from keras_noisyfer.noise.checks import MISSING, check_class_ids
 from keras_noisyfer.tasks import CategoricalTask
 
 
-def transition_matrices(model):
-    """The transition matrices that an LTNet learned.
+def annotator_models(model, images):
+    """What a model holds each annotator's confusion matrix to be.
 
     Args:
-        model: An `LTNet`.
+        model: An `LTNet`, which has learned transition matrices, or a model
+            of which `implied_confusion` reads them.
+        images: See `implied_confusion`.
 
     Returns:
         A dict by categorical task of arrays of shape
@@ -21,24 +23,17 @@ def transition_matrices(model):
         probability that annotator a says j of an image of class i.
 
     Raises:
-        ValueError: if `model` is something else.
+        ValueError: see `implied_confusion`.
 
     Example:
 
-    >>> learned = transition_matrices(model)["expression"]
+    >>> learned = annotator_models(model, dataset)["expression"]
     >>> injected = injected_confusion(labels, clean, num_classes=7)
     >>> plot_annotator_models(learned, injected, EXPRESSIONS)
-
-    Reference:
-
-    - [Zeng, Shan and Chen, ECCV 2018](
-      https://doi.org/10.1007/978-3-030-01261-8_14)
     """
-    if not isinstance(model, LTNet):
-        raise ValueError(
-            f"`model` must be an LTNet. Received: {type(model).__name__}"
-        )
-    return model.transition_matrices
+    if isinstance(model, LTNet):
+        return model.transition_matrices
+    return implied_confusion(model, images)
 
 
 def implied_confusion(model, images):
@@ -112,7 +107,6 @@ def injected_confusion(labels, clean, num_classes):
 
     Raises:
         ValueError: if the labels are not class ids, or lengths differ.
-        ImportError: if scikit-learn or krippendorff is not installed.
 
     Example:
 
@@ -120,12 +114,24 @@ def injected_confusion(labels, clean, num_classes):
     array([[[0.5, 0.5],
             [1. , 0. ]]])
     """
+    clean = check_class_ids("clean", clean, num_classes, 1)
     labels = np.asarray(labels)
-    annotators = labels.shape[1] if labels.ndim == 2 else 1
-    task = CategoricalTask("labels", num_classes, annotators)
-    report = annotator_report([task], {"labels": labels}, {"labels": clean})
-    streams = report["labels"]["streams"]
-    return np.array([each["transition_matrix"] for each in streams])
+    labels = labels.reshape(len(labels), -1)
+    labels = check_class_ids("labels", labels, num_classes, 2)
+    if len(labels) != len(clean):
+        raise ValueError(
+            f"`labels` must have one row a clean label, {len(clean)}. "
+            f"Received: {len(labels)}"
+        )
+    matrices = []
+    for stream in labels.T:
+        known = (stream != MISSING) & (clean != MISSING)
+        counts = np.zeros((num_classes, num_classes))
+        np.add.at(counts, (clean[known], stream[known]), 1)
+        totals = counts.sum(axis=1, keepdims=True)
+        shares = np.full_like(counts, np.nan)
+        matrices.append(np.divide(counts, totals, shares, where=totals > 0))
+    return np.array(matrices)
 
 
 def plot_annotator_models(learned, injected, class_names):
@@ -133,7 +139,7 @@ def plot_annotator_models(learned, injected, class_names):
 
     Args:
         learned: Array of shape `(annotators, num_classes, num_classes)`, of
-            `transition_matrices` or `implied_confusion`.
+            `annotator_models`.
         injected: The same of `injected_confusion`.
         class_names: Names of the classes.
 
@@ -150,8 +156,6 @@ def plot_annotator_models(learned, injected, class_names):
     >>> figure = plot_annotator_models(learned, injected, EXPRESSIONS)
     >>> figure.savefig("annotators.png")
     """
-    from sklearn.metrics import ConfusionMatrixDisplay
-
     learned, injected = np.asarray(learned), np.asarray(injected)
     count = len(class_names)
     if learned.ndim != 3 or learned.shape[1:] != (count, count):
@@ -182,17 +186,7 @@ def plot_annotator_models(learned, injected, class_names):
         panels, ("injected", "learned"), (injected, learned), strict=True
     ):
         for index, panel in enumerate(row):
-            ConfusionMatrixDisplay(
-                100 * matrices[index], display_labels=class_names
-            ).plot(
-                cmap="Blues",
-                xticks_rotation="vertical",
-                values_format=".0f",
-                ax=panel,
-                colorbar=False,
-                im_kw={"vmin": 0, "vmax": 100},
-                text_kw={"fontsize": 8},
-            )
+            draw_matrix(panel, 100 * matrices[index], class_names)
             panel.set(title=f"annotator {index}", xlabel=None, ylabel=None)
             panel.label_outer()
         row[0].set_ylabel(f"{kind}: true class")

@@ -70,6 +70,35 @@ def plot_confusion_matrix(labels, predictions, class_names):
     return figure
 
 
+def draw_matrix(panel, matrix, class_names):
+    """Draws a matrix of percentages with a row and a column a class.
+
+    Args:
+        panel: The `matplotlib.axes.Axes` to draw it in.
+        matrix: Shape `(num_classes, num_classes)`, from 0 to 100.
+        class_names: Names of the classes.
+
+    Returns:
+        The image in the panel, for a colour bar.
+    """
+    count = len(class_names)
+    image = panel.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
+    for row in range(count):
+        for column in range(count):
+            value = matrix[row, column]
+            panel.text(
+                column,
+                row,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                color="white" if value > 60 else "black",
+            )
+    panel.set_xticks(range(count), class_names, rotation=45, ha="right")
+    panel.set_yticks(range(count), class_names)
+    return image
+
+
 def draw_confusion_matrix(panel, labels, predictions, class_names):
     """Draws a confusion matrix in percent of each true class.
 
@@ -89,20 +118,7 @@ def draw_confusion_matrix(panel, labels, predictions, class_names):
     totals = matrix.sum(axis=1, keepdims=True)
     matrix = 100 * matrix / np.maximum(totals, 1)
 
-    image = panel.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
-    for row in range(count):
-        for column in range(count):
-            value = matrix[row, column]
-            panel.text(
-                column,
-                row,
-                f"{value:.0f}",
-                ha="center",
-                va="center",
-                color="white" if value > 60 else "black",
-            )
-    panel.set_xticks(range(count), class_names, rotation=45, ha="right")
-    panel.set_yticks(range(count), class_names)
+    image = draw_matrix(panel, matrix, class_names)
     panel.set_xlabel("predicted")
     return image
 

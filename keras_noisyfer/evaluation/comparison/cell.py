@@ -15,6 +15,10 @@ import keras
 import numpy as np
 
 from keras_noisyfer import noise
+from keras_noisyfer.evaluation.annotator_models import (
+    annotator_models,
+    injected_confusion,
+)
 from keras_noisyfer.evaluation.comparison.cases import load_case
 from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog
 from keras_noisyfer.evaluation.experiment import train_method
@@ -72,7 +76,8 @@ def run_cell(folder):
         folder: Holds `cell.json`: the entries `cell` (a `Cell`), `profile`
             (a `Profile`) and `data` (arguments of the case's loader), each
             a dict. What is written: `history.csv` (a line an epoch, as
-            training goes on), `predictions.npz`, `samples.npz` of a decoder,
+            training goes on), `predictions.npz`, `annotator_models.npz` of
+            several annotators, `samples.npz` of a decoder, `model.keras`,
             and at last `results.json`.
     """
     start = time.time()
@@ -118,6 +123,7 @@ def run_cell(folder):
         },
     )
     _write_predictions(folder, log)
+    _write_annotator_models(folder, model, case)
     if isinstance(model, JointDistributionGAN) and model.use_decoder:
         _write_samples(folder, model, case.train)
     model.save(folder / "model.keras")
@@ -149,6 +155,30 @@ def _write_predictions(folder, log):
         arrays[task.name] = predicted
         arrays[f"{task.name}_clean"] = log.case.test.labels[task.name]
     np.savez_compressed(folder / "predictions.npz", **arrays)
+
+
+def _write_annotator_models(folder, model, case):
+    """Writes each annotator's confusion matrix, learned and injected, where
+    the model has several annotators and the truth is known."""
+    tasks = [
+        task
+        for task in case.train.tasks
+        if isinstance(task, CategoricalTask)
+        and task.name in case.train.clean
+        and task.annotators > 1
+    ]
+    if not tasks or model.tasks != case.train.tasks:
+        return
+    learned = annotator_models(model, case.train.batches(case.image_shape))
+    arrays = {}
+    for task in tasks:
+        arrays[f"{task.name}_learned"] = learned[task.name]
+        arrays[f"{task.name}_injected"] = injected_confusion(
+            case.train.labels[task.name],
+            case.train.clean[task.name],
+            task.num_classes,
+        )
+    np.savez_compressed(folder / "annotator_models.npz", **arrays)
 
 
 def _write_samples(folder, model, train):

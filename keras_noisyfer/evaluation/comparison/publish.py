@@ -2,9 +2,13 @@
 
 import pathlib
 
+from keras_noisyfer.evaluation.annotator_models import plot_annotator_models
 from keras_noisyfer.evaluation.comparison import figures
 from keras_noisyfer.evaluation.comparison.cell import slug
-from keras_noisyfer.evaluation.comparison.reading import read_cells
+from keras_noisyfer.evaluation.comparison.reading import (
+    read_arrays,
+    read_cells,
+)
 from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -75,6 +79,30 @@ def write_predictions(folder, setting, test, seed=0):
                 titles=TITLES,
             )
             _save(figure, folder, "examples", setting, task.name)
+
+
+def write_annotator_models(folder, setting, task, methods, seed=0):
+    """Writes `annotators_<setting>_<method>.png`: each annotator's confusion
+    matrix, as it was injected and as a method has learned it.
+
+    Args:
+        folder: Folder of the comparison.
+        setting: A setting as it is written in `cells.csv`.
+        task: The `CategoricalTask`.
+        methods: Keys of methods; those without a finished cell are left out.
+        seed: Seed of the cells.
+    """
+    for method in methods:
+        if method in _finished(folder, setting, seed):
+            arrays = read_arrays(
+                folder, setting, method, seed, "annotator_models.npz"
+            )
+            figure = plot_annotator_models(
+                arrays[f"{task.name}_learned"],
+                arrays[f"{task.name}_injected"],
+                task.class_names,
+            )
+            _save(figure, folder, "annotators", setting, method)
 
 
 def write_lambda_study(folder, rows, metric):
