@@ -13,6 +13,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.evaluation.comparison.command_line import (
+    comparison_of,
     comparison_parser,
     run_comparison,
 )
@@ -37,7 +38,8 @@ CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
 
 def run(flags):
     rows = lambda_study(flags.case)
-    folder = run_comparison(flags, list(rows.values()))
+    comparison = comparison_of(flags)
+    folder = run_comparison(comparison, flags, list(rows.values()))
     summary = summarise(folder, list(rows.values()))
     metric = OBJECT if flags.case == "cifar10" else EXPRESSION
     write_report(

@@ -13,8 +13,8 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.evaluation.comparison.command_line import (
+    comparison_of,
     comparison_parser,
-    load_test,
     run_comparison,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
@@ -32,7 +32,8 @@ from keras_noisyfer.evaluation.training_run import run_recipe
 
 
 def run(flags):
-    folder = run_comparison(flags, table1())
+    comparison = comparison_of(flags)
+    folder = run_comparison(comparison, flags, table1())
     summary = summarise(folder, table1())
     write_report(
         folder,
@@ -43,7 +44,7 @@ def run(flags):
         ),
     )
     write_curves(folder, "multi-label", OBJECT)
-    test = load_test(flags)
+    test = comparison.load(flags.seeds[0]).test
     write_predictions(folder, "multi-label", test, flags.seeds[0])
     write_annotator_models(
         folder,

@@ -12,8 +12,8 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.evaluation.comparison.command_line import (
+    comparison_of,
     comparison_parser,
-    load_test,
     run_comparison,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
@@ -39,7 +39,8 @@ CASES = ("synthetic-faces", "raf-base", "affectnet-base")
 
 def run(flags):
     rows = table2(flags.case)
-    folder = run_comparison(flags, rows)
+    comparison = comparison_of(flags)
+    folder = run_comparison(comparison, flags, rows)
     summary = summarise(folder, rows)
     write_report(
         folder,
@@ -49,7 +50,7 @@ def run(flags):
             for epoch, title in EPOCHS.items()
         ),
     )
-    test = load_test(flags)
+    test = comparison.load(flags.seeds[0]).test
     for setting in dict.fromkeys(row.cell.setting for row in rows):
         metric = CCC if setting.endswith("affect") else EXPRESSION
         write_curves(folder, setting, metric)

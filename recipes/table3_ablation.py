@@ -13,6 +13,7 @@ import os
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 from keras_noisyfer.evaluation.comparison.command_line import (
+    comparison_of,
     comparison_parser,
     run_comparison,
 )
@@ -38,7 +39,8 @@ CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
 
 def run(flags):
     rows = table3(flags.case)
-    folder = run_comparison(flags, rows)
+    comparison = comparison_of(flags)
+    folder = run_comparison(comparison, flags, rows)
     summary = summarise(folder, rows)
     metric = OBJECT if flags.case == "cifar10" else EXPRESSION
     write_report(

@@ -1,5 +1,7 @@
 """Images of any origin with their labels, before they are batched."""
 
+import copy
+
 import numpy as np
 import tensorflow as tf
 
@@ -142,8 +144,10 @@ class LabelledImages:
             }
             for kind in ("labels", "clean", "extras")
         }
-        # What was left out of the whole is known, of a part it is not.
-        return self._replace(images=images, report=ImportReport(), **arrays)
+        # A copy, which counts its own images and knows what was left out of
+        # the whole.
+        report = copy.copy(self.report)
+        return self._replace(images=images, report=report, **arrays)
 
     def with_labels(self, labels, tasks=None):
         """The same images with other labels.

@@ -15,6 +15,7 @@ from keras_noisyfer.datasets.labelled_images import (
     LabelledImages,
     make_dataset,
 )
+from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 COUNT = 12
@@ -112,6 +113,44 @@ def test_take(images):
     assert list(found) == [0, 1, 2, 3]
     np.testing.assert_array_equal(data.clean["shade"], np.arange(4))
     assert len(labelled(images).take(99)) == COUNT
+
+
+def test_a_part_knows_what_the_whole_left_out(images):
+    whole = labelled(images)
+    whole.report = ImportReport("skip")
+    whole.report.reject("x.png", "empty file")
+    assert str(whole.take(3).report).splitlines() == [
+        "accepted: 3 images",
+        "rejected: 1 empty file (first: x.png)",
+    ]
+
+
+def test_split_draws_disjoint_parts_in_their_order(images):
+    data = labelled(images)
+    first, second = data.split([5, 4], seed=3)
+    assert [len(first), len(second)] == [5, 4]
+    assert not set(first.names) & set(second.names)
+    for part in (first, second):
+        batches = list(part.batches((16, 16, 3), 3))
+        found = np.concatenate([numbers(batch) for batch, _ in batches])
+        assert [f"{i}.png" for i in found] == part.names
+        assert list(found) == sorted(found)
+        np.testing.assert_array_equal(part.clean["shade"], found)
+    again, _ = data.split([5, 4], seed=3)
+    assert again.names == first.names
+    assert data.split([5, 4], seed=4)[0].names != first.names
+    for sizes in ([COUNT, 1], [3, 0]):
+        with pytest.raises(ValueError, match="`sizes` must be positive"):
+            data.split(sizes)
+
+
+def test_index_names_the_images_of_a_batch(images):
+    data = labelled(images)
+    dataset = data.batches((16, 16, 3), 4, training=True, with_index=True)
+    for batch, labels, index in dataset:
+        assert index.dtype == tf.int32
+        np.testing.assert_array_equal(numbers(batch), index)
+        assert set(labels) == {task.name for task in data.tasks}
 
 
 def test_records_that_come_apart_from_their_names_stop_the_run():

@@ -19,6 +19,7 @@ from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
 )
+from keras_noisyfer.evaluation.table_data import load_table_data
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
@@ -75,6 +76,10 @@ def _synthetic_faces(profile, seed):
     return train.with_noise(FACE_ANNOTATORS, seed), test, face_affine
 
 
+def _csv(profile, seed, **data):
+    return *load_table_data(data, seed), face_affine
+
+
 FACE_TASKS = [
     CategoricalTask("expression", class_names=EXPRESSIONS),
     ContinuousTask("affect", dimensions=("valence", "arousal")),
@@ -91,6 +96,7 @@ CASES = {
     "raf-base": _raf_base,
     "affectnet-base": _affectnet_base,
     "synthetic-faces": _synthetic_faces,
+    "csv": _csv,
 }
 # The argument of each case's loader that says where the data is.
 DATA_ARGUMENTS = {
@@ -121,6 +127,11 @@ def load_case(case, profile, seed, tasks=None, annotators=None, **data):
             than the profile asks for.
     """
     train, test, augmentation = CASES[case](profile, seed, **data)
+    if test is None:
+        raise ValueError(
+            "A comparison needs test images with clean labels: --test-csv or "
+            "--test-where. Received: neither"
+        )
     train = _keep(train, tasks, annotators)
     test = _keep(test.clean_labels(), tasks, None)
     sizes = [profile["train_size"], profile["validation_size"]]

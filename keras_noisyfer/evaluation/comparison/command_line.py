@@ -12,9 +12,32 @@ from keras_noisyfer.evaluation.comparison.cases import (
 )
 from keras_noisyfer.evaluation.comparison.profiles import (
     CIFAR10_PROFILES,
+    Profile,
     profile_of,
 )
 from keras_noisyfer.evaluation.comparison.runner import run_cells
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Where a comparison is kept, and what all its cells share.
+
+    Attributes:
+        folder: Its folder, a `pathlib.Path`.
+        case: A key of `cases.CASES`.
+        profile: `Profile`.
+        data: Dict of arguments of the case's loader.
+    """
+
+    folder: pathlib.Path
+    case: str
+    profile: Profile
+    data: dict
+
+    def load(self, seed=0):
+        """The `Case`, with the noise of a seed."""
+        profile = dataclasses.asdict(self.profile)
+        return load_case(self.case, profile, seed, **self.data)
 
 
 def comparison_parser(description, cases, methods=None):
@@ -82,10 +105,24 @@ def comparison_parser(description, cases, methods=None):
     return parser
 
 
-def run_comparison(flags, rows):
-    """Runs the cells of some rows, for the flags' seeds.
+def comparison_of(flags):
+    """The `Comparison` that the flags of a `comparison_parser` ask for."""
+    # CIFAR-10's tables share a folder and cells, and so do those of faces.
+    data = "cifar10" if flags.case == "cifar10" else "faces"
+    argument = DATA_ARGUMENTS[flags.case]
+    return Comparison(
+        pathlib.Path(flags.output_dir or f"runs/{data}_{flags.profile}"),
+        flags.case,
+        profile_of(flags.case, flags.profile),
+        {} if argument is None else {argument: flags.data},
+    )
+
+
+def run_comparison(comparison, flags, rows):
+    """Runs the cells of some rows, for the flags' methods and seeds.
 
     Args:
+        comparison: `Comparison`.
         flags: What a `comparison_parser` parsed.
         rows: List of `Row`s.
 
@@ -93,13 +130,13 @@ def run_comparison(flags, rows):
         The folder of the comparison, a `pathlib.Path`.
 
     Raises:
-        ValueError: see `run_cells`; or a cell failed.
+        ValueError: see `load_case` and `run_cells`; or a cell failed.
     """
-    # CIFAR-10's tables share a folder and cells, and so do those of faces.
-    data = "cifar10" if flags.case == "cifar10" else "faces"
-    folder = pathlib.Path(flags.output_dir or f"runs/{data}_{flags.profile}")
+    folder = comparison.folder
     if flags.report_only:
         return folder
+    # What is wrong with the data is said here, once, and not in a log.
+    comparison.load(flags.seeds[0])
     failed = run_cells(
         [
             row.with_seed(seed)
@@ -107,9 +144,9 @@ def run_comparison(flags, rows):
             for row in rows
             if flags.methods is None or row.cell.method in flags.methods
         ],
-        profile_of(flags.case, flags.profile),
+        comparison.profile,
         folder,
-        _data(flags),
+        comparison.data,
         flags.jobs,
     )
     if failed:
@@ -118,17 +155,3 @@ def run_comparison(flags, rows):
             f"anew. The first: {folder / failed[0].folder / 'log.txt'}"
         )
     return folder
-
-
-def load_test(flags):
-    """The test images of a comparison, `LabelledImages`."""
-    profile = profile_of(flags.case, flags.profile)
-    data = _data(flags)
-    return load_case(
-        flags.case, dataclasses.asdict(profile), flags.seeds[0], **data
-    ).test
-
-
-def _data(flags):
-    argument = DATA_ARGUMENTS[flags.case]
-    return {} if argument is None else {argument: flags.data}

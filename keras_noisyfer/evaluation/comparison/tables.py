@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_noisyfer.evaluation.comparison.cell import Cell
+from keras_noisyfer.evaluation.methods import METHODS
 
 OBJECT = "object_accuracy"
 EXPRESSION, CCC, MSE = "expression_accuracy", "affect_ccc", "affect_mse"
@@ -176,6 +177,16 @@ def lambda_study(case):
         )
         for value in LAMBDAS
     }
+
+
+def method_rows(setting, case):
+    """A row a method, ablations left out, for data of one's own."""
+    ablations = set(ABLATIONS) - {"vggnet", "proposed"}
+    return [
+        Row(Cell(setting, method, 0, case))
+        for method in METHODS
+        if method not in ablations
+    ]
 
 
 def _face_row(case, setting, method, numbers):

@@ -1,0 +1,136 @@
+"""The flags that say which CSV file and images to train on, and their data."""
+
+from keras_noisyfer.datasets.report import ON_ERROR
+from keras_noisyfer.datasets.tables.loaders import from_csv
+from keras_noisyfer.datasets.tables.table_tasks import (
+    columns_of_flags,
+    infer_tasks,
+)
+
+_OPTIONS = (
+    "csv",
+    "image_root",
+    "test_csv",
+    "test_image_root",
+    "image_column",
+    "categorical",
+    "continuous",
+    "clean",
+    "classes",
+    "where",
+    "test_where",
+    "on_error",
+)
+
+
+def add_table_flags(parser):
+    """Adds the flags to an `argparse` parser."""
+    add = parser.add_argument
+    add("--csv", required=True, metavar="FILE", help="labels")
+    add("--image-root", required=True, metavar="DIR", help="folder of images")
+    add("--test-csv", metavar="FILE", help="labels of test images")
+    add("--test-image-root", metavar="DIR", help="folder of test images")
+    add("--image-column", default="image", metavar="COLUMN")
+    several = {"action": "append", "type": _pair, "default": []}
+    add(
+        "--categorical",
+        **several,
+        metavar="TASK=COLUMN,COLUMN",
+        help="a categorical task, a column an annotator; may be repeated",
+    )
+    add(
+        "--continuous",
+        **several,
+        metavar="TASK=COLUMN+COLUMN,COLUMN+COLUMN",
+        help="a continuous task: its dimensions' columns, for each annotator",
+    )
+    add(
+        "--clean",
+        **several,
+        metavar="TASK=COLUMN",
+        help="labels that count as the truth; those of a continuous task "
+        "COLUMN+COLUMN",
+    )
+    add(
+        "--classes",
+        **several,
+        metavar="TASK=NAME,NAME",
+        help="the classes of a categorical task, in their order",
+    )
+    add(
+        "--where",
+        **several,
+        metavar="COLUMN=TEXT",
+        help="train on the rows that hold it, such as split=train",
+    )
+    add(
+        "--test-where",
+        **several,
+        metavar="COLUMN=TEXT",
+        help="test on the rows that hold it",
+    )
+    add("--on-error", choices=ON_ERROR, default="raise", help="bad rows")
+
+
+def table_options(flags):
+    """The options of `load_table_data` in parsed flags, a dict."""
+    return {name: getattr(flags, name) for name in _OPTIONS}
+
+
+def load_table_data(options, seed=0):
+    """Loads the images and labels that flags have named.
+
+    Args:
+        options: Dict, see `table_options`.
+        seed: See `from_csv`.
+
+    Returns:
+        `(train, test)`: `LabelledImages`; the test ones with clean labels,
+        None where no test is named.
+
+    Raises:
+        ValueError: see `infer_tasks` and `from_csv`.
+    """
+    columns = columns_of_flags(
+        options["image_column"],
+        options["categorical"],
+        options["continuous"],
+        options["clean"],
+    )
+    where, test_where = dict(options["where"]), dict(options["test_where"])
+    classes = {task: names.split(",") for task, names in options["classes"]}
+    tasks, columns = infer_tasks(
+        options["csv"], columns, [*where, *test_where], classes
+    )
+    train = from_csv(
+        options["csv"],
+        options["image_root"],
+        tasks,
+        columns,
+        where=where,
+        on_error=options["on_error"],
+        seed=seed,
+    )
+    if not options["test_csv"] and not test_where:
+        return train, None
+    test = from_csv(
+        options["test_csv"] or options["csv"],
+        options["test_image_root"] or options["image_root"],
+        tasks,
+        columns,
+        where=test_where,
+        on_error=options["on_error"],
+    )
+    return train, test.clean_labels()
+
+
+def _pair(text):
+    """`NAME=VALUE` of a flag."""
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise ValueError
+    return name, value
+
+
+# What argparse calls it in its message.
+_pair.__name__ = "NAME=VALUE"
