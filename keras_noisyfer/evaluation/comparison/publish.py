@@ -4,7 +4,7 @@ import pathlib
 
 from keras_noisyfer.evaluation.annotator_models import plot_annotator_models
 from keras_noisyfer.evaluation.comparison import figures
-from keras_noisyfer.evaluation.comparison.cell import slug
+from keras_noisyfer.evaluation.comparison.cell import Cell, slug
 from keras_noisyfer.evaluation.comparison.reading import (
     read_arrays,
     read_cells,
@@ -58,11 +58,15 @@ def write_predictions(folder, setting, test, seed=0):
     methods = [m for m in SHOWN if m in _finished(folder, setting, seed)]
     if not methods:
         return
-    if "proposed" in methods:
+    if _has_file(folder, setting, "proposed", seed, "samples.npz"):
         figure = figures.plot_samples(folder, setting, seed=seed)
         _save(figure, folder, "samples", setting)
+    predicted = read_arrays(
+        folder, setting, methods[0], seed, "predictions.npz"
+    )
     for task in test.tasks:
-        if not isinstance(task, CategoricalTask):
+        # A setting may have some of the test images' tasks.
+        if not isinstance(task, CategoricalTask) or task.name not in predicted:
             continue
         arguments = (folder, setting, methods, task.name)
         figure = figures.plot_confusion_matrices(
@@ -89,14 +93,14 @@ def write_annotator_models(folder, setting, task, methods, seed=0):
         folder: Folder of the comparison.
         setting: A setting as it is written in `cells.csv`.
         task: The `CategoricalTask`.
-        methods: Keys of methods; those without a finished cell are left out.
+        methods: Keys of methods; those without a finished cell, or with one
+            model for all annotators, are left out.
         seed: Seed of the cells.
     """
     for method in methods:
-        if method in _finished(folder, setting, seed):
-            arrays = read_arrays(
-                folder, setting, method, seed, "annotator_models.npz"
-            )
+        file = "annotator_models.npz"
+        if _has_file(folder, setting, method, seed, file):
+            arrays = read_arrays(folder, setting, method, seed, file)
             figure = plot_annotator_models(
                 arrays[f"{task.name}_learned"],
                 arrays[f"{task.name}_injected"],
@@ -131,6 +135,15 @@ def _finished(folder, setting, seed=None):
     if seed is not None:
         cells = cells[cells["seed"] == seed]
     return [key for key in METHODS if key in set(cells["method"])]
+
+
+def _has_file(folder, setting, method, seed, name):
+    """Whether a finished cell has left a file."""
+    cell = Cell(setting, method, seed, case=None)
+    return (
+        method in _finished(folder, setting, seed)
+        and pathlib.Path(folder, cell.folder, name).exists()
+    )
 
 
 def _save(figure, folder, *names):

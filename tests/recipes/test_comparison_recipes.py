@@ -1,0 +1,261 @@
+"""The recipes that run many cells and write tables and figures."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from keras_noisyfer.evaluation.comparison.cases import load_case
+from keras_noisyfer.evaluation.comparison.cell import Cell
+from keras_noisyfer.evaluation.comparison.profiles import (
+    CIFAR10_PROFILES,
+    FACE_PROFILES,
+)
+from keras_noisyfer.evaluation.comparison.runner import read_cells
+from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.tasks import CategoricalTask
+
+RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
+TINY = {
+    "train_size": 40,
+    "validation_size": 12,
+    "test_size": 16,
+    "epochs": 2,
+    "warmup_epochs": 1,
+    "batch_size": 20,
+    "width": 1 / 16,
+}
+
+
+@pytest.fixture(autouse=True)
+def tiny_profiles(monkeypatch):
+    for profiles in (CIFAR10_PROFILES, FACE_PROFILES):
+        tiny = dataclasses.replace(profiles["small"], **TINY)
+        monkeypatch.setitem(profiles, "small", tiny)
+
+
+@pytest.fixture(scope="module")
+def cifar10(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "cifar10.npz"
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 64), ("test", 32)):
+        arrays[f"x_{split}"] = generator.integers(
+            0, 256, (count, 32, 32, 3), "uint8"
+        )
+        arrays[f"y_{split}"] = generator.integers(0, 10, (count, 1))
+    np.savez(path, **arrays)
+    return str(path)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Cells that leave the files of one without any training: every class
+    predicted is 0. Returns the list of those that were run."""
+    cells = []
+
+    def run(command, **options):
+        folder = pathlib.Path(command[-1])
+        given = json.loads((folder / "cell.json").read_text())
+        cell = Cell(**given["cell"])
+        cells.append(cell)
+        case = load_case(
+            cell.case,
+            given["profile"],
+            cell.seed,
+            cell.tasks,
+            cell.annotators,
+            **given["data"],
+        )
+        history, test, arrays = {"epoch": [1, 2], "step": [2, 4]}, {}, {}
+        joint = cell.method not in ("vggnet", "sce", "co-teaching", "elr")
+        for name in ("generator_joint_loss", "discriminator_loss"):
+            history[name] = [0.0, 1.0] if joint else [None, None]
+        for task in case.test.tasks:
+            history[f"{task.name}_loss"] = [2.0, 1.0]
+            names = ["ccc", "mse"]
+            clean = case.test.labels[task.name]
+            arrays[f"{task.name}_clean"] = clean
+            arrays[task.name] = np.zeros(len(clean), "uint8")
+            if isinstance(task, CategoricalTask):
+                names = ["accuracy"]
+                images = np.zeros((2, task.num_classes, 32, 32, 3), "uint8")
+                np.savez(
+                    folder / "samples.npz",
+                    images=images,
+                    class_names=list(task.class_names),
+                )
+                shape = (3, task.num_classes, task.num_classes)
+                uniform = np.full(shape, 1 / task.num_classes)
+                np.savez(
+                    folder / "annotator_models.npz",
+                    **{
+                        f"{task.name}_learned": uniform,
+                        f"{task.name}_injected": uniform,
+                    },
+                )
+            for name in names:
+                history[f"test_{task.name}_{name}"] = [0.25, 0.5]
+                test[f"{task.name}_{name}"] = {
+                    "last": 0.5,
+                    "chosen": 0.25,
+                    "best": 0.5,
+                }
+        pd.DataFrame(history).to_csv(folder / "history.csv", index=False)
+        np.savez(folder / "predictions.npz", **arrays)
+        write_json(
+            folder / "results.json",
+            {
+                "epochs": {"last": 2, "chosen": 1},
+                "steps": 4,
+                "test": test,
+                "seconds": 1.0,
+            },
+        )
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return cells
+
+
+def run_recipe(name, output, *flags):
+    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main([*map(str, flags), "--output-dir", str(output)])
+
+
+def files(output):
+    return {each.name for each in output.iterdir() if each.suffix != ".lock"}
+
+
+def test_table1_trains_in_processes_and_reports_again(
+    cifar10, tmp_path, capsys, monkeypatch
+):
+    flags = ["--data", cifar10]
+    methods = ["--methods", "vggnet", "ltnet", "proposed"]
+    run_recipe("table1_cifar10", tmp_path, *flags, *methods)
+    table = (tmp_path / "table1.md").read_text()
+    rows = read_cells(tmp_path)
+    assert [row["method"] for row in rows] == ["vggnet", "ltnet", "proposed"]
+    for row in rows:
+        for number in ("last", "chosen", "best"):
+            assert f" {100 * float(row[number]):.2f} |" in table
+    assert "| 80.23 |" in table and "SCE" not in table
+    assert table in capsys.readouterr().out
+    assert files(tmp_path) == {
+        ".lock",
+        "accuracy_by_step_multi-label.png",
+        "annotators_multi-label_ltnet.png",
+        "annotators_multi-label_proposed.png",
+        "cells",
+        "cells.csv",
+        "confusion_matrices_multi-label_object.png",
+        "examples_multi-label_object.png",
+        "profile.json",
+        "samples_multi-label.png",
+        "table1.md",
+    }
+    monkeypatch.setattr(subprocess, "run", None)
+    (tmp_path / "table1.md").unlink()
+    run_recipe("table1_cifar10", tmp_path, *flags, "--report-only")
+    assert (tmp_path / "table1.md").read_text() == table
+
+
+def test_table3_shares_cells_with_table1(cifar10, tmp_path, untrained):
+    flags = ["--data", cifar10, "--seeds", "0", "1"]
+    run_recipe("table1_cifar10", tmp_path, *flags, "--methods", "vggnet")
+    run_recipe("table3_ablation", tmp_path, "--case", "cifar10", *flags)
+    # Ten of each seed, of which one was there.
+    assert len(untrained) == len(set(map(str, untrained))) == 20
+    table = (tmp_path / "table3_cifar10.md").read_text()
+    assert "| single-label | 50.00 ± 0.00 (77.82) |" in table
+    assert "chosen on noisy validation labels" in table
+    assert "accuracy_by_step_single-label.png" in files(tmp_path)
+
+
+def test_table2_on_drawn_faces(tmp_path, untrained):
+    run_recipe("table2_emotion", tmp_path)
+    assert {tuple(cell.tasks or ()) for cell in untrained} == {
+        ("expression",),
+        ("affect",),
+        (),
+    }
+    table = (tmp_path / "table2_synthetic-faces.md").read_text()
+    line = "| synthetic faces, affect | Joint-distribution GAN | – | 0.5000"
+    assert line in table
+    assert {
+        "accuracy_by_step_synthetic-faces-affect.png",
+        "confusion_matrices_synthetic-faces-multi-task_expression.png",
+        "examples_synthetic-faces-expression_expression.png",
+    } <= files(tmp_path)
+
+
+def test_lambda_study(cifar10, tmp_path, untrained):
+    run_recipe("lambda_study", tmp_path, "--data", cifar10)
+    weights = [cell.options.get("lambda_joint") for cell in untrained]
+    # 0.4 is the profile's.
+    assert weights == [0.2, None, 0.6, 0.8, 1.0]
+    assert "lambda_object_accuracy.png" in files(tmp_path)
+
+
+def write_csv(folder, count=60):
+    lines = ["image,mood.ann,mood.bob,clean.mood,split"]
+    for index in range(count):
+        name, mood = f"{index}.png", ("calm", "glad")[index % 2]
+        Image.new("RGB", (32, 32), (4 * index,) * 3).save(folder / name)
+        split = "train" if index < 40 else "test"
+        lines.append(f"{name},{mood},glad,{mood},{split}")
+    path = folder / "labels.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return ["--csv", path, "--image-root", folder, "--where", "split=train"]
+
+
+def test_your_csv(tmp_path, untrained, capsys):
+    flags = write_csv(tmp_path)
+    output = tmp_path / "run"
+    run_recipe(
+        "compare_your_csv",
+        output,
+        *flags,
+        *["--test-where", "split=test", "--validation-size", 10],
+        *["--epochs", 7, "--methods", "vggnet", "proposed"],
+    )
+    assert [cell.method for cell in untrained] == ["vggnet", "proposed"]
+    profile = json.loads((output / "profile.json").read_text())
+    assert profile["epochs"] == 7 and profile["validation_size"] == 10
+    assert "mood_accuracy:" in (output / "methods.md").read_text()
+    assert "accuracy_by_step_your-data.png" in files(output)
+
+
+@pytest.mark.parametrize(
+    "recipe, flags, message",
+    [
+        ("table1_cifar10", ["--data", "no.npz"], "`path` must be an .npz file"),
+        ("table1_cifar10", ["--methods", "best"], "invalid choice: 'best'"),
+        ("table2_emotion", ["--case", "raf-base"], "`data_dir`"),
+        ("table2_emotion", ["--seeds", "-1"], "must be at least 0"),
+        ("table3_ablation", ["--jobs", "0"], "--jobs: must be at least 1"),
+        ("lambda_study", ["--report-only"], "at least one finished cell"),
+    ],
+)
+def test_bad_flags_are_said_in_one_line(
+    recipe, flags, message, tmp_path, capsys, untrained
+):
+    with pytest.raises(SystemExit) as error:
+        run_recipe(recipe, tmp_path / "run", *flags)
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not untrained
+
+
+def test_your_csv_needs_test_images(tmp_path, untrained, capsys):
+    with pytest.raises(SystemExit):
+        run_recipe("compare_your_csv", tmp_path / "r", *write_csv(tmp_path))
+    assert "--test-csv or --test-where" in capsys.readouterr().err
+    assert not untrained
