@@ -5,6 +5,7 @@ All of them have the same encoder. None is given a clean label, but for
 """
 
 import dataclasses
+import importlib.util
 from collections.abc import Callable
 
 import numpy as np
@@ -42,6 +43,8 @@ class Method:
             task.
         with_index: Whether the model has to be told which images it sees.
         pretrained: Whether the encoder is first trained as `"vggnet"`.
+        requires: `(module, extra)`: a module that must be installed, and the
+            extra of this package that brings it.
     """
 
     title: str
@@ -50,6 +53,7 @@ class Method:
     one_head: bool = False
     with_index: bool = False
     pretrained: bool = False
+    requires: tuple | None = None
 
 
 # === Labels ===
@@ -175,7 +179,10 @@ METHODS = {
     "proposed": Method("Joint-distribution GAN", _joint),
     "gce": Method("Generalised cross entropy", _generalized),
     "dawid-skene": Method(
-        "VGGNet, Dawid–Skene consensus", _classifier, _dawid_skene_labels
+        "VGGNet, Dawid–Skene consensus",
+        _classifier,
+        _dawid_skene_labels,
+        requires=("crowdkit", "crowd"),
     ),
     "elr": Method("ELR", _elr, with_index=True),
     "without-joint": Method(
@@ -192,12 +199,19 @@ def check_method(method):
     """Returns the `Method` of a key.
 
     Raises:
-        ValueError: if `method` is none of `METHODS`.
+        ValueError: if `method` is none of `METHODS`, or needs a package that
+            is not installed.
     """
     if method not in METHODS:
         raise ValueError(
             f"`method` must be one of {', '.join(METHODS)}. "
             f"Received: {method!r}"
+        )
+    module, extra = METHODS[method].requires or (None, None)
+    if module is not None and importlib.util.find_spec(module) is None:
+        raise ValueError(
+            f"The method {method!r} needs `pip install "
+            f"keras_noisyfer[{extra}]`. Received: no module {module}"
         )
     return METHODS[method]
 

@@ -4,6 +4,7 @@ import pytest
 
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.evaluation import methods
 from keras_noisyfer.evaluation.experiment import train_method
 from keras_noisyfer.evaluation.methods import (
     METHODS,
@@ -72,6 +73,13 @@ def test_rejects_methods():
     expression = {"expression": CLEAN["expression"]}
     with pytest.raises(ValueError, match="clean labels of every.*affect"):
         method_data("vggnet-clean", data(clean=expression))
+
+
+def test_says_which_package_a_method_needs(monkeypatch):
+    monkeypatch.setattr(methods.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"'dawid-skene' needs.*\[crowd\]"):
+        method_data("dawid-skene", data())
+    assert method_data("vggnet", data()).tasks == tuple(TASKS)
 
 
 def test_methods_start_from_the_same_encoder():

@@ -16,6 +16,7 @@ from keras_noisyfer.evaluation.comparison.profiles import (
     profile_of,
 )
 from keras_noisyfer.evaluation.comparison.runner import run_cells
+from keras_noisyfer.evaluation.methods import check_method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,15 +136,14 @@ def run_comparison(comparison, flags, rows):
     folder = comparison.folder
     if flags.report_only:
         return folder
-    # What is wrong with the data is said here, once, and not in a log.
+    if flags.methods is not None:
+        rows = [row for row in rows if row.cell.method in flags.methods]
+    # What is wrong is said here, once, and not in the log of a cell.
+    for row in rows:
+        check_method(row.cell.method)
     comparison.load(flags.seeds[0])
     failed = run_cells(
-        [
-            row.with_seed(seed)
-            for seed in flags.seeds
-            for row in rows
-            if flags.methods is None or row.cell.method in flags.methods
-        ],
+        [row.with_seed(seed) for seed in flags.seeds for row in rows],
         comparison.profile,
         folder,
         comparison.data,
