@@ -24,6 +24,21 @@ def golden():
     return load
 
 
+@pytest.fixture(scope="session")
+def cifar10(tmp_path_factory):
+    """An .npz file in CIFAR-10's layout: 64 images and 32, all noise."""
+    path = tmp_path_factory.mktemp("data") / "cifar10.npz"
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 64), ("test", 32)):
+        arrays[f"x_{split}"] = generator.integers(
+            0, 256, (count, 32, 32, 3), "uint8"
+        )
+        arrays[f"y_{split}"] = generator.integers(0, 10, (count, 1))
+    np.savez(path, **arrays)
+    return str(path)
+
+
 @pytest.fixture
 def root(tmp_path):
     """A folder of five small images."""

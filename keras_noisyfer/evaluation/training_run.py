@@ -24,6 +24,16 @@ from keras_noisyfer.tasks import CategoricalTask
 TEST_BATCH_SIZE = 256
 
 
+def recipe_parser(description):
+    """An `argparse` parser as all recipes have it, without flags yet."""
+    return argparse.ArgumentParser(
+        description=description,
+        usage="%(prog)s [flags]",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 def training_parser(description, output_dir, **defaults):
     """An `argparse` parser with the flags of a training run.
 
@@ -35,12 +45,7 @@ def training_parser(description, output_dir, **defaults):
     Returns:
         An `argparse.ArgumentParser`.
     """
-    parser = argparse.ArgumentParser(
-        description=description,
-        usage="%(prog)s [flags]",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = recipe_parser(description)
     count = number_flag(int, minimum=0)
     positive = number_flag(int, minimum=1)
     amount = number_flag(float, minimum=0)

@@ -17,25 +17,13 @@ def recipe():
     return module
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "cifar10.npz"
-    generator = np.random.default_rng(0)
-    arrays = {}
-    for split, count in (("train", 64), ("test", 32)):
-        arrays[f"x_{split}"] = generator.integers(
-            0, 256, (count, 32, 32, 3), "uint8"
-        )
-        arrays[f"y_{split}"] = generator.integers(0, 10, (count, 1))
-    np.savez(path, **arrays)
-    return str(path)
-
-
 @pytest.mark.parametrize("method", ["vggnet", "proposed"])
-def test_trains_and_writes_its_results(recipe, data, tmp_path, capsys, method):
+def test_trains_and_writes_its_results(
+    recipe, cifar10, tmp_path, capsys, method
+):
     output = tmp_path / "run"
     recipe.main(
-        f"--data {data} --method {method} --width 0.0625 --epochs 1 "
+        f"--data {cifar10} --method {method} --width 0.0625 --epochs 1 "
         "--train-size 0 --batch-size 32 --warmup-epochs 0 --seed 3 "
         f"--output-dir {output}".split()
     )
@@ -83,7 +71,7 @@ def test_trains_and_writes_its_results(recipe, data, tmp_path, capsys, method):
     assert "2/2" in printed
 
     model = keras.saving.load_model(output / "model.keras")
-    with np.load(data) as file:
+    with np.load(cifar10) as file:
         images = file["x_test"] / np.float32(127.5) - 1
         clean = file["y_test"][:, 0]
     predicted = model.predict(images, verbose=0)["object"]
@@ -113,13 +101,13 @@ def test_needs_an_output_dir_before_any_work(
     assert "argument --output-dir" in line and "Not a directory" in line
 
 
-def test_needs_data(recipe, data, tmp_path, capsys):
+def test_needs_data(recipe, cifar10, tmp_path, capsys):
     output = tmp_path / "run"
     flags = ("--output-dir", output, "--data")
     line = run_and_fail(recipe, capsys, *flags, tmp_path / "missing.npz")
     assert line.startswith("error: `path` must be an .npz file")
     assert not list(output.iterdir())
-    line = run_and_fail(recipe, capsys, *flags, data, "--train-size", 65)
+    line = run_and_fail(recipe, capsys, *flags, cifar10, "--train-size", 65)
     assert line.startswith("error: `size` must be at most 64")
 
 

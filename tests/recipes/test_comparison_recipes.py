@@ -40,20 +40,6 @@ def tiny_profiles(monkeypatch):
         monkeypatch.setitem(profiles, "small", tiny)
 
 
-@pytest.fixture(scope="module")
-def cifar10(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "cifar10.npz"
-    generator = np.random.default_rng(0)
-    arrays = {}
-    for split, count in (("train", 64), ("test", 32)):
-        arrays[f"x_{split}"] = generator.integers(
-            0, 256, (count, 32, 32, 3), "uint8"
-        )
-        arrays[f"y_{split}"] = generator.integers(0, 10, (count, 1))
-    np.savez(path, **arrays)
-    return str(path)
-
-
 @pytest.fixture
 def untrained(monkeypatch):
     """Cells that leave the files of one without any training: every class

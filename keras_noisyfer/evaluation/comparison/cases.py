@@ -64,8 +64,7 @@ def _synthetic_faces(profile, seed):
     faces = load_synthetic_faces(
         profile["train_size"] + profile["validation_size"],
         profile["test_size"],
-        seed,
-        profile["image_size"],
+        image_size=profile["image_size"],
     )
     splits = []
     for split in ("train", "test"):

@@ -1,6 +1,5 @@
 """The flags of the recipes that run a table."""
 
-import argparse
 import dataclasses
 import os
 import pathlib
@@ -17,6 +16,7 @@ from keras_noisyfer.evaluation.comparison.profiles import (
 )
 from keras_noisyfer.evaluation.comparison.runner import run_cells
 from keras_noisyfer.evaluation.methods import check_method
+from keras_noisyfer.evaluation.training_run import recipe_parser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +54,7 @@ def comparison_parser(description, cases, methods=None):
     Returns:
         An `argparse.ArgumentParser`.
     """
-    parser = argparse.ArgumentParser(
-        description=description,
-        usage="%(prog)s [flags]",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = recipe_parser(description)
     add = parser.add_argument
     if len(cases) > 1:
         add("--case", choices=cases, default=cases[0], help="data and noise")
