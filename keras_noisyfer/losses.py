@@ -108,11 +108,7 @@ def concordance_loss(labels, predictions, variance="released"):
 
     - [Lin, 1989](https://doi.org/10.2307/2532051)
     """
-    if variance not in ("released", "population"):
-        raise ValueError(
-            "`variance` must be 'released' or 'population'. "
-            f"Received: {variance!r}"
-        )
+    _check_variance(variance)
     present = ops.cast(ops.logical_not(ops.isnan(labels)), predictions.dtype)
     labels = ops.where(present > 0, labels, ops.zeros_like(labels))
     count = ops.sum(present, axis=0)
@@ -208,6 +204,14 @@ def _mean_score(scores, weights):
     return ops.mean(ops.sum(scores * weights, axis=-1))
 
 
+def _check_variance(variance):
+    if variance not in ("released", "population"):
+        raise ValueError(
+            "`variance` must be 'released' or 'population'. "
+            f"Received: {variance!r}"
+        )
+
+
 def _one_hot(labels, logits):
     target = one_hot(labels, logits.shape[-1], logits.dtype)
     return target, ops.sum(target, axis=-1)
@@ -260,6 +264,12 @@ class SymmetricCrossentropy(_StreamLoss):
         **kwargs,
     ):
         super().__init__(name, **kwargs)
+        check_number("alpha", alpha, minimum=0)
+        check_number("beta", beta, minimum=0)
+        if not log_zero < 0:
+            raise ValueError(
+                f"`log_zero` must be below 0. Received: {log_zero!r}"
+            )
         self.alpha = alpha
         self.beta = beta
         self.log_zero = log_zero
@@ -316,6 +326,7 @@ class ConcordanceLoss(_StreamLoss):
 
     def __init__(self, variance="released", name="concordance_loss", **kwargs):
         super().__init__(name, **kwargs)
+        _check_variance(variance)
         self.variance = variance
 
     def call(self, y_true, y_pred):

@@ -19,7 +19,9 @@ from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.comparison.command_line import (
     Comparison,
     comparison_parser,
+    raise_failed,
     run_comparison,
+    test_images,
 )
 from keras_noisyfer.evaluation.comparison.profiles import FACE_PROFILES
 from keras_noisyfer.evaluation.comparison.publish import (
@@ -29,10 +31,15 @@ from keras_noisyfer.evaluation.comparison.publish import (
 )
 from keras_noisyfer.evaluation.comparison.report import (
     methods_table,
+    metric_title,
     summarise,
 )
 from keras_noisyfer.evaluation.comparison.tables import method_rows
-from keras_noisyfer.evaluation.table_data import add_table_flags, table_options
+from keras_noisyfer.evaluation.table_data import (
+    add_table_flags,
+    table_identity,
+    table_options,
+)
 from keras_noisyfer.evaluation.training_run import run_recipe
 from keras_noisyfer.networks.network import IMAGE_SIZES
 
@@ -59,26 +66,36 @@ def run(flags):
         image_size=flags.image_size,
         epochs=flags.epochs,
     )
-    folder = pathlib.Path(flags.output_dir or "runs/compare_your_csv")
-    comparison = Comparison(folder, "csv", profile, table_options(flags))
+    comparison = Comparison(
+        pathlib.Path(flags.output_dir or "runs/compare_your_csv"),
+        "csv",
+        profile,
+        table_options(flags),
+        table_identity(flags),
+    )
     rows = method_rows(SETTING, "csv")
-    run_comparison(comparison, flags, rows)
+    failed = run_comparison(comparison, flags, rows)
+    folder = comparison.folder
     summary = summarise(folder, rows)
     metrics = list(dict.fromkeys(summary["metric"]))
     write_report(
         folder,
         "methods",
-        *((metric, methods_table(summary, metric)) for metric in metrics),
+        *((metric_title(m), methods_table(summary, m)) for m in metrics),
     )
-    write_curves(folder, SETTING, metrics[0])
-    test = comparison.load(flags.seeds[0]).test
+    test = test_images(comparison, flags)
+    for task in test.tasks:
+        for metric in (f"{task.name}_accuracy", f"{task.name}_ccc"):
+            if metric in metrics:
+                write_curves(folder, SETTING, metric)
     write_predictions(folder, SETTING, test, flags.seeds[0])
+    raise_failed(comparison, failed)
 
 
 def main(arguments=None):
     rows = method_rows(SETTING, "csv")
     parser = comparison_parser(
-        __doc__.splitlines()[0], ["csv"], [row.cell.method for row in rows]
+        __doc__, methods=[row.cell.method for row in rows]
     )
     count = number_flag(int, minimum=1)
     add = parser.add_argument
@@ -99,7 +116,14 @@ def main(arguments=None):
     )
     add_table_flags(parser)
     parser.set_defaults(methods=METHODS)
-    run_recipe(run, parser.parse_args(arguments))
+    flags = parser.parse_args(arguments)
+    warmup = FACE_PROFILES[flags.profile].warmup_epochs
+    if flags.epochs <= warmup:
+        parser.error(
+            f"--epochs must be above {warmup}, the epochs before the joint "
+            f"loss begins. Received: {flags.epochs}"
+        )
+    run_recipe(run, flags)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from keras_noisyfer.evaluation.comparison.command_line import (
     comparison_of,
     comparison_parser,
+    raise_failed,
     run_comparison,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
@@ -22,8 +23,8 @@ from keras_noisyfer.evaluation.comparison.publish import (
     write_report,
 )
 from keras_noisyfer.evaluation.comparison.report import (
-    EPOCHS,
-    metrics_table,
+    lambda_table,
+    metric_title,
     summarise,
 )
 from keras_noisyfer.evaluation.comparison.tables import (
@@ -39,22 +40,21 @@ CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
 def run(flags):
     rows = lambda_study(flags.case)
     comparison = comparison_of(flags)
-    folder = run_comparison(comparison, flags, list(rows.values()))
+    failed = run_comparison(comparison, flags, list(rows.values()))
+    folder = comparison.folder
     summary = summarise(folder, list(rows.values()))
     metric = OBJECT if flags.case == "cifar10" else EXPRESSION
     write_report(
         folder,
         f"lambda_{flags.case}",
-        *(
-            (title, metrics_table(summary, [metric], epoch))
-            for epoch, title in EPOCHS.items()
-        ),
+        (metric_title(metric), lambda_table(summary, rows, metric)),
     )
     write_lambda_study(folder, rows, metric)
+    raise_failed(comparison, failed)
 
 
 def main(arguments=None):
-    parser = comparison_parser(__doc__.splitlines()[0], CASES)
+    parser = comparison_parser(__doc__, CASES)
     run_recipe(run, parser.parse_args(arguments))
 
 

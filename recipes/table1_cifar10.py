@@ -15,7 +15,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from keras_noisyfer.evaluation.comparison.command_line import (
     comparison_of,
     comparison_parser,
+    raise_failed,
     run_comparison,
+    test_images,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
     write_annotator_models,
@@ -25,6 +27,7 @@ from keras_noisyfer.evaluation.comparison.publish import (
 )
 from keras_noisyfer.evaluation.comparison.report import (
     methods_table,
+    metric_title,
     summarise,
 )
 from keras_noisyfer.evaluation.comparison.tables import OBJECT, table1
@@ -33,31 +36,29 @@ from keras_noisyfer.evaluation.training_run import run_recipe
 
 def run(flags):
     comparison = comparison_of(flags)
-    folder = run_comparison(comparison, flags, table1())
+    failed = run_comparison(comparison, flags, table1())
+    folder = comparison.folder
     summary = summarise(folder, table1())
     write_report(
         folder,
         "table1",
-        (
-            "Accuracy on clean test images, percent",
-            methods_table(summary, OBJECT),
-        ),
+        (metric_title(OBJECT), methods_table(summary, OBJECT)),
     )
     write_curves(folder, "multi-label", OBJECT)
-    test = comparison.load(flags.seeds[0]).test
+    test = test_images(comparison, flags)
     write_predictions(folder, "multi-label", test, flags.seeds[0])
     write_annotator_models(
         folder,
         "multi-label",
-        test.tasks[0],
         ("ltnet", "proposed"),
         flags.seeds[0],
     )
+    raise_failed(comparison, failed)
 
 
 def main(arguments=None):
     methods = [row.cell.method for row in table1()]
-    parser = comparison_parser(__doc__.splitlines()[0], ["cifar10"], methods)
+    parser = comparison_parser(__doc__, ["cifar10"], methods)
     run_recipe(run, parser.parse_args(arguments))
 
 

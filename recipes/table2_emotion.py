@@ -14,7 +14,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from keras_noisyfer.evaluation.comparison.command_line import (
     comparison_of,
     comparison_parser,
+    raise_failed,
     run_comparison,
+    test_images,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
     write_curves,
@@ -40,7 +42,8 @@ CASES = ("synthetic-faces", "raf-base", "affectnet-base")
 def run(flags):
     rows = table2(flags.case)
     comparison = comparison_of(flags)
-    folder = run_comparison(comparison, flags, rows)
+    failed = run_comparison(comparison, flags, rows)
+    folder = comparison.folder
     summary = summarise(folder, rows)
     write_report(
         folder,
@@ -50,15 +53,16 @@ def run(flags):
             for epoch, title in EPOCHS.items()
         ),
     )
-    test = comparison.load(flags.seeds[0]).test
+    test = test_images(comparison, flags)
     for setting in dict.fromkeys(row.cell.setting for row in rows):
         metric = CCC if setting.endswith("affect") else EXPRESSION
         write_curves(folder, setting, metric)
         write_predictions(folder, setting, test, flags.seeds[0])
+    raise_failed(comparison, failed)
 
 
 def main(arguments=None):
-    parser = comparison_parser(__doc__.splitlines()[0], CASES)
+    parser = comparison_parser(__doc__, CASES)
     run_recipe(run, parser.parse_args(arguments))
 
 

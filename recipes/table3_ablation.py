@@ -15,6 +15,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from keras_noisyfer.evaluation.comparison.command_line import (
     comparison_of,
     comparison_parser,
+    raise_failed,
     run_comparison,
 )
 from keras_noisyfer.evaluation.comparison.publish import (
@@ -40,7 +41,8 @@ CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
 def run(flags):
     rows = table3(flags.case)
     comparison = comparison_of(flags)
-    folder = run_comparison(comparison, flags, rows)
+    failed = run_comparison(comparison, flags, rows)
+    folder = comparison.folder
     summary = summarise(folder, rows)
     metric = OBJECT if flags.case == "cifar10" else EXPRESSION
     write_report(
@@ -53,10 +55,11 @@ def run(flags):
     )
     for setting in dict.fromkeys(row.cell.setting for row in rows):
         write_curves(folder, setting, metric)
+    raise_failed(comparison, failed)
 
 
 def main(arguments=None):
-    parser = comparison_parser(__doc__.splitlines()[0], CASES, ABLATIONS)
+    parser = comparison_parser(__doc__, CASES, ABLATIONS)
     run_recipe(run, parser.parse_args(arguments))
 
 

@@ -208,6 +208,15 @@ def test_generalized_crossentropy_checks_q(q):
         losses.GeneralizedCrossentropy(q)
 
 
+def test_classes_check_their_arguments():
+    with pytest.raises(ValueError, match="`alpha` must be at least 0"):
+        losses.SymmetricCrossentropy(alpha=-1)
+    with pytest.raises(ValueError, match="`log_zero` must be below 0"):
+        losses.SymmetricCrossentropy(log_zero=4)
+    with pytest.raises(ValueError, match="`variance` must be"):
+        losses.ConcordanceLoss(variance="sample")
+
+
 def test_one_given_label_has_no_concordance():
     labels = np.full((3, 1, 1), np.nan, "float32")
     labels[0] = 0.5

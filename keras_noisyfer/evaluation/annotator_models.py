@@ -76,7 +76,7 @@ def implied_confusion(model, images):
             f"{type(model).__name__} with the streams of "
             f"{list(model.encoder.tasks)}"
         )
-    outputs = model.encoder.predict(images, verbose=0)["labels"]
+    outputs = model.predictor.predict(images, verbose=0)["labels"]
     consensus = model.predict_consensus(outputs)
     confusion = {}
     for task in model.tasks:

@@ -88,8 +88,8 @@ def train_method(
         plain = MultiTaskClassifier(model.encoder, gamma=model.gamma)
         plain.compile(*optimizers)
         plain.fit(dataset, epochs=epochs, verbose=verbose)
-        # What is learnt on frozen features sees the images as they are.
-        dataset = data.batches(**options, training=True, seed=seed)
+        # What is learnt on frozen features sees all images as they are.
+        dataset = data.batches(**options)
         epochs, optimizers = LAST_LAYER_EPOCHS, []
     model.compile(*optimizers)
     history = model.fit(

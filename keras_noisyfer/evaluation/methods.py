@@ -121,11 +121,10 @@ def _generalized(encoder, data, options):
 
 
 def _co_teaching(encoder, data, options):
-    return CoTeaching(
-        encoder,
-        forget_rate=estimate_noise_rate(data),
-        gamma=options["gamma"],
-    )
+    rate = options["forget_rate"]
+    if rate is None:
+        rate = estimate_noise_rate(data)
+    return CoTeaching(encoder, forget_rate=rate, gamma=options["gamma"])
 
 
 def _ltnet(encoder, data, options):
@@ -146,6 +145,7 @@ def _elr(encoder, data, options):
 
 
 def _joint(encoder, data, options, **switches):
+    options = {n: each for n, each in options.items() if n != "forget_rate"}
     arguments = {
         name: getattr(encoder, name)
         for name in ("tasks", "image_shape", "width")
@@ -219,9 +219,10 @@ def check_method(method):
 def estimate_noise_rate(data):
     """The fraction of wrong class labels, without any clean one.
 
-    With several annotators it is that of the labels that differ from their
-    majority vote, which is right more often than they are. With one it is
-    not known, and taken to be 0.2.
+    It is that of the labels which differ from their images' majority vote,
+    which is right more often than they are. Images with fewer than three
+    labels do not count; where there are no others, the rate is not known and
+    taken to be 0.2.
 
     Args:
         data: `LabelledImages`.
@@ -231,12 +232,17 @@ def estimate_noise_rate(data):
     """
     rates = []
     for task in data.tasks:
-        if isinstance(task, CategoricalTask) and task.annotators > 2:
-            labels = data.labels[task.name]
-            consensus = majority_vote(labels, task.num_classes, seed=0)
-            wrong = (labels != consensus[:, None]) & (labels != MISSING)
-            given = (labels != MISSING).sum(axis=0)
-            rates.extend(wrong.sum(axis=0) / np.maximum(given, 1))
+        if not isinstance(task, CategoricalTask):
+            continue
+        labels = data.labels[task.name].reshape(len(data), -1)
+        labels = labels[(labels != MISSING).sum(axis=1) > 2]
+        if not len(labels):
+            continue
+        consensus = majority_vote(labels, task.num_classes, seed=0)
+        given = labels != MISSING
+        wrong = given & (labels != consensus[:, None])
+        counts = given.sum(axis=0)
+        rates.extend(wrong.sum(axis=0)[counts > 0] / counts[counts > 0])
     return float(np.mean(rates)) if rates else 0.2
 
 
@@ -268,6 +274,7 @@ def make_model(
     lambda_joint=0.4,
     gamma=1.0,
     warmup_epochs=0,
+    forget_rate=None,
     seed=None,
 ):
     """The model of a method; the encoder is the same for all of them.
@@ -283,6 +290,7 @@ def make_model(
         gamma: See `MultiTaskClassifier`.
         warmup_epochs: First epochs of plain training of the methods that
             have them: see `JointDistributionGAN` and `LTNet`.
+        forget_rate: See `CoTeaching`; by default `estimate_noise_rate`.
         seed: Seed of the joint-distribution GAN's noise.
 
     Returns:
@@ -305,6 +313,7 @@ def make_model(
         "lambda_joint": lambda_joint,
         "gamma": gamma,
         "warmup_epochs": warmup_epochs,
+        "forget_rate": forget_rate,
         "seed": seed,
     }
     return chosen.make_model(encoder, data, options)

@@ -1,5 +1,8 @@
 """The flags that say which CSV file and images to train on, and their data."""
 
+import hashlib
+import pathlib
+
 from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.datasets.tables.loaders import from_csv
 from keras_noisyfer.datasets.tables.table_tasks import (
@@ -7,11 +10,9 @@ from keras_noisyfer.datasets.tables.table_tasks import (
     infer_tasks,
 )
 
+_PATHS = ("csv", "image_root", "test_csv", "test_image_root")
 _OPTIONS = (
-    "csv",
-    "image_root",
-    "test_csv",
-    "test_image_root",
+    *_PATHS,
     "image_column",
     "categorical",
     "continuous",
@@ -75,6 +76,28 @@ def add_table_flags(parser):
 def table_options(flags):
     """The options of `load_table_data` in parsed flags, a dict."""
     return {name: getattr(flags, name) for name in _OPTIONS}
+
+
+def table_identity(flags):
+    """What tells the data of these flags from other data: the contents of
+    the CSV files and how they are read, a dict. Paths do not count."""
+    identity = {
+        name: value
+        for name, value in table_options(flags).items()
+        if name not in _PATHS
+    }
+    for name in ("csv", "test_csv"):
+        path = getattr(flags, name)
+        if path:
+            try:
+                content = pathlib.Path(path).read_bytes()
+            except OSError as error:
+                raise ValueError(
+                    f"`--{name.replace('_', '-')}` must be a file that can be "
+                    f"read. Received: {path} ({error.strerror})"
+                ) from error
+            identity[name] = hashlib.sha256(content).hexdigest()
+    return identity
 
 
 def load_table_data(options, seed=0):

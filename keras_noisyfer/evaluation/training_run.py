@@ -175,12 +175,16 @@ def parse_flags(parser, arguments):
 
 
 def run_recipe(run, flags):
-    """Calls `run(flags)`; a `ValueError` ends the program with one line."""
+    """Calls `run(flags)`; what the user can mend, such as a `ValueError`,
+    ends the program with one line."""
     try:
         run(flags)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        # As a shell reports a program that was interrupted.
+        sys.exit(130)
 
 
 def train_and_report(flags, train, test=None, augmentation=None):

@@ -160,6 +160,12 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 set has no end.
         """
         if not isinstance(x, tf.data.Dataset):
+            if not hasattr(x, "shape") or "validation_split" in kwargs:
+                raise ValueError(
+                    "`x` must be a tf.data.Dataset or an array of images, and "
+                    "validation data be given as `validation_data`. "
+                    f"Received: {type(x).__name__}"
+                )
             x = tf.data.Dataset.from_tensor_slices((x, y)).batch(
                 batch_size or 32
             )
@@ -197,21 +203,23 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         """What the steps read of all images, and the size of a batch."""
 
         @tf.function(reduce_retracing=True)
-        def read(*batch):
-            images, labels = self.unpack_batch(batch)
+        def read(images):
             outputs = self.predictor(images, training=False)
             values = {
                 task.name: outputs["labels"][task.name]
                 for task in self.tasks
                 if task.name not in self.heads
             }
-            return {"features": outputs["features"], "values": values}, labels
+            return {"features": outputs["features"], "values": values}
 
+        batches = []
         with one_line_errors():
-            batches = [
-                keras.tree.map_structure(np.asarray, read(*_as_tuple(batch)))
-                for batch in dataset
-            ]
+            for batch in dataset:
+                # Out of the traced function, whose errors have many lines.
+                images, labels = self.unpack_batch(batch)
+                batches.append(
+                    keras.tree.map_structure(np.asarray, (read(images), labels))
+                )
         if not batches:
             raise ValueError("`x` must hold at least one batch. Received: none")
         inputs, labels = keras.tree.map_structure(
@@ -296,7 +304,3 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
             "consensus": self.consensus,
         }
         return keras.saving.serialize_keras_object(config)
-
-
-def _as_tuple(batch):
-    return batch if isinstance(batch, tuple) else (batch,)

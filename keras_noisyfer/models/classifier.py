@@ -17,6 +17,7 @@ from keras_noisyfer.models.batch_checks import (
 from keras_noisyfer.models.training import (
     CountEpochs,
     build_optimizer,
+    check_loss,
     metric_results,
 )
 from keras_noisyfer.networks import Encoder
@@ -124,6 +125,7 @@ class MultiTaskClassifier(keras.Model):
                     if isinstance(task, CategoricalTask)
                     else task_losses.ConcordanceLoss()
                 )
+            check_loss(task, losses[task.name])
         return losses
 
     # === Prediction ===
@@ -243,16 +245,21 @@ class MultiTaskClassifier(keras.Model):
     def evaluate(self, x=None, *args, **kwargs):
         """Evaluates the consensus prediction; the arguments are those of
         `keras.Model.evaluate`."""
+        given = x
         if isinstance(x, tf.data.Dataset):
-            shapes = [
-                tuple(spec.shape[1:])
-                for spec in keras.tree.flatten(x.element_spec)
-            ]
-            # One traced function for clean and noisy labels would have to
-            # take labels of unknown rank.
-            if shapes != self._evaluated_shapes:
-                self.test_function = None
-            self._evaluated_shapes = shapes
+            given = x.element_spec
+        elif "y" in kwargs or args:
+            given = kwargs.get("y", args[0] if args else None)
+        shapes = [
+            tuple(each.shape[1:])
+            for each in keras.tree.flatten(given)
+            if hasattr(each, "shape")
+        ]
+        # One traced function for clean and noisy labels would have to take
+        # labels of unknown rank.
+        if shapes != self._evaluated_shapes:
+            self.test_function = None
+        self._evaluated_shapes = shapes
         with one_line_errors():
             return super().evaluate(x, *args, **kwargs)
 

@@ -229,6 +229,11 @@ class CoTeaching(MultiTaskClassifier):
         if second_optimizer is None:
             second_optimizer = copy_optimizer(self.optimizer)
         self.second_optimizer = keras.optimizers.get(second_optimizer)
+        if self.second_optimizer is self.optimizer:
+            raise ValueError(
+                "`second_optimizer` must be another object than `optimizer`. "
+                f"Received: the same, {self.optimizer.name!r}"
+            )
         build_optimizer(
             self.second_optimizer, self.second_encoder.trainable_variables
         )

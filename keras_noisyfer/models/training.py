@@ -1,6 +1,9 @@
 """What the models' `compile`, `fit` and steps share."""
 
 import keras
+from keras import ops
+
+from keras_noisyfer.tasks import CategoricalTask
 
 
 class CountEpochs(keras.callbacks.Callback):
@@ -22,6 +25,25 @@ def build_optimizer(optimizer, variables):
     # silently not restored.
     if not optimizer.built:
         optimizer.build(variables)
+
+
+def check_loss(task, loss):
+    """Raises `ValueError` if a loss cannot read a task's labels."""
+    shape = (2, task.annotators, task.width)
+    categorical = isinstance(task, CategoricalTask)
+    labels = ops.zeros(shape[:2], "int32") if categorical else ops.zeros(shape)
+    try:
+        value = loss(labels, ops.zeros(shape))
+        problem = f"a value of shape {tuple(value.shape)}"
+        valid = value.shape == ()
+    except Exception as error:
+        problem, valid = type(error).__name__, False
+    if not valid:
+        raise ValueError(
+            f"`losses['{task.name}']` must make a scalar of labels of shape "
+            f"{tuple(labels.shape)} and outputs of shape {shape}. "
+            f"Received: {problem} from {getattr(loss, 'name', loss)}"
+        )
 
 
 def copy_optimizer(optimizer):

@@ -8,7 +8,11 @@ import pytest
 from keras_noisyfer.evaluation.comparison import runner
 from keras_noisyfer.evaluation.comparison.cell import Cell
 from keras_noisyfer.evaluation.comparison.profiles import CIFAR10_PROFILES
-from keras_noisyfer.evaluation.comparison.runner import read_cells, run_cells
+from keras_noisyfer.evaluation.comparison.runner import (
+    check_settings,
+    read_rows,
+    run_cells,
+)
 from keras_noisyfer.evaluation.results import write_json
 
 PROFILE = CIFAR10_PROFILES["small"]
@@ -23,6 +27,23 @@ RESULTS = {
 }
 
 
+class Ended:
+    """A process that has ended, or is interrupted while it is waited for."""
+
+    terminated = False
+
+    def __init__(self, interrupted=False):
+        self.interrupted = interrupted
+
+    def poll(self):
+        if self.interrupted:
+            raise KeyboardInterrupt
+        return 0
+
+    def terminate(self):
+        self.terminated = True
+
+
 def cells(*methods, seed=0):
     return [Cell("multi-label", each, seed, "cifar10") for each in methods]
 
@@ -32,15 +53,17 @@ def trained(monkeypatch):
     """The cells that would have been trained, which all succeed but SCE."""
     trained = []
 
-    def run(command, env, stdout, pass_fds, **options):
+    def start(command, env, stdout, pass_fds, **options):
         folder = pathlib.Path(command[-1])
         trained.append((folder.parent.name, env["TF_NUM_INTRAOP_THREADS"]))
         stdout.write("what the cell printed")
         assert json.loads((folder / "cell.json").read_text())["data"] == {}
         if folder.parent.name != "sce":
             write_json(folder / "results.json", RESULTS)
+        return Ended()
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(runner, "_POLL_SECONDS", 0)
     monkeypatch.setattr(runner.os, "cpu_count", lambda: 4)
     return trained
 
@@ -49,7 +72,7 @@ def test_adds_each_result_once(tmp_path, trained):
     assert run_cells(cells("vggnet"), PROFILE, tmp_path) == []
     assert run_cells(cells("vggnet", "proposed"), PROFILE, tmp_path) == []
     assert trained == [("vggnet", "4"), ("proposed", "4")]
-    rows = read_cells(tmp_path)
+    rows = read_rows(tmp_path)
     assert [(r["method"], r["metric"]) for r in rows] == [
         ("vggnet", "object_accuracy"),
         ("vggnet", "affect_ccc"),
@@ -82,7 +105,7 @@ def test_seeds_and_settings_are_cells_of_their_own(tmp_path, trained):
     every = [*cells("vggnet"), *cells("vggnet", seed=1), single, lambdas]
     run_cells(every, PROFILE, tmp_path, jobs=2)
     assert len(trained) == 4 and {threads for _, threads in trained} == {"2"}
-    assert len({(r["setting"], r["seed"]) for r in read_cells(tmp_path)}) == 4
+    assert len({(r["setting"], r["seed"]) for r in read_rows(tmp_path)}) == 4
 
 
 def test_goes_on_after_a_failed_cell_and_runs_it_again(
@@ -92,7 +115,7 @@ def test_goes_on_after_a_failed_cell_and_runs_it_again(
     for _ in range(2):
         assert run_cells(asked, PROFILE, tmp_path) == asked[:1]
     assert [method for method, _ in trained] == ["sce", "vggnet", "sce"]
-    assert {row["method"] for row in read_cells(tmp_path)} == {"vggnet"}
+    assert {row["method"] for row in read_rows(tmp_path)} == {"vggnet"}
     printed = capsys.readouterr().out
     assert (
         "failed: multi-label, sce, seed 0" in printed and "log.txt" in printed
@@ -104,7 +127,7 @@ def test_takes_up_a_cell_that_outlived_its_run(tmp_path, trained):
     run_cells(cells("vggnet"), PROFILE, tmp_path)
     (tmp_path / "cells.csv").unlink()
     run_cells(cells("vggnet"), PROFILE, tmp_path)
-    assert len(trained) == 1 and len(read_cells(tmp_path)) == 2
+    assert len(trained) == 1 and len(read_rows(tmp_path)) == 2
     # But not one that was trained with something else.
     (tmp_path / "cells.csv").unlink()
     changed = dataclasses.replace(
@@ -114,18 +137,49 @@ def test_takes_up_a_cell_that_outlived_its_run(tmp_path, trained):
     assert len(trained) == 2
 
 
-def test_keeps_results_of_different_settings_apart(tmp_path, trained):
-    run_cells(cells("vggnet"), PROFILE, tmp_path)
+def test_an_interrupted_run_ends_its_cells(
+    tmp_path, trained, monkeypatch, capsys
+):
+    process = Ended(interrupted=True)
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: process)
+    with pytest.raises(KeyboardInterrupt):
+        run_cells(cells("vggnet", "proposed"), PROFILE, tmp_path)
+    assert process.terminated and not read_rows(tmp_path)
+    printed = capsys.readouterr().out
+    assert printed.count("started") == 2  # once in the line on interruption
+    assert "Interrupted; started again, this goes on" in printed
+
+
+def test_keeps_results_of_different_settings_apart(tmp_path):
+    check_settings(tmp_path, PROFILE, {"csv": "1a"})
+    check_settings(tmp_path, PROFILE, {"csv": "1a"})
     other = dataclasses.replace(PROFILE, epochs=7)
-    with pytest.raises(ValueError, match="have epochs=24. Received: 7"):
-        run_cells(cells("vggnet"), other, tmp_path)
+    with pytest.raises(ValueError, match="of epochs=24; .*Received: epochs=7"):
+        check_settings(tmp_path, other, {"csv": "1a"})
+    with pytest.raises(ValueError, match="of csv=1a; others.*csv=2b"):
+        check_settings(tmp_path, PROFILE, {"csv": "2b"})
+
+
+def test_a_cell_run_again_starts_from_an_empty_folder(tmp_path, trained):
+    asked = cells("sce")
+    run_cells(asked, PROFILE, tmp_path)
+    left = tmp_path / asked[0].folder / "samples.npz"
+    left.write_text("")
+    run_cells(asked, PROFILE, tmp_path)
+    assert len(trained) == 2 and not left.exists()
 
 
 def test_only_one_run_at_a_time(tmp_path, trained, monkeypatch):
-    def run(command, **options):
-        with pytest.raises(ValueError, match="`folder` must not be in use"):
+    def start(command, **options):
+        with pytest.raises(ValueError, match="Another run is at work in"):
             run_cells(cells("proposed"), PROFILE, tmp_path)
+        return Ended()
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", start)
     assert len(run_cells(cells("vggnet"), PROFILE, tmp_path)) == 1
     assert not trained
+
+
+def test_a_seed_asked_for_twice_is_one_cell(tmp_path, trained, capsys):
+    run_cells(cells("vggnet") * 2, PROFILE, tmp_path)
+    assert "0 of 1 cells are finished" in capsys.readouterr().out

@@ -130,9 +130,9 @@ def test_noise_rate_needs_no_clean_labels():
     task = CategoricalTask("expression", 3, annotators=3)
     images = ImageArray(np.zeros((4, 32, 32, 3), "uint8"))
     given = LabelledImages(images, [task], {"expression": labels})
-    # The first differs once of four, the second never, the third once of
-    # three labels.
-    assert estimate_noise_rate(given) == pytest.approx((1 / 4 + 0 + 1 / 3) / 3)
+    # The third image has two labels. Of the other three, the first annotator
+    # is outvoted once, and so is the third.
+    assert estimate_noise_rate(given) == pytest.approx((1 / 3 + 0 + 1 / 3) / 3)
     single = given.with_labels({"expression": labels[:, :1]})
     assert estimate_noise_rate(single) == 0.2
 

@@ -350,6 +350,13 @@ def test_rejects_bad_input(trained):
     with pytest.raises(ValueError, match="at least one batch"):
         model.fit(make_dataset().take(0), verbose=0)
     images, labels = make_data()
+    with pytest.raises(ValueError, match="given as `validation_data`"):
+        model.fit(images, labels, validation_split=0.5, verbose=0)
+    with pytest.raises(ValueError, match="`x` must be a tf.data.Dataset or an"):
+        model.fit(iter([(images, labels)]), verbose=0)
+    with pytest.raises(ValueError, match="Images must have shape") as error:
+        model.fit(images[:, :16], labels, verbose=0)
+    assert "\n" not in str(error.value)
     labels["expression"][2, 1] = 9
     with pytest.raises(ValueError, match="task 'expression'.*Received: 9$"):
         model.fit(images, labels, verbose=0)

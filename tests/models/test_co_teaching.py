@@ -381,5 +381,8 @@ def test_rejects_arguments():
     fails("`second_encoder` must be an Encoder. Received: int", 5)
     fails("`second_encoder` must be another object", encoder)
     fails("must have the encoder's tasks=.*affect", make_encoder(MIXED))
+    optimizer = keras.optimizers.SGD()
+    with pytest.raises(ValueError, match="`second_optimizer` must be another"):
+        CoTeaching(encoder).compile(optimizer, optimizer)
     larger = make_encoder(CATEGORICAL, image_shape=(48, 48, 3))
     fails("image_shape=.*32.*Received: .48, 48, 3", larger)

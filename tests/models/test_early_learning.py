@@ -257,7 +257,8 @@ def test_evaluates_without_an_index(arrays):
     model = make_model()
     history = model.fit(
         make_batches(arrays),
-        validation_data=tf.data.Dataset.from_tensor_slices(arrays).batch(5),
+        # With the indices that `with_index=True` gives, or without.
+        validation_data=make_batches(arrays),
         verbose=0,
     ).history
     assert "val_regularizer" not in history
@@ -265,6 +266,10 @@ def test_evaluates_without_an_index(arrays):
         history["val_expression_loss"][0] + history["val_affect_loss"][0],
         rel=1e-5,
     )
+    plain = make_batches(arrays).map(lambda image, labels, _: (image, labels))
+    assert model.evaluate(plain, return_dict=True, verbose=0)[
+        "loss"
+    ] == pytest.approx(history["val_loss"][0], rel=1e-5)
     predictions = model.predict(images, verbose=0)
     assert predictions["expression"].shape == (N, 3)
     assert predictions["affect"].shape == (N, 2)

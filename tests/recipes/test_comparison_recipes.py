@@ -17,7 +17,7 @@ from keras_noisyfer.evaluation.comparison.profiles import (
     CIFAR10_PROFILES,
     FACE_PROFILES,
 )
-from keras_noisyfer.evaluation.comparison.runner import read_cells
+from keras_noisyfer.evaluation.comparison.runner import read_rows
 from keras_noisyfer.evaluation.results import write_json
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -40,13 +40,20 @@ def tiny_profiles(monkeypatch):
         monkeypatch.setitem(profiles, "small", tiny)
 
 
+class Ended:
+    """A process that has ended."""
+
+    def poll(self):
+        return 0
+
+
 @pytest.fixture
 def untrained(monkeypatch):
     """Cells that leave the files of one without any training: every class
     predicted is 0. Returns the list of those that were run."""
     cells = []
 
-    def run(command, **options):
+    def start(command, **options):
         folder = pathlib.Path(command[-1])
         given = json.loads((folder / "cell.json").read_text())
         cell = Cell(**given["cell"])
@@ -79,11 +86,14 @@ def untrained(monkeypatch):
                 )
                 shape = (3, task.num_classes, task.num_classes)
                 uniform = np.full(shape, 1 / task.num_classes)
+                names_key = f"{task.name}_class_names"
+                arrays[names_key] = list(task.class_names)
                 np.savez(
                     folder / "annotator_models.npz",
                     **{
                         f"{task.name}_learned": uniform,
                         f"{task.name}_injected": uniform,
+                        names_key: list(task.class_names),
                     },
                 )
             for name in names:
@@ -105,7 +115,9 @@ def untrained(monkeypatch):
             },
         )
 
-    monkeypatch.setattr(subprocess, "run", run)
+        return Ended()
+
+    monkeypatch.setattr(subprocess, "Popen", start)
     return cells
 
 
@@ -127,7 +139,7 @@ def test_table1_trains_in_processes_and_reports_again(
     methods = ["--methods", "vggnet", "ltnet", "proposed"]
     run_recipe("table1_cifar10", tmp_path, *flags, *methods)
     table = (tmp_path / "table1.md").read_text()
-    rows = read_cells(tmp_path)
+    rows = read_rows(tmp_path)
     assert [row["method"] for row in rows] == ["vggnet", "ltnet", "proposed"]
     for row in rows:
         for number in ("last", "chosen", "best"):
@@ -137,17 +149,17 @@ def test_table1_trains_in_processes_and_reports_again(
     assert files(tmp_path) == {
         ".lock",
         "accuracy_by_step_multi-label.png",
-        "annotators_multi-label_ltnet.png",
-        "annotators_multi-label_proposed.png",
+        "annotators_multi-label_object_ltnet.png",
+        "annotators_multi-label_object_proposed.png",
         "cells",
         "cells.csv",
         "confusion_matrices_multi-label_object.png",
         "examples_multi-label_object.png",
-        "profile.json",
+        "settings.json",
         "samples_multi-label.png",
         "table1.md",
     }
-    monkeypatch.setattr(subprocess, "run", None)
+    monkeypatch.setattr(subprocess, "Popen", None)
     (tmp_path / "table1.md").unlink()
     run_recipe("table1_cifar10", tmp_path, *flags, "--report-only")
     assert (tmp_path / "table1.md").read_text() == table
@@ -205,18 +217,21 @@ def write_csv(folder, count=60):
 def test_your_csv(tmp_path, untrained, capsys):
     flags = write_csv(tmp_path)
     output = tmp_path / "run"
-    run_recipe(
-        "compare_your_csv",
-        output,
-        *flags,
-        *["--test-where", "split=test", "--validation-size", 10],
-        *["--epochs", 7, "--methods", "vggnet", "proposed"],
-    )
+    test = ["--test-where", "split=test", "--validation-size", 10]
+    test += ["--epochs", 7, "--methods", "vggnet", "proposed"]
+    run_recipe("compare_your_csv", output, *flags, *test)
     assert [cell.method for cell in untrained] == ["vggnet", "proposed"]
-    profile = json.loads((output / "profile.json").read_text())
+    profile = json.loads((output / "settings.json").read_text())["profile"]
     assert profile["epochs"] == 7 and profile["validation_size"] == 10
-    assert "mood_accuracy:" in (output / "methods.md").read_text()
+    table = (output / "methods.md").read_text()
+    assert "mood accuracy on clean test images, percent:" in table
+    assert "paper" not in table
     assert "accuracy_by_step_your-data.png" in files(output)
+    # Labels that were mended are other data.
+    flags[1].write_text(flags[1].read_text().replace("calm,glad", "glad,glad"))
+    with pytest.raises(SystemExit):
+        run_recipe("compare_your_csv", output, *flags, *test)
+    assert "are of csv=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -240,8 +255,36 @@ def test_bad_flags_are_said_in_one_line(
     assert not untrained
 
 
-def test_your_csv_needs_test_images(tmp_path, untrained, capsys):
+def test_your_csv_needs_clean_test_labels(tmp_path, untrained, capsys):
+    flags = write_csv(tmp_path)
     with pytest.raises(SystemExit):
-        run_recipe("compare_your_csv", tmp_path / "r", *write_csv(tmp_path))
+        run_recipe("compare_your_csv", tmp_path / "r", *flags)
     assert "--test-csv or --test-where" in capsys.readouterr().err
+    path = flags[1]
+    path.write_text(path.read_text().replace("clean.mood", "mood.cas"))
+    flags += ["--test-where", "split=test", "--validation-size", "10"]
+    with pytest.raises(SystemExit):
+        run_recipe("compare_your_csv", tmp_path / "r", *flags)
+    assert "needs clean labels of the test" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run_recipe("compare_your_csv", tmp_path / "r", *flags, "--epochs", 1)
+    assert "--epochs must be above" in capsys.readouterr().err
     assert not untrained
+
+
+def test_a_failed_cell_leaves_a_report_of_the_others(
+    cifar10, tmp_path, untrained, capsys, monkeypatch
+):
+    start = subprocess.Popen
+
+    def fail(command, **options):
+        return Ended() if "sce" in command[-1] else start(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    flags = ["--data", cifar10, "--methods", "sce", "vggnet"]
+    with pytest.raises(SystemExit):
+        run_recipe("table1_cifar10", tmp_path, *flags)
+    assert "1 cell(s) failed" in capsys.readouterr().err
+    assert (
+        "| VGGNet, all noisy labels |" in (tmp_path / "table1.md").read_text()
+    )

@@ -8,6 +8,8 @@ anyone can decide. Clean labels are read by the test alone.
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
@@ -76,7 +78,20 @@ def _synthetic_faces(profile, seed):
 
 
 def _csv(profile, seed, **data):
-    return *load_table_data(data, seed), face_affine
+    train, test = load_table_data(data, seed)
+    if test is None:
+        raise ValueError(
+            "A comparison needs test images: --test-csv or --test-where. "
+            "Received: neither"
+        )
+    # What an annotator said is not the truth, even if there is no other.
+    labels = {
+        task.name: test.clean[task.name]
+        if task.name in test.clean
+        else np.full_like(test.labels[task.name], float(task.missing_value))
+        for task in test.tasks
+    }
+    return train, test.with_labels(labels), face_affine
 
 
 FACE_TASKS = [
@@ -126,22 +141,34 @@ def load_case(case, profile, seed, tasks=None, annotators=None, **data):
             than the profile asks for.
     """
     train, test, augmentation = CASES[case](profile, seed, **data)
-    if test is None:
-        raise ValueError(
-            "A comparison needs test images with clean labels: --test-csv or "
-            "--test-where. Received: neither"
-        )
     train = _keep(train, tasks, annotators)
     test = _keep(test.clean_labels(), tasks, None)
     sizes = [profile["train_size"], profile["validation_size"]]
     if sizes[0] is None:
-        sizes[0] = len(train) - sizes[1]
+        sizes[0] = max(1, len(train) - sizes[1])
+    if sum(sizes) > len(train):
+        raise ValueError(
+            f"There must be {sizes[0]} training and {sizes[1]} validation "
+            f"images for these settings. Received: {len(train)} images"
+        )
     # The same images whatever the seed, which is that of their noise.
     train, validation = train.split(sizes)
     if profile["test_size"] is not None and profile["test_size"] < len(test):
         (test,) = test.split([profile["test_size"]])
+    for part, data in (("test", test), ("validation", validation)):
+        if not any(has_labels(task, data) for task in data.tasks):
+            kind = "clean" if part == "test" else "noisy"
+            raise ValueError(
+                f"A comparison needs {kind} labels of the {part} images. "
+                "Received: none"
+            )
     size = profile["image_size"]
     return Case(train, validation, test, (size, size, 3), augmentation)
+
+
+def has_labels(task, data):
+    """Whether at least one image has a label of a task."""
+    return not np.all(task.missing(data.labels[task.name]))
 
 
 def _keep(data, names, annotators):

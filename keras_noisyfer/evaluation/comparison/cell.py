@@ -22,6 +22,7 @@ from keras_noisyfer.evaluation.annotator_models import (
 from keras_noisyfer.evaluation.comparison.cases import load_case
 from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog
 from keras_noisyfer.evaluation.experiment import train_method
+from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.evaluation.results import write_json
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.tasks import CategoricalTask
@@ -93,7 +94,12 @@ def run_cell(folder):
         cell.annotators,
         **specification["data"],
     )
-    log = EpochLog(folder / "history.csv", case)
+    before = {}
+    if METHODS[cell.method].pretrained:
+        steps = len(case.train) // profile["batch_size"]
+        before["epochs_before"] = profile["epochs"]
+        before["steps_before"] = profile["epochs"] * steps
+    log = EpochLog(folder / "history.csv", case, **before)
     model, _ = train_method(
         cell.method,
         case.train,
@@ -151,7 +157,8 @@ def _write_predictions(folder, log):
     for task in log.case.test.tasks:
         predicted = log.test_predictions[task.name]
         if isinstance(task, CategoricalTask):
-            predicted = predicted.argmax(axis=-1).astype("uint8")
+            predicted = predicted.argmax(axis=-1)
+            arrays[f"{task.name}_class_names"] = _class_names(task)
         arrays[task.name] = predicted
         arrays[f"{task.name}_clean"] = log.case.test.labels[task.name]
     np.savez_compressed(folder / "predictions.npz", **arrays)
@@ -172,6 +179,7 @@ def _write_annotator_models(folder, model, case):
     learned = annotator_models(model, case.train.batches(case.image_shape))
     arrays = {}
     for task in tasks:
+        arrays[f"{task.name}_class_names"] = _class_names(task)
         arrays[f"{task.name}_learned"] = learned[task.name]
         arrays[f"{task.name}_injected"] = injected_confusion(
             case.train.labels[task.name],
@@ -210,8 +218,12 @@ def _write_samples(folder, model, train):
     np.savez_compressed(
         folder / "samples.npz",
         images=images.reshape(SAMPLE_ROWS, len(classes), *images.shape[1:]),
-        class_names=[str(n) for n in task.class_names or classes],
+        class_names=_class_names(task),
     )
+
+
+def _class_names(task):
+    return [str(each) for each in task.class_names or range(task.num_classes)]
 
 
 if __name__ == "__main__":

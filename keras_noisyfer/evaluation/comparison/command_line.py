@@ -14,8 +14,12 @@ from keras_noisyfer.evaluation.comparison.profiles import (
     Profile,
     profile_of,
 )
-from keras_noisyfer.evaluation.comparison.runner import run_cells
-from keras_noisyfer.evaluation.methods import check_method
+from keras_noisyfer.evaluation.comparison.runner import (
+    SETTINGS,
+    check_settings,
+    run_cells,
+)
+from keras_noisyfer.evaluation.methods import method_data
 from keras_noisyfer.evaluation.training_run import recipe_parser
 
 
@@ -28,12 +32,14 @@ class Comparison:
         case: A key of `cases.CASES`.
         profile: `Profile`.
         data: Dict of arguments of the case's loader.
+        identity: Dict that tells data of one's own from other data.
     """
 
     folder: pathlib.Path
     case: str
     profile: Profile
     data: dict
+    identity: dict = dataclasses.field(default_factory=dict)
 
     def load(self, seed=0):
         """The `Case`, with the noise of a seed."""
@@ -41,13 +47,13 @@ class Comparison:
         return load_case(self.case, profile, seed, **self.data)
 
 
-def comparison_parser(description, cases, methods=None):
+def comparison_parser(description, cases=(), methods=None):
     """An `argparse` parser with the flags of a comparison.
 
     Args:
-        description: What the recipe does, one line.
+        description: What the recipe does.
         cases: Keys of `cases.CASES` that it can run on, the first by
-            default.
+            default; none where other flags say what the data is.
         methods: Keys of the methods, of which flags can choose; `None`: they
             cannot.
 
@@ -58,12 +64,9 @@ def comparison_parser(description, cases, methods=None):
     add = parser.add_argument
     if len(cases) > 1:
         add("--case", choices=cases, default=cases[0], help="data and noise")
-    add(
-        "--data",
-        metavar="PATH",
-        help="the .npz file of CIFAR-10, downloaded where left out; the "
-        "folder of RAF-DB or AffectNet",
-    )
+    helps = [_DATA_HELP[case] for case in cases if case in _DATA_HELP]
+    if helps:
+        add("--data", metavar="PATH", help="; ".join(helps))
     add("--profile", choices=CIFAR10_PROFILES, default="small", help="sizes")
     add(
         "--seeds",
@@ -79,7 +82,7 @@ def comparison_parser(description, cases, methods=None):
             choices=methods,
             default=list(methods),
             metavar="METHOD",
-            help="some of them",
+            help="some of " + ", ".join(methods),
         )
     add(
         "--jobs",
@@ -87,31 +90,44 @@ def comparison_parser(description, cases, methods=None):
         default=1,
         help="cells trained at once",
     )
+    folder = f"runs/{_folder_name(cases[0])}_<profile>" if cases else None
     add(
         "--output-dir",
         help="folder of the results, which later runs add to; by default "
-        "runs/<data>_<profile>",
+        + (folder or "runs/compare_your_csv"),
     )
     add(
         "--report-only",
         action="store_true",
         help="train nothing; write the tables and figures of what is there",
     )
-    parser.set_defaults(case=cases[0], methods=methods)
+    parser.set_defaults(methods=methods)
+    if cases:
+        parser.set_defaults(case=cases[0])
     return parser
+
+
+_DATA_HELP = {
+    "cifar10": "CIFAR-10's .npz file, downloaded where left out",
+    "raf-base": "RAF-DB's or AffectNet's folder",
+}
 
 
 def comparison_of(flags):
     """The `Comparison` that the flags of a `comparison_parser` ask for."""
-    # CIFAR-10's tables share a folder and cells, and so do those of faces.
-    data = "cifar10" if flags.case == "cifar10" else "faces"
+    folder = f"runs/{_folder_name(flags.case)}_{flags.profile}"
     argument = DATA_ARGUMENTS[flags.case]
     return Comparison(
-        pathlib.Path(flags.output_dir or f"runs/{data}_{flags.profile}"),
+        pathlib.Path(flags.output_dir or folder),
         flags.case,
         profile_of(flags.case, flags.profile),
         {} if argument is None else {argument: flags.data},
     )
+
+
+def _folder_name(case):
+    # CIFAR-10's tables share a folder and cells, and so do those of faces.
+    return "cifar10" if case == "cifar10" else "faces"
 
 
 def run_comparison(comparison, flags, rows):
@@ -123,30 +139,46 @@ def run_comparison(comparison, flags, rows):
         rows: List of `Row`s.
 
     Returns:
-        The folder of the comparison, a `pathlib.Path`.
+        List of the cells that failed.
 
     Raises:
-        ValueError: see `load_case` and `run_cells`; or a cell failed.
+        ValueError: see `load_case`, `check_method` and `run_cells`.
     """
-    folder = comparison.folder
+    folder, profile = comparison.folder, comparison.profile
     if flags.report_only:
-        return folder
+        if (folder / SETTINGS).exists():
+            check_settings(folder, profile, comparison.identity)
+        return []
     if flags.methods is not None:
         rows = [row for row in rows if row.cell.method in flags.methods]
     # What is wrong is said here, once, and not in the log of a cell.
-    for row in rows:
-        check_method(row.cell.method)
-    comparison.load(flags.seeds[0])
-    failed = run_cells(
+    case = comparison.load(flags.seeds[0])
+    for method in dict.fromkeys(row.cell.method for row in rows):
+        method_data(method, case.train)
+    check_settings(folder, profile, comparison.identity)
+    return run_cells(
         [row.with_seed(seed) for seed in flags.seeds for row in rows],
-        comparison.profile,
+        profile,
         folder,
         comparison.data,
         flags.jobs,
     )
+
+
+def test_images(comparison, flags):
+    """The test images, to be drawn; None where only figures are asked for
+    and the flags do not say where the data is."""
+    unknown = None in comparison.data.values()
+    if flags.report_only and unknown:
+        return None
+    return comparison.load(flags.seeds[0]).test
+
+
+def raise_failed(comparison, failed):
+    """Raises `ValueError` if cells failed; called when all is reported."""
     if failed:
+        log = comparison.folder / failed[0].folder / "log.txt"
         raise ValueError(
             f"{len(failed)} cell(s) failed; started again, this runs them "
-            f"anew. The first: {folder / failed[0].folder / 'log.txt'}"
+            f"anew. The first: {log}"
         )
-    return folder

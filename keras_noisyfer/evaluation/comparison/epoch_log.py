@@ -6,6 +6,7 @@ import time
 import keras
 import numpy as np
 
+from keras_noisyfer.evaluation.comparison.cases import has_labels
 from keras_noisyfer.metrics import metrics_for
 from keras_noisyfer.models.training import metric_results
 from keras_noisyfer.tasks import CategoricalTask
@@ -24,12 +25,17 @@ class EpochLog(keras.callbacks.Callback):
     Args:
         path: CSV file, replaced where it exists.
         case: `Case`.
+        epochs_before: Epochs of another model that made this one's features;
+            epochs and steps are counted from there.
+        steps_before: Its optimizer steps.
     """
 
-    def __init__(self, path, case):
+    def __init__(self, path, case, epochs_before=0, steps_before=0):
         super().__init__()
         self.path = path
         self.case = case
+        self.epochs_before = epochs_before
+        self._steps = steps_before
         self.rows = []
         self.test_predictions = None
         # Labels of any number of annotators for one consensus.
@@ -43,14 +49,13 @@ class EpochLog(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._start = time.time()
-        self._steps = 0
 
     def on_train_batch_end(self, batch, logs=None):
         self._steps += 1
 
     def on_epoch_end(self, epoch, logs=None):
         row = {
-            "epoch": epoch + 1,
+            "epoch": self.epochs_before + epoch + 1,
             "step": self._steps,
             "seconds": round(time.time() - self._start, 1),
         }
@@ -85,7 +90,8 @@ class EpochLog(keras.callbacks.Callback):
             of the `best` there was, which nobody without clean labels could
             have had.
         """
-        tasks = self.case.validation.tasks
+        validation = self.case.validation
+        tasks = [t for t in validation.tasks if has_labels(t, validation)]
         scores = [selection_score(row, tasks) for row in self.rows]
         chosen = self.rows[int(np.argmax(scores))]
         last = self.rows[-1]
@@ -130,7 +136,7 @@ def evaluate(data, predictions):
     results = {}
     for task in data.tasks:
         labels = data.labels[task.name]
-        if task.missing(labels).all():
+        if not has_labels(task, data):
             continue
         if labels.ndim == 1 + (not isinstance(task, CategoricalTask)):
             labels = np.expand_dims(labels, 1)

@@ -132,6 +132,8 @@ def plot_examples(
                 fontsize=9,
                 color=color,
             )
+    if not len(right):
+        panels[0, 0].text(0.05, 0.5, "none", fontsize=10)
     key = ["L: clean label"]
     key += [f"{letters[k]}: {(titles or {}).get(k, k)}" for k in methods]
     figure.text(0.01, 0.06 / height, "\n".join(key), fontsize=9, va="bottom")

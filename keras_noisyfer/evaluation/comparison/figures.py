@@ -29,9 +29,10 @@ __all__ = [
     "plot_samples",
 ]
 
-# Colours and line styles, so that sixteen methods look different.
+# Colours and line styles, so that sixteen methods look different, and one
+# that lies on another shows through.
 _STYLES = [
-    {"color": f"C{index % 8}", "linestyle": "-" if index < 8 else "--"}
+    {"color": f"C{index % 8}", "linestyle": ("-", "--", ":")[index % 3]}
     for index in range(16)
 ]
 

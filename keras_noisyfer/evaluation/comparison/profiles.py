@@ -18,7 +18,8 @@ class Profile:
             have them.
         batch_size: Number of images a batch.
         learning_rate: Of Adam, for all networks.
-        decay: Whether it falls to a fiftieth along a cosine.
+        decay: Whether it falls to a fiftieth along a cosine; that of the
+            discriminator does not.
         augmentation: Whether training images are augmented.
         width: Multiplier of all filters and hidden units.
         batch_normalization: Whether the encoder has it.

@@ -10,7 +10,6 @@ from keras_noisyfer.evaluation.comparison.reading import (
     read_cells,
 )
 from keras_noisyfer.evaluation.methods import METHODS
-from keras_noisyfer.tasks import CategoricalTask
 
 TITLES = {key: method.title for key, method in METHODS.items()}
 # Whose predictions are shown side by side, as in App. Fig. 3 and 4.
@@ -41,7 +40,7 @@ def write_curves(folder, setting, metric):
         _save(figure, folder, "accuracy_by_step", setting)
 
 
-def write_predictions(folder, setting, test, seed=0):
+def write_predictions(folder, setting, test=None, seed=0):
     """Writes what the methods make of the test images after the last epoch.
 
     `samples_<setting>.png` (Fig. 4 of the paper), and for each categorical
@@ -52,7 +51,8 @@ def write_predictions(folder, setting, test, seed=0):
     Args:
         folder: Folder of the comparison.
         setting: A setting as it is written in `cells.csv`.
-        test: `LabelledImages` that the comparison was tested on.
+        test: `LabelledImages` that the comparison was tested on; without
+            them there are no examples.
         seed: Seed of the cells.
     """
     methods = [m for m in SHOWN if m in _finished(folder, setting, seed)]
@@ -61,19 +61,16 @@ def write_predictions(folder, setting, test, seed=0):
     if _has_file(folder, setting, "proposed", seed, "samples.npz"):
         figure = figures.plot_samples(folder, setting, seed=seed)
         _save(figure, folder, "samples", setting)
-    predicted = read_arrays(
-        folder, setting, methods[0], seed, "predictions.npz"
-    )
-    for task in test.tasks:
-        # A setting may have some of the test images' tasks.
-        if not isinstance(task, CategoricalTask) or task.name not in predicted:
+    arrays = read_arrays(folder, setting, methods[0], seed, "predictions.npz")
+    for name, class_names in _class_names(arrays).items():
+        if (arrays[f"{name}_clean"] < 0).all():
             continue
-        arguments = (folder, setting, methods, task.name)
+        arguments = (folder, setting, methods, name)
         figure = figures.plot_confusion_matrices(
-            *arguments, seed, task.class_names, TITLES
+            *arguments, seed, class_names, TITLES
         )
-        _save(figure, folder, "confusion_matrices", setting, task.name)
-        if "proposed" in methods and len(methods) > 1:
+        _save(figure, folder, "confusion_matrices", setting, name)
+        if test is not None and "proposed" in methods and len(methods) > 1:
             figure = figures.plot_examples(
                 *arguments,
                 test,
@@ -82,31 +79,32 @@ def write_predictions(folder, setting, test, seed=0):
                 image_shape=test.images.image_shape or (64, 64, 3),
                 titles=TITLES,
             )
-            _save(figure, folder, "examples", setting, task.name)
+            _save(figure, folder, "examples", setting, name)
 
 
-def write_annotator_models(folder, setting, task, methods, seed=0):
-    """Writes `annotators_<setting>_<method>.png`: each annotator's confusion
-    matrix, as it was injected and as a method has learned it.
+def write_annotator_models(folder, setting, methods, seed=0):
+    """Writes `annotators_<setting>_<task>_<method>.png`: each annotator's
+    confusion matrix, as it was injected and as a method has learned it.
 
     Args:
         folder: Folder of the comparison.
         setting: A setting as it is written in `cells.csv`.
-        task: The `CategoricalTask`.
         methods: Keys of methods; those without a finished cell, or with one
             model for all annotators, are left out.
         seed: Seed of the cells.
     """
     for method in methods:
         file = "annotator_models.npz"
-        if _has_file(folder, setting, method, seed, file):
-            arrays = read_arrays(folder, setting, method, seed, file)
+        if not _has_file(folder, setting, method, seed, file):
+            continue
+        arrays = read_arrays(folder, setting, method, seed, file)
+        for name, class_names in _class_names(arrays).items():
             figure = plot_annotator_models(
-                arrays[f"{task.name}_learned"],
-                arrays[f"{task.name}_injected"],
-                task.class_names,
+                arrays[f"{name}_learned"],
+                arrays[f"{name}_injected"],
+                class_names,
             )
-            _save(figure, folder, "annotators", setting, method)
+            _save(figure, folder, "annotators", setting, name, method)
 
 
 def write_lambda_study(folder, rows, metric):
@@ -135,6 +133,16 @@ def _finished(folder, setting, seed=None):
     if seed is not None:
         cells = cells[cells["seed"] == seed]
     return [key for key in METHODS if key in set(cells["method"])]
+
+
+def _class_names(arrays):
+    """Dict by categorical task of its classes, in the files of a cell."""
+    end = "_class_names"
+    return {
+        name.removesuffix(end): array.tolist()
+        for name, array in arrays.items()
+        if name.endswith(end)
+    }
 
 
 def _has_file(folder, setting, method, seed, name):

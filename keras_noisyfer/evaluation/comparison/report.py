@@ -15,6 +15,12 @@ EPOCHS = {
 }
 
 
+def metric_title(metric):
+    """What a table says it shows, such as `"object accuracy"`."""
+    title = f"{metric.replace('_', ' ')} on clean test images"
+    return f"{title}, percent" if is_accuracy(metric) else title
+
+
 def summarise(folder, rows):
     """The numbers of a table's rows, over the seeds that are finished.
 
@@ -74,18 +80,34 @@ def methods_table(summary, metric):
     Returns:
         The table: mean ± standard deviation of each kind of epoch.
     """
-    lines = [["method", *EPOCHS.values(), "seeds", "paper, full size"]]
     chosen = summary[summary["metric"] == metric]
+    in_paper = bool(chosen["paper"].notna().any())
+    lines = [["method", *EPOCHS.values(), "seeds"]]
+    lines[0] += ["paper, full size"] * in_paper
     for method, group in chosen.groupby("method", sort=False):
-        group = group.set_index("epoch")
-        lines.append(
-            [
-                METHODS[method].title,
-                *(_number(group.loc[epoch], metric) for epoch in EPOCHS),
-                str(group["seeds"].iloc[0]),
-                _value(group["paper"].iloc[0], metric),
-            ]
-        )
+        line = [METHODS[method].title, *_numbers(group, metric)]
+        line += [_value(group["paper"].iloc[0], metric)] * in_paper
+        lines.append(line)
+    return _markdown(lines)
+
+
+def lambda_table(summary, rows, metric):
+    """A Markdown table with a line a lambda.
+
+    Args:
+        summary: What `summarise` returned.
+        rows: What `tables.lambda_study` returned.
+        metric: Its metric, such as `"object_accuracy"`.
+
+    Returns:
+        The table: mean ± standard deviation of each kind of epoch.
+    """
+    lines = [["lambda", *EPOCHS.values(), "seeds"]]
+    chosen = summary[summary["metric"] == metric]
+    for value, row in rows.items():
+        group = chosen[chosen["setting"] == row.cell.setting]
+        if not group.empty:
+            lines.append([str(value), *_numbers(group, metric)])
     return _markdown(lines)
 
 
@@ -138,6 +160,13 @@ def settings_table(summary, metric, epoch="last"):
     return _markdown(lines)
 
 
+def _numbers(group, metric):
+    """The cells of each kind of epoch, and the number of seeds."""
+    seeds = str(group["seeds"].iloc[0])
+    group = group.set_index("epoch")
+    return [*(_number(group.loc[each], metric) for each in EPOCHS), seeds]
+
+
 def _bracketed(group, key, metric):
     if key not in group.index:
         return "–"
@@ -153,11 +182,16 @@ def _number(row, metric):
     return text
 
 
+def is_accuracy(metric):
+    """Whether a metric is a fraction, which tables have in percent."""
+    return metric.endswith("_accuracy")
+
+
 def _value(value, metric):
     if pd.isna(value):
         return "–"
     # Percent, as in the paper.
-    return f"{100 * value:.2f}" if "accuracy" in metric else f"{value:.4f}"
+    return f"{100 * value:.2f}" if is_accuracy(metric) else f"{value:.4f}"
 
 
 def _markdown(lines):

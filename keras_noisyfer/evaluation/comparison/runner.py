@@ -7,13 +7,15 @@ import fcntl
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import time
 
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
 
 CELLS = "cells.csv"
+SETTINGS = "settings.json"
 COLUMNS = (
     "setting",
     "method",
@@ -27,19 +29,20 @@ COLUMNS = (
     "steps",
     "seconds",
 )
+_POLL_SECONDS = 0.2
 
 
 def run_cells(cells, profile, folder, data=None, jobs=1):
     """Runs what has not been run yet and adds each result to a CSV file.
 
     A finished cell is not run again, so that an interrupted comparison goes
-    on where it was, at the loss of the cell it was at. A cell that fails is
+    on where it was, at the loss of the cells it was at. A cell that fails is
     reported, and the others are run.
 
     Args:
         cells: Sequence of `Cell`s.
         profile: `Profile` of all of them.
-        folder: Folder of the comparison, which gets `profile.json`,
+        folder: Folder of the comparison, which gets `settings.json`,
             `cells.csv` (a line a cell and metric) and a folder a cell.
         data: Dict of arguments of the case's loader, where its files are.
         jobs: Number of cells run at once; the CPU's threads are divided
@@ -49,48 +52,75 @@ def run_cells(cells, profile, folder, data=None, jobs=1):
         List of the cells that failed.
 
     Raises:
-        ValueError: if the folder cannot be written to, holds results of
-            another profile, or another process is at work in it.
+        ValueError: if the folder cannot be written to, or another process is
+            at work in it.
     """
     folder = prepare_output_dir(folder)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    cells = {_identity(vars(each)): each for each in cells}
+    running, failed = {}, []
     with _lock(folder) as lock:
-        _check_profile(folder, profile)
-        listed = {_identity(row) for row in read_cells(folder)}
-        waiting = {_identity(vars(each)): each for each in cells}
-        waiting = [waiting[key] for key in waiting if key not in listed]
-        print(
-            f"{len(cells) - len(waiting)} of {len(cells)} cells are finished",
-            flush=True,
-        )
-        failed = []
-        with ThreadPoolExecutor(jobs) as pool:
-            futures = {
-                pool.submit(
-                    _run, cell, profile, folder, data or {}, threads, lock
-                ): cell
-                for cell in waiting
-            }
-            for future in as_completed(futures):
-                cell, results = futures[future], future.result()
-                if results is None:
-                    failed.append(cell)
-                    log = folder / cell.folder / "log.txt"
-                    print(f"failed: {cell}; see {log}", flush=True)
-                    continue
-                _append(folder / CELLS, cell, results)
-                minutes = results["seconds"] / 60
-                print(f"finished: {cell}, {minutes:.1f} min", flush=True)
+        listed = {_identity(row) for row in read_rows(folder)}
+        waiting = [cells[key] for key in cells if key not in listed]
+        finished = len(cells) - len(waiting)
+        print(f"{finished} of {len(cells)} cells are finished", flush=True)
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    cell = waiting.pop(0)
+                    running[cell.folder] = (
+                        cell,
+                        _start(cell, profile, folder, data or {}, jobs, lock),
+                    )
+                time.sleep(_POLL_SECONDS)
+                for key, (cell, process) in list(running.items()):
+                    if process is None or process.poll() is not None:
+                        del running[key]
+                        if not _finish(cell, folder):
+                            failed.append(cell)
+        except KeyboardInterrupt:
+            print("Interrupted; started again, this goes on", flush=True)
+            raise
+        finally:
+            for _, process in running.values():
+                if process is not None:
+                    process.terminate()
     return failed
 
 
-def read_cells(folder):
+def read_rows(folder):
     """The rows of a comparison's `cells.csv`, dicts of strings."""
     path = pathlib.Path(folder) / CELLS
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+def check_settings(folder, profile, data):
+    """Keeps results of different settings apart.
+
+    Args:
+        folder: Folder of a comparison, where the settings are written the
+            first time.
+        profile: `Profile`.
+        data: Dict that tells the data of one's own from others.
+
+    Raises:
+        ValueError: if the folder holds results of other settings.
+    """
+    path = prepare_output_dir(folder) / SETTINGS
+    given = _plain({"profile": dataclasses.asdict(profile), "data": data})
+    if not path.exists():
+        write_json(path, given)
+    kept = _read(path)
+    for kind, values in given.items():
+        for name, value in values.items():
+            if kept[kind].get(name) != value:
+                raise ValueError(
+                    f"The results in {folder} are of {name}="
+                    f"{kept[kind].get(name)}; others need an --output-dir of "
+                    f"their own. Received: {name}={value}"
+                )
 
 
 def _identity(row):
@@ -104,91 +134,94 @@ def _lock(folder):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                "`folder` must not be in use by another run. "
-                f"Received: {folder}"
+                f"Another run is at work in {folder}, or a cell that outlived "
+                "its run; its results will be taken up. Try again when it "
+                "has ended"
             ) from None
         yield file.fileno()
 
 
-def _check_profile(folder, profile):
-    path = folder / "profile.json"
-    given = dataclasses.asdict(profile)
-    if not path.exists():
-        write_json(path, given)
-    kept = json.loads(path.read_text())
-    for name, value in given.items():
-        if kept.get(name) != value:
-            raise ValueError(
-                f"`folder` must hold results of the same settings; those in "
-                f"{folder} have {name}={kept.get(name)}. Received: {value}"
-            )
-
-
-def _run(cell, profile, folder, data, threads, lock):
-    """The results of a cell, or None where it failed."""
+def _start(cell, profile, folder, data, jobs, lock):
+    """Starts a cell's process; None where its results are there already."""
     path = folder / cell.folder
-    specification = json.loads(
-        json.dumps(
-            {
-                "cell": dataclasses.asdict(cell),
-                "profile": dataclasses.asdict(profile),
-                "data": data,
-            }
-        )
+    specification = _plain(
+        {
+            "cell": dataclasses.asdict(cell),
+            "profile": dataclasses.asdict(profile),
+            "data": data,
+        }
     )
-    results = path / "results.json"
     # It may have outlived the run that started it.
-    if not results.exists() or specification != _read(path / "cell.json"):
-        path.mkdir(parents=True, exist_ok=True)
-        results.unlink(missing_ok=True)
-        write_json(path / "cell.json", specification)
-        print(f"started: {cell}", flush=True)
-        with open(path / "log.txt", "w", encoding="utf-8") as log:
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "keras_noisyfer.evaluation.comparison.cell",
-                    str(path),
-                ],
-                env={
-                    "TF_ENABLE_ONEDNN_OPTS": "1",
-                    "TF_CPP_MIN_LOG_LEVEL": "2",
-                    **os.environ,
-                    "TF_NUM_INTRAOP_THREADS": str(threads),
-                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # While it runs the folder is in use, even if this ends.
-                pass_fds=[lock],
-                check=False,
-            )
-    return _read(results)
+    if _read(path / "results.json") and specification == _read(
+        path / "cell.json"
+    ):
+        return None
+    # Nothing of an earlier attempt is to be taken for one of this.
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    write_json(path / "cell.json", specification)
+    print(f"started: {cell}", flush=True)
+    with open(path / "log.txt", "w", encoding="utf-8") as log:
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "keras_noisyfer.evaluation.comparison.cell",
+                str(path),
+            ],
+            env={
+                "TF_ENABLE_ONEDNN_OPTS": "1",
+                "TF_CPP_MIN_LOG_LEVEL": "2",
+                **os.environ,
+                "TF_NUM_INTRAOP_THREADS": str(
+                    max(1, (os.cpu_count() or 1) // jobs)
+                ),
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # While it runs the folder is in use, even if this ends.
+            pass_fds=[lock],
+        )
+
+
+def _finish(cell, folder):
+    """Adds a cell's results to the table; whether it has any."""
+    results = _read(folder / cell.folder / "results.json")
+    if results is None:
+        log = folder / cell.folder / "log.txt"
+        print(f"failed: {cell}; see {log}", flush=True)
+        return False
+    rows = [
+        {
+            "setting": cell.setting,
+            "method": cell.method,
+            "seed": cell.seed,
+            "metric": metric,
+            **{name: round(each, 5) for name, each in values.items()},
+            "last_epoch": results["epochs"]["last"],
+            "chosen_epoch": results["epochs"]["chosen"],
+            "steps": results["steps"],
+            "seconds": round(results["seconds"]),
+        }
+        for metric, values in results["test"].items()
+    ]
+    # Replaced as a whole, so that there is never half a line.
+    unfinished = folder / f".{CELLS}"
+    with open(unfinished, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows([*read_rows(folder), *rows])
+    unfinished.replace(folder / CELLS)
+    print(f"finished: {cell}, {results['seconds'] / 60:.1f} min", flush=True)
+    return True
+
+
+def _plain(value):
+    """What is left of a value in JSON."""
+    return json.loads(json.dumps(value))
 
 
 def _read(path):
     return json.loads(path.read_text()) if path.exists() else None
-
-
-def _append(path, cell, results):
-    new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows(
-            {
-                "setting": cell.setting,
-                "method": cell.method,
-                "seed": cell.seed,
-                "metric": metric,
-                **{name: round(each, 5) for name, each in values.items()},
-                "last_epoch": results["epochs"]["last"],
-                "chosen_epoch": results["epochs"]["chosen"],
-                "steps": results["steps"],
-                "seconds": round(results["seconds"]),
-            }
-            for metric, values in results["test"].items()
-        )

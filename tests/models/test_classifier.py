@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_noisyfer import losses
+from keras_noisyfer.models import MultiTaskClassifier
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+TASKS = [
+    CategoricalTask("mood", 3, annotators=2),
+    ContinuousTask("pain", ("level", "onset")),
+]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder(TASKS, (32, 32, 3), width=1 / 16, noise_code_size=5)
+
+
+def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
+    model = MultiTaskClassifier(encoder)
+    model.compile()
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (6, 32, 32, 3)).astype("float32")
+    clean = {
+        "mood": rng.integers(0, 3, 6),
+        "pain": rng.uniform(-1, 1, (6, 2)).astype("float32"),
+    }
+    noisy = {
+        "mood": np.stack([clean["mood"], (clean["mood"] + 1) % 3], axis=1),
+        "pain": clean["pain"][:, None],
+    }
+    predicted = model.predict(images, verbose=0)["mood"].argmax(axis=-1)
+    for labels in (noisy, clean, noisy):
+        results = model.evaluate(
+            images, labels, batch_size=6, return_dict=True, verbose=0
+        )
+        given = labels["mood"].reshape(6, -1)
+        accuracy = np.mean(given == predicted[:, None])
+        assert results["mood_accuracy"] == pytest.approx(accuracy)
+    model.fit(images, noisy, validation_data=(images, clean), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "name, loss",
+    [
+        ("mood", losses.ConcordanceLoss()),
+        ("mood", keras.losses.CategoricalCrossentropy()),
+        ("mood", losses.CategoricalCrossentropy(reduction="none")),
+    ],
+)
+def test_a_loss_must_fit_its_task(encoder, name, loss):
+    with pytest.raises(ValueError, match=rf"`losses\['{name}'\]` must") as e:
+        MultiTaskClassifier(encoder, losses={name: loss})
+    assert "\n" not in str(e.value)
