@@ -90,6 +90,15 @@ class LabelledImages:
         tasks = ", ".join(map(repr, self.tasks))
         return f"<LabelledImages: {len(self):,} images, {tasks}>"
 
+    @property
+    def labelled_tasks(self):
+        """List of the tasks of which at least one image has a label."""
+        return [
+            task
+            for task in self.tasks
+            if not task.missing(self.labels[task.name]).all()
+        ]
+
     def _task(self, name):
         for task in self.tasks:
             if task.name == name:

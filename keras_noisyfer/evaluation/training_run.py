@@ -283,17 +283,8 @@ def _print_labels(train):
     return realised
 
 
-def _labelled_tasks(data):
-    """The tasks of which at least one image has a label."""
-    return [
-        task
-        for task in data.tasks
-        if not task.missing(data.labels[task.name]).all()
-    ]
-
-
 def _last_epoch(history, test):
-    names = [f"val_{task.name}_" for task in _labelled_tasks(test)]
+    names = [f"val_{task.name}_" for task in test.labelled_tasks]
     return {
         key.removeprefix("val_"): values[-1]
         for key, values in history.items()
@@ -303,7 +294,7 @@ def _last_epoch(history, test):
 
 def _write_figures(output, model, method, history, test, test_data):
     predictions = model.predict(test_data, verbose=0)
-    for task in _labelled_tasks(test):
+    for task in test.labelled_tasks:
         if not isinstance(task, CategoricalTask):
             continue
         labels = test.labels[task.name].reshape(len(test), -1)[:, 0]
@@ -330,7 +321,7 @@ def _main_metric(test):
     """Of the first task with classes, or else the first of all."""
     names = {
         isinstance(task, CategoricalTask): task.name
-        for task in reversed(_labelled_tasks(test))
+        for task in reversed(test.labelled_tasks)
     }
     if True in names:
         return f"{names[True]}_accuracy"

@@ -156,7 +156,7 @@ def load_case(case, profile, seed, tasks=None, annotators=None, **data):
     if profile["test_size"] is not None and profile["test_size"] < len(test):
         (test,) = test.split([profile["test_size"]])
     for part, data in (("test", test), ("validation", validation)):
-        if not any(has_labels(task, data) for task in data.tasks):
+        if not data.labelled_tasks:
             kind = "clean" if part == "test" else "noisy"
             raise ValueError(
                 f"A comparison needs {kind} labels of the {part} images. "
@@ -164,11 +164,6 @@ def load_case(case, profile, seed, tasks=None, annotators=None, **data):
             )
     size = profile["image_size"]
     return Case(train, validation, test, (size, size, 3), augmentation)
-
-
-def has_labels(task, data):
-    """Whether at least one image has a label of a task."""
-    return not np.all(task.missing(data.labels[task.name]))
 
 
 def _keep(data, names, annotators):

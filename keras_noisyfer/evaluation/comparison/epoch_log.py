@@ -6,7 +6,6 @@ import time
 import keras
 import numpy as np
 
-from keras_noisyfer.evaluation.comparison.cases import has_labels
 from keras_noisyfer.metrics import metrics_for
 from keras_noisyfer.models.training import metric_results
 from keras_noisyfer.tasks import CategoricalTask
@@ -90,8 +89,7 @@ class EpochLog(keras.callbacks.Callback):
             of the `best` there was, which nobody without clean labels could
             have had.
         """
-        validation = self.case.validation
-        tasks = [t for t in validation.tasks if has_labels(t, validation)]
+        tasks = self.case.validation.labelled_tasks
         scores = [selection_score(row, tasks) for row in self.rows]
         chosen = self.rows[int(np.argmax(scores))]
         last = self.rows[-1]
@@ -134,10 +132,8 @@ def evaluate(data, predictions):
         Dict of floats by `<task>_<metric>`, without tasks that have no label.
     """
     results = {}
-    for task in data.tasks:
+    for task in data.labelled_tasks:
         labels = data.labels[task.name]
-        if not has_labels(task, data):
-            continue
         if labels.ndim == 1 + (not isinstance(task, CategoricalTask)):
             labels = np.expand_dims(labels, 1)
         metrics = metrics_for(task)
