@@ -5,7 +5,15 @@ import math
 import numbers
 
 
-def check_number(argument, value, minimum=None, above=None, integer=False):
+def check_number(
+    argument,
+    value,
+    minimum=None,
+    above=None,
+    below=None,
+    maximum=None,
+    integer=False,
+):
     """Checks a number and returns it.
 
     Args:
@@ -13,6 +21,8 @@ def check_number(argument, value, minimum=None, above=None, integer=False):
         value: What was received.
         minimum: Smallest value allowed.
         above: Value that it must be greater than.
+        below: Value that it must be less than.
+        maximum: Largest value allowed.
         integer: Whether it must be an integer.
 
     Raises:
@@ -25,16 +35,18 @@ def check_number(argument, value, minimum=None, above=None, integer=False):
         or not math.isfinite(value)
         or (minimum is not None and value < minimum)
         or (above is not None and value <= above)
+        or (below is not None and value >= below)
+        or (maximum is not None and value > maximum)
     ):
         noun = "an integer" if integer else "a finite number"
         raise ValueError(
-            f"`{argument}` must be {_bound(minimum, above)}, {noun}. "
-            f"Received: {value!r}"
+            f"`{argument}` must be {_range(minimum, above, below, maximum)}, "
+            f"{noun}. Received: {value!r}"
         )
     return value
 
 
-def number_flag(kind, minimum=None, above=None, maximum=math.inf):
+def number_flag(kind, minimum=None, above=None, maximum=None):
     """A type of `argparse` flags: a finite number in a range.
 
     Args:
@@ -50,20 +62,27 @@ def number_flag(kind, minimum=None, above=None, maximum=math.inf):
     def parse(text):
         value = kind(text)
         try:
-            check_number("value", value, minimum, above)
+            check_number("value", value, minimum, above, maximum=maximum)
         except ValueError:
             raise argparse.ArgumentTypeError(
-                f"must be {_bound(minimum, above)}. Received: {text}"
+                f"must be {_range(minimum, above, None, maximum)}. "
+                f"Received: {text}"
             ) from None
-        if value > maximum:
-            raise argparse.ArgumentTypeError(
-                f"must be at most {maximum}. Received: {text}"
-            )
         return value
 
     parse.__name__ = kind.__name__
     return parse
 
 
-def _bound(minimum, above):
-    return f"at least {minimum}" if above is None else f"above {above}"
+def _range(minimum, above, below, maximum):
+    bounds = {
+        "at least": minimum,
+        "above": above,
+        "below": below,
+        "at most": maximum,
+    }
+    return " and ".join(
+        f"{words} {value}"
+        for words, value in bounds.items()
+        if value is not None
+    )

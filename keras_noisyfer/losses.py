@@ -266,10 +266,7 @@ class SymmetricCrossentropy(_StreamLoss):
         super().__init__(name, **kwargs)
         check_number("alpha", alpha, minimum=0)
         check_number("beta", beta, minimum=0)
-        if not log_zero < 0:
-            raise ValueError(
-                f"`log_zero` must be below 0. Received: {log_zero!r}"
-            )
+        check_number("log_zero", log_zero, below=0)
         self.alpha = alpha
         self.beta = beta
         self.log_zero = log_zero
@@ -300,9 +297,7 @@ class GeneralizedCrossentropy(_StreamLoss):
 
     def __init__(self, q=0.7, name="generalized_crossentropy", **kwargs):
         super().__init__(name, **kwargs)
-        check_number("q", q, above=0)
-        if q > 1:
-            raise ValueError(f"`q` must be at most 1. Received: {q!r}")
+        check_number("q", q, above=0, maximum=1)
         self.q = q
 
     def call(self, y_true, y_pred):

@@ -10,6 +10,8 @@ def test_accepts_numbers_in_range():
     assert check_number("x", 0, minimum=0) == 0
     assert check_number("x", np.float32(0.5), above=0) == 0.5
     assert check_number("x", np.int64(3), minimum=1, integer=True) == 3
+    assert check_number("x", 1, above=0, maximum=1) == 1
+    assert check_number("x", -4, below=0) == -4
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,8 @@ def test_accepts_numbers_in_range():
     [
         (-1, {"minimum": 0}, "`x` must be at least 0, a finite.*-1"),
         (0, {"above": 0}, "`x` must be above 0"),
+        (1, {"minimum": 0, "below": 1}, "at least 0 and below 1, a finite.*1"),
+        (1.5, {"above": 0, "maximum": 1}, "above 0 and at most 1, .*: 1.5"),
         (float("inf"), {"minimum": 0}, "Received: inf"),
         (float("nan"), {"minimum": 0}, "Received: nan"),
         (True, {"minimum": 0}, "Received: True"),

@@ -211,8 +211,9 @@ def test_generalized_crossentropy_checks_q(q):
 def test_classes_check_their_arguments():
     with pytest.raises(ValueError, match="`alpha` must be at least 0"):
         losses.SymmetricCrossentropy(alpha=-1)
-    with pytest.raises(ValueError, match="`log_zero` must be below 0"):
-        losses.SymmetricCrossentropy(log_zero=4)
+    for wrong in (4, 0, "-4"):
+        with pytest.raises(ValueError, match="`log_zero` must be below 0"):
+            losses.SymmetricCrossentropy(log_zero=wrong)
     with pytest.raises(ValueError, match="`variance` must be"):
         losses.ConcordanceLoss(variance="sample")
 

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.face_drawing import (
     APPEARANCE,
     between,
@@ -115,10 +116,10 @@ def draw_faces(count, seed, image_size=48, *, split="train", start=0):
     - [Russell, 1980](https://doi.org/10.1037/h0077714), the circumplex model
       of affect
     """
-    check_integer("count", count, 0)
-    check_integer("seed", seed, 0)
-    check_integer("image_size", image_size, 16)
-    check_integer("start", start, 0)
+    check_number("count", count, minimum=0, integer=True)
+    check_number("seed", seed, minimum=0, integer=True)
+    check_number("image_size", image_size, minimum=16, integer=True)
+    check_number("start", start, minimum=0, integer=True)
     if split not in SPLITS:
         raise ValueError(
             f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}"
@@ -150,16 +151,6 @@ def draw_faces(count, seed, image_size=48, *, split="train", start=0):
             faces[name][begin:end] = values
         faces["image"][begin:end] = render_faces(choice, movement, noise)
     return faces
-
-
-def check_integer(name, value, minimum):
-    """Raises a `ValueError` unless `value` is an integer >= `minimum`."""
-    is_integer = isinstance(value, (int, np.integer))
-    if not is_integer or isinstance(value, bool) or value < minimum:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {minimum}. "
-            f"Received: {value!r}"
-        )
 
 
 def _choose_labels(choice):
@@ -222,10 +213,12 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     seed: int = 0
 
     def __post_init__(self):
-        check_integer("train_size", self.train_size, 1)
-        check_integer("validation_size", self.validation_size, 0)
-        check_integer("test_size", self.test_size, 1)
-        check_integer("seed", self.seed, 0)
+        check_number("train_size", self.train_size, minimum=1, integer=True)
+        check_number(
+            "validation_size", self.validation_size, minimum=0, integer=True
+        )
+        check_number("test_size", self.test_size, minimum=1, integer=True)
+        check_number("seed", self.seed, minimum=0, integer=True)
         name = (
             f"train{self.train_size}_validation{self.validation_size}"
             f"_test{self.test_size}_seed{self.seed}"
@@ -344,7 +337,7 @@ def load_synthetic_faces(
     Raises:
         ValueError: A size or the seed is out of range.
     """
-    check_integer("image_size", image_size, 1)
+    check_number("image_size", image_size, minimum=1, integer=True)
     builder = SyntheticFaces(
         config=SyntheticFacesConfig(
             train_size=train_size, test_size=test_size, seed=seed

@@ -81,12 +81,8 @@ class CoTeaching(MultiTaskClassifier):
         super().__init__(
             encoder, gamma=gamma, losses=losses, consensus=consensus, **kwargs
         )
-        check_number("forget_rate", forget_rate, minimum=0)
-        if forget_rate >= 1:
-            raise ValueError(
-                "`forget_rate` must be below 1, or no image is left. "
-                f"Received: {forget_rate!r}"
-            )
+        # At 1 no image would be left.
+        check_number("forget_rate", forget_rate, minimum=0, below=1)
         check_number("forget_epochs", forget_epochs, minimum=1, integer=True)
         self.forget_rate = forget_rate
         self.forget_epochs = forget_epochs

@@ -70,11 +70,7 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
     ):
         super().__init__(encoder, **kwargs)
         check_number("num_images", num_images, minimum=1, integer=True)
-        check_number("momentum", momentum, minimum=0)
-        if momentum >= 1:
-            raise ValueError(
-                f"`momentum` must be below 1. Received: {momentum!r}"
-            )
+        check_number("momentum", momentum, minimum=0, below=1)
         check_number("strength", strength, minimum=0)
         self.num_images = int(num_images)
         self.momentum = momentum

@@ -373,7 +373,7 @@ def test_rejects_arguments():
         assert "\n" not in str(error.value)
 
     fails("`forget_rate` must be at least 0.*-0.1", forget_rate=-0.1)
-    fails("`forget_rate` must be below 1.*Received: 1", forget_rate=1)
+    fails("`forget_rate` must be .* below 1.*Received: 1", forget_rate=1)
     fails("`forget_rate`.*finite number.*None", forget_rate=None)
     fails("`forget_epochs` must be at least 1.*: 0", forget_epochs=0)
     fails("`forget_epochs`.*an integer.*2.5", forget_epochs=2.5)
