@@ -5,7 +5,6 @@ from matplotlib.figure import Figure
 
 from keras_noisyfer.evaluation.plots import draw_matrix
 from keras_noisyfer.models import LTNet, MultiTaskClassifier
-from keras_noisyfer.noise.checks import MISSING, check_class_ids
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -28,7 +27,7 @@ def annotator_models(model, images):
     Example:
 
     >>> learned = annotator_models(model, dataset)["expression"]
-    >>> injected = injected_confusion(labels, clean, num_classes=7)
+    >>> injected = noise.realised_confusion(labels, clean, num_classes=7)
     >>> plot_annotator_models(learned, injected, EXPRESSIONS)
     """
     if isinstance(model, LTNet):
@@ -91,56 +90,13 @@ def implied_confusion(model, images):
     return confusion
 
 
-def injected_confusion(labels, clean, num_classes):
-    """The confusion matrix of each annotator's labels.
-
-    Args:
-        labels: Class ids of shape `(n, annotators)` or `(n,)`, -1 where
-            missing.
-        clean: True class ids of shape `(n,)`.
-        num_classes: Number of classes.
-
-    Returns:
-        An array of shape `(annotators, num_classes, num_classes)`: row i
-        holds the shares of the labels that images of class i were given; NaN
-        where there is no such image.
-
-    Raises:
-        ValueError: if the labels are not class ids, or lengths differ.
-
-    Example:
-
-    >>> injected_confusion([[0], [1], [0], [0]], [0, 0, 1, 1], 2)
-    array([[[0.5, 0.5],
-            [1. , 0. ]]])
-    """
-    clean = check_class_ids("clean", clean, num_classes, 1)
-    labels = np.asarray(labels)
-    labels = labels.reshape(len(labels), -1)
-    labels = check_class_ids("labels", labels, num_classes, 2)
-    if len(labels) != len(clean):
-        raise ValueError(
-            f"`labels` must have one row a clean label, {len(clean)}. "
-            f"Received: {len(labels)}"
-        )
-    matrices = []
-    for stream in labels.T:
-        known = (stream != MISSING) & (clean != MISSING)
-        counts = np.zeros((num_classes, num_classes))
-        np.add.at(counts, (clean[known], stream[known]), 1)
-        totals = counts.sum(axis=1, keepdims=True)
-        shares = np.full_like(counts, np.nan)
-        matrices.append(np.divide(counts, totals, shares, where=totals > 0))
-    return np.array(matrices)
-
-
 def plot_annotator_models(learned, injected, class_names):
     """Each annotator's injected and learned confusion matrix, in percent.
 
     Args:
         learned: Array of shape `(annotators, num_classes, num_classes)`, of
             `annotator_models`.
-        injected: The same of `injected_confusion`.
+        injected: The same of `noise.realised_confusion`.
         class_names: Names of the classes.
 
     Returns:

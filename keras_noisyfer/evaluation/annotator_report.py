@@ -10,6 +10,7 @@ from keras_noisyfer.evaluation.results import format_table
 from keras_noisyfer.noise import (
     MISSING,
     format_realised_noise,
+    realised_confusion,
     realised_noise,
 )
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
@@ -166,24 +167,10 @@ def _stream_reports(task, labels, clean):
         )
     streams = realised_noise(labels, clean)
     if isinstance(task, CategoricalTask):
-        for index, stream in enumerate(streams):
-            stream["transition_matrix"] = _transitions(
-                clean, labels[:, index], task.num_classes
-            )
+        matrices = realised_confusion(labels, clean, task.num_classes)
+        for stream, matrix in zip(streams, matrices, strict=True):
+            stream["transition_matrix"] = matrix.tolist()
     return streams
-
-
-def _transitions(clean, labels, num_classes):
-    from sklearn.metrics import confusion_matrix
-
-    known = (clean != MISSING) & (labels != MISSING)
-    counts = np.zeros((num_classes, num_classes))
-    if known.any():
-        classes = np.arange(num_classes)
-        counts += confusion_matrix(clean[known], labels[known], labels=classes)
-    totals = counts.sum(axis=1, keepdims=True)
-    shares = np.full_like(counts, np.nan)
-    return np.divide(counts, totals, out=shares, where=totals > 0).tolist()
 
 
 def _kappa(first, second):

@@ -4,6 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from keras_noisyfer.noise import realised_confusion
+
 # Logged by the joint-distribution GAN; 0 until the warm-up has ended.
 JOINT_LOSSES = {
     "generator_joint_loss": "generator's joint loss",
@@ -112,13 +114,9 @@ def draw_confusion_matrix(panel, labels, predictions, class_names):
         The image in the panel, for a colour bar; its colours are those of 0
         to 100 percent.
     """
-    count = len(class_names)
-    matrix = np.zeros((count, count))
-    np.add.at(matrix, (labels, predictions), 1)
-    totals = matrix.sum(axis=1, keepdims=True)
-    matrix = 100 * matrix / np.maximum(totals, 1)
-
-    image = draw_matrix(panel, matrix, class_names)
+    (matrix,) = realised_confusion(predictions, labels, len(class_names))
+    # Classes without images are empty rows.
+    image = draw_matrix(panel, 100 * np.nan_to_num(matrix), class_names)
     panel.set_xlabel("predicted")
     return image
 

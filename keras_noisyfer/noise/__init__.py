@@ -11,8 +11,9 @@
 - **Missing labels** (`missing=` of every annotator, `drop_labels`).
 - **Consensus** (`majority_vote`, `mean_vote`, `dawid_skene`): the annotators'
   labels made one.
-- **What came of it** (`realised_noise`, `format_realised_noise`); matrices and
-  agreement are in `keras_noisyfer.evaluation.annotator_report`.
+- **What came of it** (`realised_noise`, `format_realised_noise`,
+  `realised_confusion`); agreement is in
+  `keras_noisyfer.evaluation.annotator_report`.
 
 Any data set whose clean labels are known is labelled anew in one call; a task
 that is left out keeps its labels:
@@ -55,6 +56,9 @@ from keras_noisyfer.noise.instance import (
 from keras_noisyfer.noise.missing import drop_labels as drop_labels
 from keras_noisyfer.noise.realised import (
     format_realised_noise as format_realised_noise,
+)
+from keras_noisyfer.noise.realised import (
+    realised_confusion as realised_confusion,
 )
 from keras_noisyfer.noise.realised import realised_noise as realised_noise
 from keras_noisyfer.noise.values import perturb_values as perturb_values

@@ -3,6 +3,8 @@
 import numpy as np
 
 from keras_noisyfer.noise.checks import (
+    MISSING,
+    check_class_ids,
     check_labels,
     is_missing,
     nanmean,
@@ -48,6 +50,48 @@ def realised_noise(labels, truth):
         {"n": len(truth), **{key: m[i].tolist() for key, m in measures.items()}}
         for i in range(labels.shape[1])
     ]
+
+
+def realised_confusion(labels, truth, num_classes):
+    """The confusion matrix of each annotator.
+
+    Args:
+        labels: Class ids of shape `(n, annotators)` or `(n,)`, -1 where
+            missing.
+        truth: True class ids of shape `(n,)`.
+        num_classes: Number of classes.
+
+    Returns:
+        An array of shape `(annotators, num_classes, num_classes)`: row i
+        holds the shares of the labels that images of class i were given; NaN
+        where there is no such label.
+
+    Raises:
+        ValueError: if the labels are not class ids, or lengths differ.
+
+    Example:
+
+    >>> realised_confusion([[0], [1], [0], [0]], [0, 0, 1, 1], 2)
+    array([[[0.5, 0.5],
+            [1. , 0. ]]])
+    """
+    truth = check_class_ids("truth", truth, num_classes, 1)
+    labels = check_class_ids("labels", labels, num_classes, 1, 2)
+    labels = labels.reshape(len(labels), -1)
+    require(
+        len(labels) == len(truth),
+        f"`labels` must have one row a true class, {len(truth)}",
+        len(labels),
+    )
+    matrices = []
+    for stream in labels.T:
+        known = (stream != MISSING) & (truth != MISSING)
+        counts = np.zeros((num_classes, num_classes))
+        np.add.at(counts, (truth[known], stream[known]), 1)
+        totals = counts.sum(axis=1, keepdims=True)
+        shares = np.full_like(counts, np.nan)
+        matrices.append(np.divide(counts, totals, shares, where=totals > 0))
+    return np.array(matrices)
 
 
 def format_realised_noise(name, report):

@@ -6,7 +6,6 @@ import tensorflow as tf
 from keras_noisyfer.evaluation.annotator_models import (
     annotator_models,
     implied_confusion,
-    injected_confusion,
     plot_annotator_models,
 )
 from keras_noisyfer.models import MultiTaskClassifier
@@ -82,26 +81,6 @@ def test_implied_confusion_by_hand(encoder, images, consensus):
 def test_implied_confusion_of_another_model(encoder, images):
     with pytest.raises(ValueError, match="`model` must be a MultiTaskClass"):
         implied_confusion(encoder, images)
-
-
-def test_injected_confusion_by_hand():
-    clean = np.array([0, 0, 0, 0, 1, 1])
-    labels = np.array([[0, 1], [0, 1], [0, -1], [1, 0], [1, 2], [1, 1]])
-    matrices = injected_confusion(labels, clean, num_classes=3)
-    np.testing.assert_allclose(
-        matrices,
-        [
-            [[3 / 4, 1 / 4, 0], [0, 1, 0], [np.nan] * 3],
-            [[1 / 3, 2 / 3, 0], [0, 1 / 2, 1 / 2], [np.nan] * 3],
-        ],
-    )
-    np.testing.assert_array_equal(
-        injected_confusion(labels[:, 0], clean, 3), matrices[:1]
-    )
-    with pytest.raises(
-        ValueError, match=r"`labels` must be -1 or class ids in .0, 2."
-    ):
-        injected_confusion(labels, clean, num_classes=2)
 
 
 # === Figure ===

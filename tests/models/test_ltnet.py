@@ -6,7 +6,6 @@ import tensorflow as tf
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import draw_faces
-from keras_noisyfer.evaluation.annotator_models import injected_confusion
 from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.losses import SymmetricCrossentropy
 from keras_noisyfer.models import MultiTaskClassifier
@@ -182,7 +181,7 @@ def test_matrices_are_recovered():
         verbose=0,
     )
     learned = model.transition_matrices["object"]
-    realised = injected_confusion(labels, truth, 3)
+    realised = noise.realised_confusion(labels, truth, 3)
     assert np.abs(learned - realised).max() < 0.05
     np.testing.assert_allclose(learned.sum(axis=-1), 1.0, rtol=1e-5)
     assert learned.min() >= 0.0
@@ -219,7 +218,7 @@ def test_flips_are_recovered_on_faces():
     model.compile(FusedAdam(schedule))
     model.fit(data, epochs=epochs, verbose=0)
     learned = model.transition_matrices["expression"]
-    realised = injected_confusion(labels, clean, 7)
+    realised = noise.realised_confusion(labels, clean, 7)
     assert np.abs(learned - realised).max() < 0.05
 
 

@@ -109,3 +109,27 @@ class TestFormatRealisedNoise:
             "affect annotator 0: rmse 0.200 / 0.100, bias 0.100 / -0.100, "
             "ccc 0.900 / nan, 25.0 % missing (n = 12)"
         )
+
+
+def test_realised_confusion_by_hand():
+    clean = np.array([0, 0, 0, 0, 1, 1])
+    labels = np.array([[0, 1], [0, 1], [0, -1], [1, 0], [1, 2], [1, 1]])
+    matrices = noise.realised_confusion(labels, clean, num_classes=3)
+    np.testing.assert_allclose(
+        matrices,
+        [
+            [[3 / 4, 1 / 4, 0], [0, 1, 0], [np.nan] * 3],
+            [[1 / 3, 2 / 3, 0], [0, 1 / 2, 1 / 2], [np.nan] * 3],
+        ],
+    )
+    np.testing.assert_array_equal(
+        noise.realised_confusion(labels[:, 0], clean, 3), matrices[:1]
+    )
+    with pytest.raises(
+        ValueError, match=r"`labels` must be -1 or class ids in .0, 2."
+    ):
+        noise.realised_confusion(labels, clean, num_classes=2)
+    with pytest.raises(
+        ValueError, match="one row a true class, 6. Received: 5"
+    ):
+        noise.realised_confusion(labels[:5], clean, 3)

@@ -15,10 +15,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer import noise
-from keras_noisyfer.evaluation.annotator_models import (
-    annotator_models,
-    injected_confusion,
-)
+from keras_noisyfer.evaluation.annotator_models import annotator_models
 from keras_noisyfer.evaluation.comparison.cases import load_case
 from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog
 from keras_noisyfer.evaluation.experiment import train_method
@@ -181,7 +178,7 @@ def _write_annotator_models(folder, model, case):
     for task in tasks:
         arrays[f"{task.name}_class_names"] = _class_names(task)
         arrays[f"{task.name}_learned"] = learned[task.name]
-        arrays[f"{task.name}_injected"] = injected_confusion(
+        arrays[f"{task.name}_injected"] = noise.realised_confusion(
             case.train.labels[task.name],
             case.train.clean[task.name],
             task.num_classes,
