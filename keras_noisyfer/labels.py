@@ -1,6 +1,8 @@
 """Labels of a batch: checked on the way in, agreed upon on the way out."""
 
-from keras import ops
+from keras import config, ops
+
+from keras_noisyfer.tasks import CategoricalTask
 
 
 def standardize_labels(tasks, labels, evaluation=False):
@@ -76,6 +78,21 @@ def consensus(task, outputs, method="mean"):
     if method == "first":
         return predictions[:, 0]
     return ops.mean(predictions, axis=1)
+
+
+def invert_consensus(task, prediction):
+    """Raw outputs of a single label stream whose consensus is a prediction.
+
+    Args:
+        task: The task.
+        prediction: What `consensus` returned.
+
+    Returns:
+        Shape `(batch_size, 1, width)`, which the losses can read.
+    """
+    if isinstance(task, CategoricalTask):
+        prediction = ops.log(ops.maximum(prediction, config.epsilon()))
+    return ops.expand_dims(prediction, axis=1)
 
 
 def check_consensus(method):

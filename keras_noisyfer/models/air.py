@@ -8,7 +8,6 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.models.air_solver import StochasticADMM, group_norms
 from keras_noisyfer.models.batch_checks import one_line_errors
 from keras_noisyfer.models.classifier import MultiTaskClassifier
-from keras_noisyfer.tasks import CategoricalTask
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -87,10 +86,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         self.weight_decay = weight_decay
         self.penalty = penalty
         self.max_penalty = max_penalty
-        self._categorical = [
-            task for task in self.tasks if isinstance(task, CategoricalTask)
-        ]
-        if not self._categorical:
+        if not self.categorical_tasks:
             raise ValueError(
                 "`encoder` must have a CategoricalTask, AIR is a softmax. "
                 f"Received: tasks={[task.name for task in self.tasks]}"
@@ -103,7 +99,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 dtype="float32",
                 name=f"{task.name}_head",
             )
-            for task in self._categorical
+            for task in self.categorical_tasks
         }
         self._predictor = self._make_predictor()
         self.objective_tracker = keras.metrics.Mean(name="objective")
@@ -188,7 +184,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 )
                 for annotator in range(task.annotators)
             ]
-            for task in self._categorical
+            for task in self.categorical_tasks
         }
         # The step reads the new solvers' state.
         self.train_function = None
@@ -242,7 +238,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         features = inputs["features"]
         outputs = dict(inputs["values"])
         objective = 0.0
-        for task in self._categorical:
+        for task in self.categorical_tasks:
             solvers = self._solvers[task.name]
             for annotator, solver in enumerate(solvers):
                 solver.step(features, labels[task.name][:, annotator])

@@ -6,7 +6,12 @@ from keras import ops
 
 from keras_noisyfer import losses as task_losses
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.labels import check_consensus, consensus, standardize_labels
+from keras_noisyfer.labels import (
+    check_consensus,
+    consensus,
+    invert_consensus,
+    standardize_labels,
+)
 from keras_noisyfer.metrics import metrics_for
 from keras_noisyfer.models.batch_checks import (
     check_batch_images,
@@ -128,6 +133,11 @@ class MultiTaskClassifier(keras.Model):
             check_loss(task, losses[task.name])
         return losses
 
+    @property
+    def categorical_tasks(self):
+        """List of the tasks that are classes."""
+        return [t for t in self.tasks if isinstance(t, CategoricalTask)]
+
     # === Prediction ===
 
     @property
@@ -177,6 +187,19 @@ class MultiTaskClassifier(keras.Model):
             * (1.0 if isinstance(task, CategoricalTask) else self.gamma)
             for task in self.tasks
         )
+
+    def compute_objective(self, labels, outputs):
+        """What plain training minimises.
+
+        Args:
+            labels: Standardized labels, a dict by task name.
+            outputs: The encoder's raw `labels`, a dict by task name.
+
+        Returns:
+            A scalar, and the losses of the tasks in it, a dict by name.
+        """
+        losses = self.compute_task_losses(labels, outputs)
+        return self.weigh_task_losses(losses), losses
 
     # === Training and evaluation ===
 
@@ -291,8 +314,7 @@ class MultiTaskClassifier(keras.Model):
         variables = self.task_variables
         with tf.GradientTape() as tape:
             outputs = self.encoder(images, training=True)["labels"]
-            losses = self.compute_task_losses(labels, outputs)
-            loss = self.weigh_task_losses(losses)
+            loss, losses = self.compute_objective(labels, outputs)
         self.minimize(tape, loss, self.optimizer, variables)
         self.track(loss, losses, labels, self.predict_consensus(outputs))
         return self.get_metrics_result()
@@ -305,29 +327,19 @@ class MultiTaskClassifier(keras.Model):
     def test_step(self, data):
         images, labels = self.unpack_batch(data, evaluation=True)
         predictions = self(images, training=False)
-        losses = self.compute_task_losses(
-            labels, self._as_outputs(labels, predictions)
-        )
-        loss = self.weigh_task_losses(losses)
-        self.track(loss, losses, labels, predictions)
-        return metric_results(self.evaluation_metrics)
-
-    def _as_outputs(self, labels, predictions):
-        """The consensus as raw outputs, once for each annotator that the
-        labels have, so that the losses can read it."""
-        outputs = {}
-        for task in self.tasks:
-            prediction = predictions[task.name]
-            if isinstance(task, CategoricalTask):
-                prediction = ops.log(
-                    ops.maximum(prediction, keras.config.epsilon())
-                )
-            outputs[task.name] = ops.repeat(
-                ops.expand_dims(prediction, axis=1),
+        # The consensus, for as many annotators as the labels have.
+        outputs = {
+            task.name: ops.repeat(
+                invert_consensus(task, predictions[task.name]),
                 labels[task.name].shape[1],
                 axis=1,
             )
-        return outputs
+            for task in self.tasks
+        }
+        losses = self.compute_task_losses(labels, outputs)
+        loss = self.weigh_task_losses(losses)
+        self.track(loss, losses, labels, predictions)
+        return metric_results(self.evaluation_metrics)
 
     def unpack_batch(self, data, evaluation=False):
         """Splits a batch into images and standardized labels.

@@ -7,7 +7,6 @@ from keras import ops
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.models.batch_checks import require
 from keras_noisyfer.models.classifier import MultiTaskClassifier
-from keras_noisyfer.tasks import CategoricalTask
 
 # Probabilities are kept this far from 0 and 1, so that the logarithm and its
 # slope are bounded.
@@ -75,9 +74,6 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         self.num_images = int(num_images)
         self.momentum = momentum
         self.strength = strength
-        self.categorical_tasks = [
-            task for task in self.tasks if isinstance(task, CategoricalTask)
-        ]
         if not self.categorical_tasks:
             raise ValueError(
                 "`encoder` must have a categorical task, for others there is "
@@ -195,9 +191,9 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
             # Before the loss, which sees the average with this prediction.
             with tape.stop_recording():
                 targets = self.update_targets(outputs, index)
-            losses = self.compute_task_losses(labels, outputs)
+            loss, losses = self.compute_objective(labels, outputs)
             regularizer = self.compute_regularizer(labels, outputs, targets)
-            loss = self.weigh_task_losses(losses) + self.strength * regularizer
+            loss += self.strength * regularizer
         self.minimize(tape, loss, self.optimizer, variables)
         self.track(loss, losses, labels, self.predict_consensus(outputs))
         self.regularizer_tracker.update_state(

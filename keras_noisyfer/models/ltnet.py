@@ -2,12 +2,11 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.models.classifier import MultiTaskClassifier
-from keras_noisyfer.tasks import CategoricalTask, check_tasks
+from keras_noisyfer.tasks import check_tasks
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -114,8 +113,7 @@ class LTNet(MultiTaskClassifier):
         self.trace_weight = trace_weight
         self.transitions = {
             task.name: self._add_transitions(task)
-            for task in tasks
-            if isinstance(task, CategoricalTask)
+            for task in self.categorical_tasks
         }
 
     def _add_transitions(self, task):
@@ -175,6 +173,13 @@ class LTNet(MultiTaskClassifier):
         ]
         return self.trace_weight * sum(diagonals)
 
+    def compute_objective(self, labels, outputs):
+        """See `MultiTaskClassifier`; with the penalty on the diagonals."""
+        loss, losses = super().compute_objective(
+            labels, self.predict_annotators(outputs)
+        )
+        return loss + self.compute_penalty(), losses
+
     def _moving_matrices(self, name):
         matrices = self.transitions[name]
         # In the step, not when it is traced: the epochs are counted on.
@@ -189,19 +194,6 @@ class LTNet(MultiTaskClassifier):
     def task_variables(self):
         """Variables that training updates: of the encoder, and matrices."""
         return [*self.encoder.trainable_variables, *self.transitions.values()]
-
-    def train_step(self, data):
-        images, labels = self.unpack_batch(data)
-        variables = self.task_variables
-        with tf.GradientTape() as tape:
-            outputs = self.encoder(images, training=True)["labels"]
-            losses = self.compute_task_losses(
-                labels, self.predict_annotators(outputs)
-            )
-            loss = self.weigh_task_losses(losses) + self.compute_penalty()
-        self.minimize(tape, loss, self.optimizer, variables)
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
-        return self.get_metrics_result()
 
     # === Saving ===
 
