@@ -67,7 +67,7 @@ def run(flags):
         epochs=flags.epochs,
     )
     comparison = Comparison(
-        pathlib.Path(flags.output_dir or "runs/compare_your_csv"),
+        pathlib.Path(flags.output_dir),
         "csv",
         profile,
         table_options(flags),
@@ -115,7 +115,7 @@ def main(arguments=None):
         help="height and width that images are scaled to",
     )
     add_table_flags(parser)
-    parser.set_defaults(methods=METHODS)
+    parser.set_defaults(methods=METHODS, output_dir="runs/compare_your_csv")
     flags = parser.parse_args(arguments)
     warmup = FACE_PROFILES[flags.profile].warmup_epochs
     if flags.epochs <= warmup:

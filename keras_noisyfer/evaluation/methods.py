@@ -145,7 +145,6 @@ def _elr(encoder, data, options):
 
 
 def _joint(encoder, data, options, **switches):
-    options = {n: each for n, each in options.items() if n != "forget_rate"}
     arguments = {
         name: getattr(encoder, name)
         for name in ("tasks", "image_shape", "width")
@@ -157,7 +156,10 @@ def _joint(encoder, data, options, **switches):
         encoder,
         decoder,
         Discriminator(**arguments, name="discriminator"),
-        **options,
+        lambda_joint=options["lambda_joint"],
+        gamma=options["gamma"],
+        warmup_epochs=options["warmup_epochs"],
+        seed=options["seed"],
         **switches,
     )
 

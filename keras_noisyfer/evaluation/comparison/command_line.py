@@ -90,11 +90,13 @@ def comparison_parser(description, cases=(), methods=None):
         default=1,
         help="cells trained at once",
     )
-    folder = f"runs/{_folder_name(cases[0])}_<profile>" if cases else None
+    folder = "%(default)s"
+    if cases:
+        folder = f"runs/{_folder_name(cases[0])}_<profile>"
     add(
         "--output-dir",
-        help="folder of the results, which later runs add to; by default "
-        + (folder or "runs/compare_your_csv"),
+        help=f"folder of the results, which later runs add to; by default "
+        f"{folder}",
     )
     add(
         "--report-only",

@@ -4,7 +4,7 @@ import pathlib
 
 import pandas as pd
 
-from keras_noisyfer.evaluation.comparison.runner import CELLS
+from keras_noisyfer.evaluation.comparison.runner import CELLS, COLUMNS
 from keras_noisyfer.evaluation.methods import METHODS
 
 # Which of a cell's epochs a number is of.
@@ -43,11 +43,11 @@ def summarise(folder, rows):
         columns=["setting", "method", "paper"],
     )
     path = pathlib.Path(folder) / CELLS
-    cells = pd.read_csv(path) if path.exists() else wanted.assign(metric="")
-    cells = wanted.merge(
-        cells.drop(columns="paper", errors="ignore"), on=["setting", "method"]
-    )
-    if "last" not in cells or cells.empty:
+    cells = pd.DataFrame(columns=COLUMNS)
+    if path.exists():
+        cells = pd.read_csv(path)
+    cells = wanted.merge(cells, on=["setting", "method"])
+    if cells.empty:
         raise ValueError(
             "`folder` must hold at least one finished cell of the table. "
             f"Received: {folder}"
