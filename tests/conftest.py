@@ -1,3 +1,4 @@
+import importlib.util
 import pathlib
 
 import keras
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +49,14 @@ def root(tmp_path):
     for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
         Image.new("RGB", (4, 4)).save(folder / name)
     return folder
+
+
+def load_recipe(name):
+    """The module of a recipe, loaded anew."""
+    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def below(arrays, prefix):

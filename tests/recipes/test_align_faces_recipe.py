@@ -1,18 +1,11 @@
-import importlib.util
-import pathlib
-
 import pytest
+from conftest import load_recipe
 from PIL import Image
-
-RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "align_faces.py"
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    spec = importlib.util.spec_from_file_location("align_faces_recipe", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("align_faces")
 
 
 @pytest.fixture

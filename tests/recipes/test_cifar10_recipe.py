@@ -1,20 +1,14 @@
-import importlib.util
 import json
-import pathlib
 
 import keras
 import numpy as np
 import pytest
-
-RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "cifar10.py"
+from conftest import load_recipe
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    spec = importlib.util.spec_from_file_location("cifar10_recipe", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("cifar10")
 
 
 @pytest.mark.parametrize("method", ["vggnet", "proposed"])

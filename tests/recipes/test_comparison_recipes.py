@@ -1,7 +1,6 @@
 """The recipes that run many cells and write tables and figures."""
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import subprocess
@@ -9,6 +8,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import load_recipe
 from PIL import Image
 
 from keras_noisyfer.evaluation.comparison.cases import load_case
@@ -21,7 +21,6 @@ from keras_noisyfer.evaluation.comparison.runner import read_rows
 from keras_noisyfer.evaluation.results import write_json
 from keras_noisyfer.tasks import CategoricalTask
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 TINY = {
     "train_size": 40,
     "validation_size": 12,
@@ -122,10 +121,7 @@ def untrained(monkeypatch):
 
 
 def run_recipe(name, output, *flags):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main([*map(str, flags), "--output-dir", str(output)])
+    load_recipe(name).main([*map(str, flags), "--output-dir", str(output)])
 
 
 def files(output):

@@ -1,25 +1,16 @@
 """The recipes of RAF-base, AffectNet-base and of one's own CSV file."""
 
-import importlib.util
 import json
-import pathlib
 
 import numpy as np
 import pytest
+from conftest import load_recipe
 from fixtures_faces import raf_machine, write_affectnet, write_raf
 from PIL import Image
 
-RECIPES = pathlib.Path(__file__).parents[2] / "recipes"
 SMALL = (
     "--image-size 32 --width 0.0625 --epochs 2 --warmup-epochs 1 --batch-size 4"
 ).split()
-
-
-def load_recipe(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run(name, output, *flags):

@@ -1,17 +1,15 @@
-import importlib.util
 import json
 import pathlib
 
 import pytest
+from conftest import load_recipe
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "quickstart.py"
 
 
 @pytest.fixture
 def quickstart(monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location("quickstart", RECIPE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_recipe("quickstart")
     monkeypatch.setattr(module, "TEST_SIZE", 50)
     monkeypatch.setenv("HOME", str(tmp_path))
     return module
