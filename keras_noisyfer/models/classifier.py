@@ -365,8 +365,9 @@ class MultiTaskClassifier(keras.Model):
         """Applies the gradients of a recorded loss to some variables."""
         # The heads of the noise code have no gradient in plain training.
         gradients = tape.gradient(
-            optimizer.scale_loss(loss),
+            loss,
             [each.value for each in variables],
+            output_gradients=optimizer.scale_loss(tf.ones_like(loss)),
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         optimizer.apply(gradients, variables)

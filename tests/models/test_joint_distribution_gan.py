@@ -149,6 +149,25 @@ def test_step_updates_what_it_should():
     assert int(model.discriminator_optimizer.iterations) == 3
 
 
+def test_loss_scaling_does_not_change_the_step():
+    tasks = CASES["expression_and_affect"]
+    batch = next(iter(make_dataset(tasks)))
+    weights = []
+    for wrap in (
+        keras.optimizers.LossScaleOptimizer,
+        lambda optimizer: optimizer,
+    ):
+        keras.utils.set_random_seed(3)
+        model = JointDistributionGAN(make_encoder(tasks), seed=0)
+        before = values(model.trainable_variables)
+        model.compile(wrap(keras.optimizers.SGD(0.1)), run_eagerly=True)
+        model.train_step(batch)
+        weights.append(values(model.trainable_variables))
+    assert np.mean(changed(before, weights[0])) > 0.8
+    for scaled, plain in zip(*weights, strict=True):
+        np.testing.assert_allclose(scaled, plain, rtol=1e-4, atol=1e-5)
+
+
 def test_generators_run_forward_once_a_step():
     tasks = CASES["three_label_sets"]
     encoder = make_encoder(tasks, batch_normalization=True)
