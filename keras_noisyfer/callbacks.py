@@ -1,6 +1,7 @@
 """Keras callbacks that show a training run while it goes on."""
 
 import io
+import pathlib
 
 import keras
 import numpy as np
@@ -101,6 +102,10 @@ class SampleGrid(keras.callbacks.Callback):
         self.labels = labels
         self.rows = check_number("rows", rows, minimum=1, integer=True)
         self.every = check_number("every", every, minimum=1, integer=True)
+        if log_dir is not None and pathlib.Path(log_dir).is_file():
+            raise ValueError(
+                f"`log_dir` must be a folder. Received: the file {log_dir}"
+            )
         self.log_dir = log_dir
         self.seed = check_number("seed", seed, minimum=0, integer=True)
         self._writer = None

@@ -232,10 +232,14 @@ def test_no_grid_during_the_warm_up(notebook):
     assert [len(each) for each in notebook.outputs] == [1, 2]
 
 
-def test_arguments_of_the_grid(notebook):
+def test_arguments_of_the_grid(notebook, tmp_path):
     for name in ("rows", "every"):
         with pytest.raises(ValueError, match=f"`{name}` must be at least 1"):
             SampleGrid(**{name: 0})
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(ValueError, match="`log_dir` must be a folder"):
+        SampleGrid(log_dir=path)
     with pytest.raises(ValueError, match="`seed` must be at least 0"):
         SampleGrid(seed=-1)
 

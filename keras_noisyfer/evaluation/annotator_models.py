@@ -1,11 +1,19 @@
 """What models learned of each annotator, against the noise injected."""
 
 import numpy as np
+import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_noisyfer.evaluation.plots import draw_matrix
 from keras_noisyfer.models import LTNet, MultiTaskClassifier
+from keras_noisyfer.models.batch_checks import (
+    check_batch_images,
+    one_line_errors,
+)
 from keras_noisyfer.tasks import CategoricalTask
+
+# So many images of an array are checked.
+_CHECKED = 128
 
 
 def annotator_models(model, images):
@@ -56,8 +64,9 @@ def implied_confusion(model, images):
         that no image has any probability of.
 
     Raises:
-        ValueError: if `model` is something else, or its encoder has one
-            label stream for all annotators of a task.
+        ValueError: if `model` is something else, its encoder has one label
+            stream for all annotators of a task, or `images` holds none or
+            wrong ones.
 
     Example:
 
@@ -75,6 +84,7 @@ def implied_confusion(model, images):
             f"{type(model).__name__} with the streams of "
             f"{list(model.encoder.tasks)}"
         )
+    _check_first_batch(images, model.encoder.image_shape)
     outputs = model.predictor.predict(images, verbose=0)["labels"]
     consensus = model.predict_consensus(outputs)
     confusion = {}
@@ -88,6 +98,21 @@ def implied_confusion(model, images):
             np.divide(counts, totals, out=shares, where=totals > 0)
             confusion[task.name] = shares
     return confusion
+
+
+def _check_first_batch(images, image_shape):
+    first = None
+    if isinstance(images, tf.data.Dataset):
+        first = next(iter(images.take(1)), None)
+        first = first[0] if isinstance(first, tuple) else first
+    elif len(np.shape(images)) and len(images):
+        first = tf.convert_to_tensor(images[:_CHECKED])
+    if first is None:
+        raise ValueError(
+            "`images` must hold at least one image. Received: none"
+        )
+    with one_line_errors():
+        check_batch_images(first, image_shape)
 
 
 def plot_annotator_models(learned, injected, class_names):

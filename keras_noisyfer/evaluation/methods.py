@@ -60,7 +60,12 @@ class Method:
 
 
 def _clean_labels(data, seed):
-    missing = [t.name for t in data.tasks if t.name not in data.clean]
+    missing = [
+        task.name
+        for task in data.tasks
+        if task.name not in data.clean
+        or task.missing(data.clean[task.name]).all()
+    ]
     if missing:
         raise ValueError(
             "`data` must have clean labels of every task for the method "

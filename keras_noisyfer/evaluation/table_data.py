@@ -112,7 +112,8 @@ def load_table_data(options, seed=0):
         None where no test is named.
 
     Raises:
-        ValueError: see `infer_tasks` and `from_csv`.
+        ValueError: if an image is in both, or see `infer_tasks` and
+            `from_csv`.
     """
     columns = columns_of_flags(
         options["image_column"],
@@ -144,6 +145,14 @@ def load_table_data(options, seed=0):
         where=test_where,
         on_error=options["on_error"],
     )
+    if options["test_image_root"] in (None, options["image_root"]):
+        both = sorted(set(train.names) & set(test.names))
+        if both:
+            raise ValueError(
+                "Test images must not be trained on; --where and "
+                "--test-where tell them apart. Received: "
+                f"{len(both)} image(s) in both, such as {both[0]}"
+            )
     return train, test.clean_labels()
 
 

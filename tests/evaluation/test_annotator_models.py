@@ -83,6 +83,20 @@ def test_implied_confusion_of_another_model(encoder, images):
         implied_confusion(encoder, images)
 
 
+def test_implied_confusion_of_wrong_images(encoder, images):
+    model = MultiTaskClassifier(encoder)
+    for wrong, message in (
+        (np.zeros(images.shape, "uint8"), "floating point in .-1, 1"),
+        (100 * images, r"in \[-1, 1\]. Received: absolute values"),
+        (images[:0], "`images` must hold at least one image"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            implied_confusion(model, wrong)
+    data = tf.data.Dataset.from_tensor_slices(100 * images).batch(4)
+    with pytest.raises(ValueError, match="Received: absolute values up to"):
+        implied_confusion(model, data)
+
+
 # === Figure ===
 
 

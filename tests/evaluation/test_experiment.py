@@ -73,6 +73,9 @@ def test_rejects_methods():
     expression = {"expression": CLEAN["expression"]}
     with pytest.raises(ValueError, match="clean labels of every.*affect"):
         method_data("vggnet-clean", data(clean=expression))
+    unknown = {**CLEAN, "expression": np.full_like(CLEAN["expression"], -1)}
+    with pytest.raises(ValueError, match="clean labels of every.*expression"):
+        method_data("vggnet-clean", data(clean=unknown))
 
 
 def test_says_which_package_a_method_needs(monkeypatch):

@@ -223,6 +223,9 @@ def test_your_csv(tmp_path, untrained, capsys):
     assert "mood accuracy on clean test images, percent:" in table
     assert "paper" not in table
     assert "accuracy_by_step_your-data.png" in files(output)
+    (output / "accuracy_by_step_your-data.png").unlink()
+    run_recipe("compare_your_csv", output, *flags, *test, "--report-only")
+    assert "accuracy_by_step_your-data.png" in files(output)
     # Labels that were mended are other data.
     flags[1].write_text(flags[1].read_text().replace("calm,glad", "glad,glad"))
     with pytest.raises(SystemExit):
@@ -265,6 +268,28 @@ def test_your_csv_needs_clean_test_labels(tmp_path, untrained, capsys):
     with pytest.raises(SystemExit):
         run_recipe("compare_your_csv", tmp_path / "r", *flags, "--epochs", 1)
     assert "--epochs must be above" in capsys.readouterr().err
+    assert not untrained
+
+
+def test_an_empty_output_folder_is_not_the_default(capsys, untrained):
+    with pytest.raises(SystemExit):
+        run_recipe("table1_cifar10", "")
+    assert "--output-dir: must name a folder" in capsys.readouterr().err
+
+
+def test_your_csv_keeps_test_images_out_of_training(
+    tmp_path, untrained, capsys
+):
+    *flags, _, _ = write_csv(tmp_path)
+    with pytest.raises(SystemExit):
+        run_recipe(
+            "compare_your_csv",
+            tmp_path / "r",
+            *flags,
+            "--test-where",
+            "split=test",
+        )
+    assert "20 image(s) in both, such as 40.png" in capsys.readouterr().err
     assert not untrained
 
 

@@ -1,5 +1,6 @@
 """The flags of the recipes that run a table."""
 
+import argparse
 import dataclasses
 import os
 import pathlib
@@ -95,6 +96,7 @@ def comparison_parser(description, cases=(), methods=None):
         folder = f"runs/{_folder_name(cases[0])}_<profile>"
     add(
         "--output-dir",
+        type=_folder,
         help=f"folder of the results, which later runs add to; by default "
         f"{folder}",
     )
@@ -107,6 +109,13 @@ def comparison_parser(description, cases=(), methods=None):
     if cases:
         parser.set_defaults(case=cases[0])
     return parser
+
+
+def _folder(text):
+    # Of a shell variable that is not set, which must not mean the default.
+    if not text:
+        raise argparse.ArgumentTypeError("must name a folder. Received: ''")
+    return text
 
 
 _DATA_HELP = {
@@ -170,7 +179,8 @@ def run_comparison(comparison, flags, rows):
 def test_images(comparison, flags):
     """The test images, to be drawn; None where only figures are asked for
     and the flags do not say where the data is."""
-    unknown = None in comparison.data.values()
+    argument = DATA_ARGUMENTS.get(comparison.case)
+    unknown = argument is not None and comparison.data[argument] is None
     if flags.report_only and unknown:
         return None
     return comparison.load(flags.seeds[0]).test
