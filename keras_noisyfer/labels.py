@@ -80,19 +80,20 @@ def consensus(task, outputs, method="mean"):
     return ops.mean(predictions, axis=1)
 
 
-def invert_consensus(task, prediction):
-    """Raw outputs of a single label stream whose consensus is a prediction.
+def invert_consensus(task, prediction, annotators):
+    """Equal raw outputs of label streams whose consensus is a prediction.
 
     Args:
         task: The task.
         prediction: What `consensus` returned.
+        annotators: Number of streams.
 
     Returns:
-        Shape `(batch_size, 1, width)`, which the losses can read.
+        Shape `(batch_size, annotators, width)`, which the losses can read.
     """
     if isinstance(task, CategoricalTask):
         prediction = ops.log(ops.maximum(prediction, config.epsilon()))
-    return ops.expand_dims(prediction, axis=1)
+    return ops.repeat(ops.expand_dims(prediction, axis=1), annotators, axis=1)
 
 
 def check_consensus(method):

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.distribution import mean_over_batch, sum_over_replicas
 from keras_noisyfer.tasks import one_hot
 
 _EPSILON = 1e-8
@@ -111,11 +112,11 @@ def concordance_loss(labels, predictions, variance="released"):
     _check_variance(variance)
     present = ops.cast(ops.logical_not(ops.isnan(labels)), predictions.dtype)
     labels = ops.where(present > 0, labels, ops.zeros_like(labels))
-    count = ops.sum(present, axis=0)
+    count = _sum(present)
     divisor = ops.maximum(count, 1.0)
 
     def mean(values):
-        return ops.sum(present * values, axis=0) / divisor
+        return _sum(present * values) / divisor
 
     label_mean, prediction_mean = mean(labels), mean(predictions)
     label_residual = labels - label_mean
@@ -152,8 +153,8 @@ def mean_squared_error(labels, predictions):
     present = ops.logical_not(ops.isnan(labels))
     labels = ops.where(present, labels, ops.zeros_like(labels))
     present = ops.cast(present, predictions.dtype)
-    errors = ops.sum(present * ops.square(predictions - labels), axis=(0, 2))
-    return errors / ops.maximum(ops.sum(present, axis=(0, 2)), 1.0)
+    errors = _sum(present * ops.square(predictions - labels), axis=(0, 2))
+    return errors / ops.maximum(_sum(present, axis=(0, 2)), 1.0)
 
 
 def discriminator_hinge_loss(encoder_scores, decoder_scores, weights=None):
@@ -200,8 +201,8 @@ def generator_hinge_loss(encoder_scores, decoder_scores, weights=None):
 
 def _mean_score(scores, weights):
     if weights is None:
-        return ops.mean(scores)
-    return ops.mean(ops.sum(scores * weights, axis=-1))
+        return mean_over_batch(scores)
+    return mean_over_batch(ops.sum(scores * weights, axis=-1))
 
 
 def _check_variance(variance):
@@ -218,8 +219,12 @@ def _one_hot(labels, logits):
 
 
 def _mean(losses, present):
-    count = ops.maximum(ops.sum(present, axis=0), 1.0)
-    return ops.sum(losses * present, axis=0) / count
+    count = ops.maximum(_sum(present), 1.0)
+    return _sum(losses * present) / count
+
+
+def _sum(values, axis=0):
+    return sum_over_replicas(ops.sum(values, axis=axis))
 
 
 class _StreamLoss(keras.losses.Loss):

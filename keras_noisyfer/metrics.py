@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_noisyfer.distribution import sum_over_replicas
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -89,8 +90,12 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         self.dimensions = tuple(dimensions)
 
         def moment(name):
-            return self.add_weight(
-                shape=(len(self.dimensions),), initializer="zeros", name=name
+            return self.add_variable(
+                shape=(len(self.dimensions),),
+                initializer="zeros",
+                name=name,
+                # The same on all replicas.
+                aggregation="mean",
             )
 
         self.count = moment("count")
@@ -106,11 +111,14 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         predictions = ops.expand_dims(ops.cast(predictions, self.dtype), axis=1)
         present = ops.cast(ops.logical_not(ops.isnan(labels)), self.dtype)
         labels = ops.where(present > 0, labels, ops.zeros_like(labels))
-        count = ops.sum(present, axis=(0, 1))
+
+        def add(values):
+            return sum_over_replicas(ops.sum(present * values, axis=(0, 1)))
+
+        count = add(present)
 
         def mean(values):
-            total = ops.sum(present * values, axis=(0, 1))
-            return total / ops.maximum(count, 1.0)
+            return add(values) / ops.maximum(count, 1.0)
 
         label_mean, prediction_mean = mean(labels), mean(predictions)
         label_residual = labels - label_mean
@@ -125,7 +133,7 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         weight = self.count * count / safe_total
 
         def spread(batch, shifts):
-            return ops.sum(present * batch, axis=(0, 1)) + weight * shifts
+            return add(batch) + weight * shifts
 
         self.label_spread.assign_add(
             spread(ops.square(label_residual), ops.square(label_shift))

@@ -1,8 +1,10 @@
 """Adam with one operation a variable."""
 
 import keras
-import tensorflow as tf
 from keras import ops
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -13,7 +15,8 @@ class FusedAdam(keras.optimizers.Adam):
     (1 - beta_1^t) * m / (sqrt(v) + epsilon)`, in one operation a variable in
     the place of about twenty. The three networks have some 250 variables, of
     which the discriminator's are updated twice a step: at small widths that
-    is a large part of a step's time and of the time to trace it.
+    is a large part of a step's time and of the time to trace it. On JAX,
+    which fuses the operations itself, it is `keras.optimizers.Adam`.
 
     Args:
         learning_rate: A float or a schedule.
@@ -39,28 +42,34 @@ class FusedAdam(keras.optimizers.Adam):
                 "Received: True"
             )
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        # Once for all variables.
-        step = ops.cast(self.iterations + 1, "float32")
-        self._powers = (
-            ops.power(self.beta_1, step),
-            ops.power(self.beta_2, step),
-        )
-        super()._backend_update_step(grads, trainable_variables, learning_rate)
+    if keras.backend.backend() == "tensorflow":
 
-    def update_step(self, gradient, variable, learning_rate):
-        index = self._get_variable_index(variable)
-        dtype = variable.dtype
-        power_1, power_2 = self._powers
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            beta1_power=ops.cast(power_1, dtype),
-            beta2_power=ops.cast(power_2, dtype),
-            lr=ops.cast(learning_rate, dtype),
-            beta1=ops.cast(self.beta_1, dtype),
-            beta2=ops.cast(self.beta_2, dtype),
-            epsilon=ops.cast(self.epsilon, dtype),
-            grad=ops.cast(gradient, dtype),
-        )
+        def _backend_update_step(
+            self, grads, trainable_variables, learning_rate
+        ):
+            # Once for all variables.
+            step = ops.cast(self.iterations + 1, "float32")
+            self._powers = (
+                ops.power(self.beta_1, step),
+                ops.power(self.beta_2, step),
+            )
+            super()._backend_update_step(
+                grads, trainable_variables, learning_rate
+            )
+
+        def update_step(self, gradient, variable, learning_rate):
+            index = self._get_variable_index(variable)
+            dtype = variable.dtype
+            power_1, power_2 = self._powers
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle,
+                m=self._momentums[index].value.handle,
+                v=self._velocities[index].value.handle,
+                beta1_power=ops.cast(power_1, dtype),
+                beta2_power=ops.cast(power_2, dtype),
+                lr=ops.cast(learning_rate, dtype),
+                beta1=ops.cast(self.beta_1, dtype),
+                beta2=ops.cast(self.beta_2, dtype),
+                epsilon=ops.cast(self.epsilon, dtype),
+                grad=ops.cast(gradient, dtype),
+            )

@@ -2,12 +2,16 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.models.air_solver import StochasticADMM, group_norms
 from keras_noisyfer.models.batch_checks import one_line_errors
 from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.models.training import require_tensorflow
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+    from keras_noisyfer.models.air_solver import StochasticADMM, group_norms
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -51,6 +55,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
     Raises:
         ValueError: if an argument is out of its range or no task is
             categorical.
+        RuntimeError: on other backends than TensorFlow.
 
     Example:
 
@@ -77,6 +82,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         consensus="mean",
         **kwargs,
     ):
+        require_tensorflow("AuxiliaryImageRegularizer")
         super().__init__(encoder, gamma=gamma, consensus=consensus, **kwargs)
         check_number("group_weight", group_weight, minimum=0)
         check_number("weight_decay", weight_decay, minimum=0)

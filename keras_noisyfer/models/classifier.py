@@ -1,7 +1,6 @@
 """Plain training of an encoder on noisy multi-task labels."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer import losses as task_losses
@@ -19,10 +18,12 @@ from keras_noisyfer.models.batch_checks import (
     check_batch_size,
     one_line_errors,
 )
+from keras_noisyfer.models.steps import PlainStep
 from keras_noisyfer.models.training import (
     CountEpochs,
     build_optimizer,
     check_loss,
+    is_tf_dataset,
     metric_results,
 )
 from keras_noisyfer.networks import Encoder
@@ -31,7 +32,7 @@ from keras_noisyfer.tasks import CategoricalTask
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class MultiTaskClassifier(keras.Model):
+class MultiTaskClassifier(PlainStep, keras.Model):
     """An encoder trained on the labels as they are: the paper's VGGNet.
 
     Minimises the sum of the categorical tasks' losses plus `gamma` times
@@ -93,9 +94,7 @@ class MultiTaskClassifier(keras.Model):
             task.name: keras.metrics.Mean(name=f"{task.name}_loss")
             for task in self.tasks
         }
-        self.task_metrics = {
-            task.name: metrics_for(task) for task in self.tasks
-        }
+        self.task_metrics = {t.name: metrics_for(t) for t in self.tasks}
         self.completed_epochs = self.add_weight(
             name="completed_epochs",
             shape=(),
@@ -124,12 +123,10 @@ class MultiTaskClassifier(keras.Model):
                 f"Received: keys={unknown}"
             )
         for task in self.tasks:
-            if task.name not in losses:
-                losses[task.name] = (
-                    task_losses.CategoricalCrossentropy()
-                    if isinstance(task, CategoricalTask)
-                    else task_losses.ConcordanceLoss()
-                )
+            default = task_losses.ConcordanceLoss
+            if isinstance(task, CategoricalTask):
+                default = task_losses.CategoricalCrossentropy
+            losses.setdefault(task.name, default())
             check_loss(task, losses[task.name])
         return losses
 
@@ -206,7 +203,7 @@ class MultiTaskClassifier(keras.Model):
     def compile(
         self,
         optimizer=None,
-        jit_compile=False,
+        jit_compile=None,
         run_eagerly=False,
         steps_per_execution=1,
     ):
@@ -215,12 +212,15 @@ class MultiTaskClassifier(keras.Model):
         Args:
             optimizer: Optimizer of the encoder. By default `FusedAdam`
                 with learning rate 1e-4, as in the paper.
-            jit_compile: Whether to compile the steps with XLA. Slower on a
-                CPU.
+            jit_compile: Whether to compile the steps with XLA; by default
+                on JAX alone. With TensorFlow it is slower on a CPU.
             run_eagerly: Whether to run the steps eagerly.
             steps_per_execution: Number of batches a call of the compiled
                 step runs.
         """
+        self._jit_compile_argument = jit_compile
+        if jit_compile is None:
+            jit_compile = keras.backend.backend() == "jax"
         super().compile(
             optimizer=optimizer or FusedAdam(),
             jit_compile=jit_compile,
@@ -234,7 +234,8 @@ class MultiTaskClassifier(keras.Model):
             return None
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "jit_compile": self.jit_compile,
+            # Of the argument, for a file may be loaded on another backend.
+            "jit_compile": self._jit_compile_argument,
             "run_eagerly": self.run_eagerly,
             "steps_per_execution": self.steps_per_execution,
         }
@@ -250,7 +251,7 @@ class MultiTaskClassifier(keras.Model):
                 dtypes, ranges, or fewer than two elements for a continuous
                 task.
         """
-        if isinstance(x, tf.data.Dataset):
+        if is_tf_dataset(x):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
         callbacks = keras.tree.flatten(callbacks or [])
@@ -269,7 +270,7 @@ class MultiTaskClassifier(keras.Model):
         """Evaluates the consensus prediction; the arguments are those of
         `keras.Model.evaluate`."""
         given = x
-        if isinstance(x, tf.data.Dataset):
+        if is_tf_dataset(x):
             given = x.element_spec
         elif "y" in kwargs or args:
             given = kwargs.get("y", args[0] if args else None)
@@ -292,6 +293,12 @@ class MultiTaskClassifier(keras.Model):
         return self.encoder.trainable_variables
 
     @property
+    def plain_updates(self):
+        """What a step of plain training updates: list of pairs of an
+        optimizer and its variables."""
+        return [(self.optimizer, self.task_variables)]
+
+    @property
     def generator_variables(self):
         """Variables that `optimizer` updates."""
         return self.task_variables
@@ -309,30 +316,34 @@ class MultiTaskClassifier(keras.Model):
             *(each for group in self.task_metrics.values() for each in group),
         ]
 
-    def train_step(self, data):
-        images, labels = self.unpack_batch(data)
-        variables = self.task_variables
-        with tf.GradientTape() as tape:
-            outputs = self.encoder(images, training=True)["labels"]
-            loss, losses = self.compute_objective(labels, outputs)
-        self.minimize(tape, loss, self.optimizer, variables)
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
-        return self.get_metrics_result()
+    def compute_training_losses(self, data):
+        """What a step of plain training minimises; updates the metrics.
 
-    def predict_step(self, data):
+        Args:
+            data: A training batch.
+
+        Returns:
+            List of a scalar for each of `plain_updates`.
+        """
+        images, labels = self.unpack_batch(data)
+        outputs = self.encoder(images, training=True)["labels"]
+        loss, losses = self.compute_objective(labels, outputs)
+        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        return [loss]
+
+    def predict_batch(self, data):
+        """The consensus prediction for a batch of images."""
         images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         check_batch_images(images, self.encoder.image_shape)
         return self(images, training=False)
 
-    def test_step(self, data):
+    def evaluate_batch(self, data):
+        """Updates the metrics by a batch and returns their results."""
         images, labels = self.unpack_batch(data, evaluation=True)
         predictions = self(images, training=False)
-        # The consensus, for as many annotators as the labels have.
         outputs = {
-            task.name: ops.repeat(
-                invert_consensus(task, predictions[task.name]),
-                labels[task.name].shape[1],
-                axis=1,
+            task.name: invert_consensus(
+                task, predictions[task.name], labels[task.name].shape[1]
             )
             for task in self.tasks
         }
@@ -360,17 +371,6 @@ class MultiTaskClassifier(keras.Model):
         if not evaluation:
             check_batch_size(self.tasks, ops.shape(images)[0])
         return images, labels
-
-    def minimize(self, tape, loss, optimizer, variables):
-        """Applies the gradients of a recorded loss to some variables."""
-        # The heads of the noise code have no gradient in plain training.
-        gradients = tape.gradient(
-            loss,
-            [each.value for each in variables],
-            output_gradients=optimizer.scale_loss(tf.ones_like(loss)),
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
-        optimizer.apply(gradients, variables)
 
     def track(self, loss, losses, labels, predictions):
         """Updates the trackers of the losses and the tasks' metrics."""

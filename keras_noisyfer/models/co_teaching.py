@@ -1,7 +1,6 @@
 """Co-teaching: two networks that pick the images for each other."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
@@ -197,7 +196,7 @@ class CoTeaching(MultiTaskClassifier):
         self,
         optimizer=None,
         second_optimizer=None,
-        jit_compile=False,
+        jit_compile=None,
         run_eagerly=False,
         steps_per_execution=1,
     ):
@@ -210,8 +209,8 @@ class CoTeaching(MultiTaskClassifier):
                 new one with the configuration of `optimizer`, its schedule
                 included; callbacks that set the learning rate do so for
                 `optimizer` alone.
-            jit_compile: Whether to compile the steps with XLA. Slower on a
-                CPU.
+            jit_compile: Whether to compile the steps with XLA; by default
+                on JAX alone. With TensorFlow it is slower on a CPU.
             run_eagerly: Whether to run the steps eagerly.
             steps_per_execution: Number of batches a call of the compiled
                 step runs.
@@ -246,40 +245,34 @@ class CoTeaching(MultiTaskClassifier):
     def metrics(self):
         return [*super().metrics, self.second_loss_tracker]
 
-    def train_step(self, data):
-        """One update of both encoders (Algorithm 1 of the reference)."""
-        images, labels = self.unpack_batch(data)
-        with tf.GradientTape() as tape, tf.GradientTape() as second_tape:
-            outputs = self.encoder(images, training=True)["labels"]
-            second_outputs = self.second_encoder(images, training=True)[
-                "labels"
-            ]
-            picked = self.pick_images(labels, outputs)
-            second_picked = self.pick_images(labels, second_outputs)
+    @property
+    def plain_updates(self):
+        """Of both encoders, see `MultiTaskClassifier.plain_updates`."""
+        return [
+            (self.optimizer, self.encoder.trainable_variables),
+            (self.second_optimizer, self.second_encoder.trainable_variables),
+        ]
 
-            losses = self.compute_task_losses(
-                self.keep_labels(labels, second_picked), outputs
-            )
-            second_losses = self.compute_task_losses(
-                self.keep_labels(labels, picked), second_outputs
-            )
-            loss = self.weigh_task_losses(losses)
-            second_loss = self.weigh_task_losses(second_losses)
-        self.minimize(
-            tape, loss, self.optimizer, self.encoder.trainable_variables
+    def compute_training_losses(self, data):
+        """The losses of both encoders (Algorithm 1 of the reference)."""
+        images, labels = self.unpack_batch(data)
+        outputs = self.encoder(images, training=True)["labels"]
+        second_outputs = self.second_encoder(images, training=True)["labels"]
+        picked = self.pick_images(labels, outputs)
+        second_picked = self.pick_images(labels, second_outputs)
+
+        loss, losses = self.compute_objective(
+            self.keep_labels(labels, second_picked), outputs
         )
-        self.minimize(
-            second_tape,
-            second_loss,
-            self.second_optimizer,
-            self.second_encoder.trainable_variables,
+        second_loss, _ = self.compute_objective(
+            self.keep_labels(labels, picked), second_outputs
         )
         # The metrics see all labels, as those of the other models do.
         self.track(loss, losses, labels, self.predict_consensus(outputs))
         self.second_loss_tracker.update_state(
             second_loss, sample_weight=ops.shape(images)[0]
         )
-        return self.get_metrics_result()
+        return [loss, second_loss]
 
     # === Saving ===
 

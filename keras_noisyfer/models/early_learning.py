@@ -1,12 +1,15 @@
 """ELR: held to what the network predicted before it began to memorise."""
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.models.batch_checks import require
 from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.models.training import require_tensorflow
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 # Probabilities are kept this far from 0 and 1, so that the logarithm and its
 # slope are bounded.
@@ -51,6 +54,7 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
     Raises:
         ValueError: if an argument is out of its range, or no task is
             categorical.
+        RuntimeError: on other backends than TensorFlow.
 
     Example:
 
@@ -67,6 +71,7 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
     def __init__(
         self, encoder, num_images, momentum=0.7, strength=3.0, **kwargs
     ):
+        require_tensorflow("EarlyLearningRegularizer")
         super().__init__(encoder, **kwargs)
         check_number("num_images", num_images, minimum=1, integer=True)
         check_number("momentum", momentum, minimum=0, below=1)
@@ -112,7 +117,7 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         updated = {}
         for task in self.categorical_tasks:
             targets = self.targets[task.name].value
-            probabilities = _probabilities(task, outputs)
+            probabilities = ops.stop_gradient(_probabilities(task, outputs))
             # Clipping left a sum other than 1.
             probabilities /= ops.sum(probabilities, axis=-1, keepdims=True)
             before = tf.gather(targets, index)
@@ -183,27 +188,24 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         # So that it is this check that fails, and not a look-up after it.
         return images, labels, ops.clip(index, 0, self.num_images - 1)
 
-    def train_step(self, data):
+    def compute_training_losses(self, data):
+        """See `MultiTaskClassifier`; with the regulariser."""
         images, labels, index = self.unpack_indexed_batch(data)
-        variables = self.task_variables
-        with tf.GradientTape() as tape:
-            outputs = self.encoder(images, training=True)["labels"]
-            # Before the loss, which sees the average with this prediction.
-            with tape.stop_recording():
-                targets = self.update_targets(outputs, index)
-            loss, losses = self.compute_objective(labels, outputs)
-            regularizer = self.compute_regularizer(labels, outputs, targets)
-            loss += self.strength * regularizer
-        self.minimize(tape, loss, self.optimizer, variables)
+        outputs = self.encoder(images, training=True)["labels"]
+        # Before the loss, which sees the average with this prediction.
+        targets = self.update_targets(outputs, index)
+        loss, losses = self.compute_objective(labels, outputs)
+        regularizer = self.compute_regularizer(labels, outputs, targets)
+        loss += self.strength * regularizer
         self.track(loss, losses, labels, self.predict_consensus(outputs))
         self.regularizer_tracker.update_state(
             regularizer, sample_weight=ops.shape(images)[0]
         )
-        return self.get_metrics_result()
+        return [loss]
 
-    def test_step(self, data):
+    def evaluate_batch(self, data):
         # Batches may tell their images' indices, which count in training.
-        return super().test_step(data[:2])
+        return super().evaluate_batch(data[:2])
 
     # === Saving ===
 

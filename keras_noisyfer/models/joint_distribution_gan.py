@@ -1,15 +1,14 @@
 """The paper's method: an encoder kept from memorising its noisy labels."""
 
 import keras
-import tensorflow as tf
-from keras import ops
 
 from keras_noisyfer.models.joint_objective import JointDistributionObjective
+from keras_noisyfer.models.steps import AlternatingStep
 from keras_noisyfer.models.training import build_optimizer, copy_optimizer
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class JointDistributionGAN(JointDistributionObjective):
+class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
     """Encoder, decoder and discriminator that match joint distributions.
 
     The encoder predicts the labels and the noise code of an image, the
@@ -74,13 +73,13 @@ class JointDistributionGAN(JointDistributionObjective):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._adversarial = self.warmup_epochs == 0
+        self.adversarial = self.warmup_epochs == 0
 
     def compile(
         self,
         optimizer=None,
         discriminator_optimizer=None,
-        jit_compile=False,
+        jit_compile=None,
         run_eagerly=False,
         steps_per_execution=1,
     ):
@@ -91,8 +90,8 @@ class JointDistributionGAN(JointDistributionObjective):
                 `FusedAdam` with learning rate 1e-4, as in the paper.
             discriminator_optimizer: Optimizer of the discriminator. By
                 default a new one with the configuration of `optimizer`.
-            jit_compile: Whether to compile the steps with XLA. Slower on a
-                CPU.
+            jit_compile: Whether to compile the steps with XLA; by default
+                on JAX alone. With TensorFlow it is slower on a CPU.
             run_eagerly: Whether to run the steps eagerly.
             steps_per_execution: Number of batches a call of the compiled
                 step runs.
@@ -141,56 +140,7 @@ class JointDistributionGAN(JointDistributionObjective):
 
     def make_train_function(self, force=False):
         # Which of the two steps runs is fixed when the step is traced.
-        adversarial = int(self.completed_epochs) >= self.warmup_epochs
-        force = force or adversarial != self._adversarial
-        self._adversarial = adversarial
+        adversarial = int(self.completed_epochs.numpy()) >= self.warmup_epochs
+        force = force or adversarial != self.adversarial
+        self.adversarial = adversarial
         return super().make_train_function(force)
-
-    def train_step(self, data):
-        """One step of the alternating updates (Algorithm 1 of the paper)."""
-        if not self._adversarial:
-            return super().train_step(data)
-        images, labels = self.unpack_batch(data)
-        variables = self.generator_variables
-        # Watching only these leaves the image stream on real images, which
-        # no generator variable reaches, out of the backward pass.
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([each.value for each in variables])
-            outputs, encoded, decoded = self.make_tuples(images, labels)
-
-            with tape.stop_recording():
-                update_discriminator = self._make_discriminator_update()
-                for _ in range(self.discriminator_steps):
-                    discriminator_loss = update_discriminator(encoded, decoded)
-
-            joint_loss = self.compute_generator_joint_loss(encoded, decoded)
-            losses = self.compute_task_losses(labels, outputs)
-            loss = (
-                self.weigh_task_losses(losses) + self.lambda_joint * joint_loss
-            )
-        self.minimize(tape, loss, self.optimizer, variables)
-
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
-        count = ops.shape(images)[0]
-        self.generator_joint_loss_tracker.update_state(
-            joint_loss, sample_weight=count
-        )
-        self.discriminator_loss_tracker.update_state(
-            discriminator_loss, sample_weight=count
-        )
-        return self.get_metrics_result()
-
-    def _make_discriminator_update(self):
-        # As a function of its own the update is traced once for all its
-        # repetitions. An optimizer cannot run there under a strategy.
-        if self.run_eagerly or tf.distribute.has_strategy():
-            return self._update_discriminator
-        return tf.function(self._update_discriminator, autograph=False)
-
-    def _update_discriminator(self, encoded, decoded):
-        variables = self.discriminator.trainable_variables
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([each.value for each in variables])
-            loss = self.compute_discriminator_loss(encoded, decoded)
-        self.minimize(tape, loss, self.discriminator_optimizer, variables)
-        return loss

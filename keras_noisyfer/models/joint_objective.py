@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.distribution import draw_noise
 from keras_noisyfer.labels import standardize_labels
 from keras_noisyfer.losses import (
     discriminator_hinge_loss,
@@ -159,9 +160,9 @@ class JointDistributionObjective(MultiTaskClassifier):
         outputs = self.encoder(images, training=training)
         mean = outputs["mean"]
         if encoder_noise is None:
-            encoder_noise = self._draw_noise(ops.shape(mean))
+            encoder_noise = draw_noise(ops.shape(mean), self.seed_generator)
         if decoder_noise is None:
-            decoder_noise = self._draw_noise(ops.shape(mean))
+            decoder_noise = draw_noise(ops.shape(mean), self.seed_generator)
         noise_code = mean + encoder_noise * ops.exp(
             0.5 * outputs["log_variance"]
         )
@@ -225,6 +226,33 @@ class JointDistributionObjective(MultiTaskClassifier):
         scores = self._score(features, encoded, decoded, training)
         return generator_hinge_loss(*scores, self._weights())
 
+    def compute_generator_loss(self, labels, outputs, encoded, decoded):
+        """What encoder and decoder minimise; updates the metrics.
+
+        Args:
+            labels: Standardized labels, a dict by task name.
+            outputs: The encoder's raw `labels`, a dict by task name.
+            encoded: Tuple of the encoder.
+            decoded: Tuple of the decoder.
+
+        Returns:
+            A scalar.
+        """
+        joint_loss = self.compute_generator_joint_loss(encoded, decoded)
+        losses = self.compute_task_losses(labels, outputs)
+        loss = self.weigh_task_losses(losses) + self.lambda_joint * joint_loss
+        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        self.generator_joint_loss_tracker.update_state(
+            joint_loss, sample_weight=ops.shape(encoded["image"])[0]
+        )
+        return loss
+
+    def track_discriminator_loss(self, loss, images):
+        """Updates the metric of the discriminator's loss on a batch."""
+        self.discriminator_loss_tracker.update_state(
+            loss, sample_weight=ops.shape(images)[0]
+        )
+
     def _score(self, features, encoded, decoded, training):
         """Scores of the encoder's and of the decoder's tuple."""
         scores = self.discriminator.score_head(
@@ -249,9 +277,6 @@ class JointDistributionObjective(MultiTaskClassifier):
 
     def _weights(self):
         return ops.convert_to_tensor(self._normalized_weights, "float32")
-
-    def _draw_noise(self, shape):
-        return keras.random.normal(shape, seed=self.seed_generator)
 
     # === Generation ===
 

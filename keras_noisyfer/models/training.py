@@ -1,8 +1,11 @@
 """What the models' `compile`, `fit` and steps share."""
 
+import sys
+
 import keras
 from keras import ops
 
+from keras_noisyfer.distribution import replica_count
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -49,6 +52,37 @@ def check_loss(task, loss):
 def copy_optimizer(optimizer):
     """A new optimizer with the configuration of another."""
     return type(optimizer).from_config(optimizer.get_config())
+
+
+def require_tensorflow(model):
+    """Raises `RuntimeError` if a model cannot run on the chosen backend."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"{model} needs KERAS_BACKEND=tensorflow. "
+            f"Received: {keras.backend.backend()}"
+        )
+
+
+def scale_losses(losses, updates):
+    """Losses as the optimizers want them differentiated.
+
+    Every replica has computed the loss of the whole batch, and the optimizers
+    add up what the replicas make of it.
+
+    Args:
+        losses: List of scalars.
+        updates: List of pairs of an optimizer and its variables, one a loss.
+    """
+    return [
+        optimizer.scale_loss(loss) / replica_count()
+        for loss, (optimizer, _) in zip(losses, updates, strict=True)
+    ]
+
+
+def is_tf_dataset(data):
+    """Whether data is a `tf.data.Dataset`; TensorFlow need not be there."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
 
 
 def metric_results(metrics):

@@ -7,6 +7,7 @@ from keras_noisyfer.layers import SpectralConv2DTranspose, SpectralDense
 from keras_noisyfer.networks.network import (
     NOISE_CODE_SIZE,
     Network,
+    batch_normalization_layer,
     check_image_shape,
     label_inputs,
     scale_units,
@@ -114,9 +115,7 @@ class Decoder(Network):
                 name=name,
                 **options,
             )(x)
-            x = layers.BatchNormalization(
-                momentum=0.9,
-                epsilon=1e-5,
+            x = batch_normalization_layer(
                 name=f"{name}_normalization",
                 **options,
             )(x)

@@ -6,6 +6,7 @@ from keras import layers, ops
 from keras_noisyfer.networks.network import (
     NOISE_CODE_SIZE,
     Network,
+    batch_normalization_layer,
     check_image_shape,
     scale_units,
 )
@@ -100,9 +101,7 @@ class Encoder(Network):
                     **options,
                 )(x)
                 if batch_normalization:
-                    x = layers.BatchNormalization(
-                        momentum=0.9,
-                        epsilon=1e-5,
+                    x = batch_normalization_layer(
                         name=f"{name}_normalization",
                         **options,
                     )(x)

@@ -3,6 +3,7 @@
 import keras
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.distribution import is_distributed
 
 IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
 NOISE_CODE_SIZE = 100
@@ -46,6 +47,13 @@ def scale_units(units, width):
     """
     check_number("width", width, above=0)
     return max(1, round(units * width))
+
+
+def batch_normalization_layer(**kwargs):
+    """Batch normalisation with the release's settings, over all replicas."""
+    return keras.layers.BatchNormalization(
+        momentum=0.9, epsilon=1e-5, synchronized=is_distributed(), **kwargs
+    )
 
 
 class Network(keras.Model):

@@ -1,0 +1,71 @@
+"""What a loss over a batch needs where the batch is spread over replicas.
+
+TensorFlow's strategies run a step on each replica with its share of the
+batch: a statistic of the batch, such as the concordance, has to be summed over
+them. JAX gives the step the whole batch, whatever devices it lies on.
+"""
+
+import keras
+from keras import ops
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+
+def replica_count():
+    """Number of replicas that the current step runs on."""
+    return _context().num_replicas_in_sync if _is_replicated() else 1
+
+
+def sum_over_replicas(tensor):
+    """The sum of the replicas' tensors; on one replica the tensor itself.
+
+    Its gradient is the sum of the replicas' gradients: a loss that every
+    replica computes in full is to be divided by `replica_count`.
+    """
+    if not _is_replicated():
+        return tensor
+    return _context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)
+
+
+def mean_over_batch(tensor):
+    """The mean of all entries of a tensor, over all replicas."""
+    if not _is_replicated():
+        return ops.mean(tensor)
+    size = ops.cast(ops.size(tensor), tensor.dtype)
+    return sum_over_replicas(ops.sum(tensor)) / sum_over_replicas(size)
+
+
+def draw_noise(shape, seed_generator):
+    """Gaussian noise, other for each element of the batch.
+
+    Args:
+        shape: Shape of a replica's share.
+        seed_generator: `keras.random.SeedGenerator`, whose state is the same
+            on all replicas.
+    """
+    if not _is_replicated():
+        return keras.random.normal(shape, seed=seed_generator)
+    # That of the whole batch, of which each replica takes its rows.
+    rows, *others = shape
+    noise = keras.random.normal(
+        (rows * replica_count(), *others), seed=seed_generator
+    )
+    start = _context().replica_id_in_sync_group * rows
+    return noise[start : start + rows]
+
+
+def is_distributed():
+    """Whether variables are being created for several replicas."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and tf.distribute.get_strategy().num_replicas_in_sync > 1
+    )
+
+
+def _context():
+    return tf.distribute.get_replica_context()
+
+
+def _is_replicated():
+    return is_distributed() and _context() is not None

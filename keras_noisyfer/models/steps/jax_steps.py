@@ -1,0 +1,192 @@
+"""Train steps of the JAX backend, without side effects.
+
+Keras passes the values of all variables in and takes the new ones out. In
+between, the shared objectives run as on any backend: within a
+`keras.StatelessScope` that holds the values, where `assign` replaces them.
+"""
+
+import functools
+
+import jax
+import keras
+
+from keras_noisyfer.models.training import scale_losses
+
+
+class PlainStep:
+    """One update of a `MultiTaskClassifier`."""
+
+    def train_step(self, state, data):
+        values = _Values(self, state)
+        values.minimize(
+            lambda: self.compute_training_losses(data), self.plain_updates
+        )
+        logs = values.run(self.get_metrics_result)
+        return logs, values.state
+
+    def test_step(self, state, data):
+        values = _Values(self, state)
+        return values.run(lambda: self.evaluate_batch(data)), values.state
+
+    def predict_step(self, state, data):
+        values = _Values(self, state)
+        predictions = values.run(lambda: self.predict_batch(data))
+        return predictions, values.state[1]
+
+
+class AlternatingStep(PlainStep):
+    """The alternating updates of a `JointDistributionGAN`."""
+
+    def train_step(self, state, data):
+        if not self.adversarial:
+            return super().train_step(state, data)
+        values = _Values(self, state)
+        images, labels = self.unpack_batch(data)
+        # One forward pass of the generators, of which the discriminator sees
+        # the values and their own loss the derivative too.
+        tuples, pull_back = values.differentiate(
+            lambda: self.make_tuples(images, labels), self.generator_variables
+        )
+        outputs, encoded, decoded = tuples
+        for _ in range(self.discriminator_steps):
+            (discriminator_loss,) = values.minimize(
+                lambda: [self.compute_discriminator_loss(encoded, decoded)],
+                [
+                    (
+                        self.discriminator_optimizer,
+                        self.discriminator.trainable_variables,
+                    )
+                ],
+            )
+
+        def compute_loss(outputs, encoded, decoded):
+            loss = self.compute_generator_loss(
+                labels, outputs, encoded, decoded
+            )
+            (scaled,) = scale_losses([loss], [(self.optimizer, None)])
+            return scaled
+
+        gradients = pull_back(values.gradient(compute_loss, *tuples))
+        values.run(
+            lambda: self.optimizer.apply(gradients, self.generator_variables)
+        )
+        values.run(
+            lambda: self.track_discriminator_loss(discriminator_loss, images)
+        )
+        logs = values.run(self.get_metrics_result)
+        return logs, values.state
+
+    @property
+    def non_trainable_variables(self):
+        # Keras' trainer carries one optimizer; so it carries the other.
+        optimizer = getattr(self, "discriminator_optimizer", None)
+        return [
+            *super().non_trainable_variables,
+            *(optimizer.variables if optimizer is not None else ()),
+        ]
+
+
+class _Values:
+    """The values of a model's variables in the course of a step.
+
+    Args:
+        model: The model.
+        state: Lists of values, as Keras' trainer gives them: of trainable
+            and other variables and, where it has them, of the optimizer and
+            of the metrics.
+    """
+
+    def __init__(self, model, state):
+        groups = [model.trainable_variables, model.non_trainable_variables]
+        if len(state) == 4:
+            groups.append(model.optimizer.variables)
+        if len(state) > 2:
+            groups.append(model.metrics_variables)
+        self._groups = groups
+        self._values = {
+            id(variable): value
+            for group, values in zip(groups, state, strict=True)
+            for variable, value in zip(group, values, strict=True)
+        }
+
+    @property
+    def state(self):
+        """The values as Keras' trainer takes them back."""
+        return tuple(
+            [self._values[id(each)] for each in group] for group in self._groups
+        )
+
+    def run(self, function):
+        """Calls a function on the values and keeps the ones it assigns."""
+        result, self._values = self._run(function, self._values)
+        return result
+
+    def _run(self, function, values):
+        with keras.StatelessScope() as scope:
+            scope.state_mapping.update(values)
+            result = function()
+        return result, dict(scope.state_mapping)
+
+    def differentiate(self, function, variables):
+        """Calls a function and keeps what it assigns, as `run`.
+
+        Returns:
+            Its result, and a function from the result's gradient to those of
+            the variables.
+        """
+
+        def call(values):
+            replaced = {
+                id(variable): value
+                for variable, value in zip(variables, values, strict=True)
+            }
+            return self._run(function, {**self._values, **replaced})
+
+        result, pull_back, self._values = jax.vjp(
+            call,
+            [self._values[id(each)] for each in variables],
+            has_aux=True,
+        )
+        return result, lambda gradient: pull_back(gradient)[0]
+
+    def gradient(self, function, *arguments):
+        """The gradient of a function's scalar with respect to its arguments;
+        keeps what it assigns."""
+        gradients, self._values = jax.grad(
+            lambda arguments: self._run(
+                lambda: function(*arguments), self._values
+            ),
+            has_aux=True,
+        )(arguments)
+        return gradients
+
+    def minimize(self, function, updates):
+        """Updates variables by the gradients of losses.
+
+        Args:
+            function: Computes the losses, a list of scalars.
+            updates: List of pairs of an optimizer and its variables, one a
+                loss. No loss depends on another's variables.
+
+        Returns:
+            The losses.
+        """
+
+        def compute_losses():
+            losses = function()
+            return scale_losses(losses, updates), losses
+
+        variables = [each for _, group in updates for each in group]
+        (scaled, losses), pull_back = self.differentiate(
+            compute_losses, variables
+        )
+        gradients = pull_back(
+            (
+                jax.tree.map(jax.numpy.ones_like, scaled),
+                jax.tree.map(jax.numpy.zeros_like, losses),
+            )
+        )
+        for optimizer, group in updates:
+            part, gradients = gradients[: len(group)], gradients[len(group) :]
+            self.run(functools.partial(optimizer.apply, part, group))
+        return losses
