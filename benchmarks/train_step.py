@@ -1,0 +1,223 @@
+"""How fast the method trains, and how near its floor that is.
+
+Each measurement has a process of its own: a model is built, takes its first
+adversarial step and trains for some epochs of a few steps, of which the first
+does not count. Beside the rate, the JSON file has the seconds from the first
+line of the model to the end of the first step, the peak memory, and the
+floating-point operations a second that the step's floor (`multiply_adds.py`)
+comes to, against those of a large matrix product in the same process.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import pathlib
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+MODELS = ("cifar10", "emotion")
+DTYPES = ("float32", "mixed_bfloat16")
+MATRIX_SIZE = 2048
+MATRIX_REPEATS = 5
+
+
+def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
+    """One measurement, in this process; see the module's docstring."""
+    import keras
+    import numpy as np
+    from multiply_adds import step_multiply_adds
+
+    from keras_noisyfer.models import JointDistributionGAN
+    from keras_noisyfer.networks import Encoder
+    from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+    tasks, size = {
+        "cifar10": ([CategoricalTask("object", 10, annotators=3)], 32),
+        "emotion": (
+            [
+                CategoricalTask("expression", 7),
+                ContinuousTask("affect", ("valence", "arousal")),
+            ],
+            64,
+        ),
+    }[model]
+    generator = np.random.default_rng(0)
+    shape = (size, size, 3)
+    images = generator.uniform(-1, 1, (batch_size, *shape)).astype("float32")
+    labels = {
+        task.name: generator.integers(
+            0, task.num_classes, (batch_size, task.annotators), "int32"
+        )
+        if isinstance(task, CategoricalTask)
+        else generator.uniform(-1, 1, (batch_size, 1, task.width)).astype(
+            "float32"
+        )
+        for task in tasks
+    }
+    memory_before = _peak_memory()
+
+    start = time.perf_counter()
+    gan = JointDistributionGAN(
+        Encoder(tasks, shape, width=width, dtype=dtype), seed=0, dtype=dtype
+    )
+    gan.compile(jit_compile=jit_compile)
+    gan.train_on_batch(images, labels)
+    first_step = time.perf_counter() - start
+
+    def batches():
+        while True:
+            yield images, labels
+
+    times = []
+
+    class Times(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.start = time.perf_counter()
+
+        def on_epoch_end(self, epoch, logs=None):
+            times.append((time.perf_counter() - self.start) / steps)
+
+    gan.fit(
+        batches(),
+        steps_per_epoch=steps,
+        epochs=epochs + 1,
+        callbacks=[Times()],
+        verbose=0,
+    )
+    step = statistics.median(times[1:])
+    multiply_adds = step_multiply_adds(gan)
+    peak = _matrix_product_rate(dtype)
+    needed = 2 * multiply_adds["step"] * batch_size
+    return {
+        "model": model,
+        "width": width,
+        "batch_size": batch_size,
+        "dtype": dtype,
+        "backend": keras.backend.backend(),
+        "jit_compile": gan.jit_compile,
+        "images_per_second": batch_size / step,
+        "step_seconds": {
+            "median": step,
+            "min": min(times[1:]),
+            "max": max(times[1:]),
+        },
+        "first_step_seconds": first_step,
+        "memory_mib": {"before": memory_before, "peak": _peak_memory()},
+        "multiply_adds_per_image": multiply_adds,
+        "flops": {
+            "needed_per_second": needed / step,
+            "matrix_product_per_second": peak,
+            "share": needed / step / peak,
+        },
+    }
+
+
+def _peak_memory():
+    """Of the accelerator where there is one, otherwise of the process."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        statistics_of_device = jax.devices()[0].memory_stats()
+        if statistics_of_device:
+            return statistics_of_device["peak_bytes_in_use"] / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _matrix_product_rate(dtype):
+    """Floating-point operations a second of a large matrix product."""
+    import keras
+    from keras import ops
+
+    compute = keras.dtype_policies.get(dtype).compute_dtype
+    matrix = keras.random.normal((MATRIX_SIZE, MATRIX_SIZE), seed=0)
+    matrix = ops.cast(matrix, compute)
+    rates = []
+    for _ in range(MATRIX_REPEATS):
+        start = time.perf_counter()
+        product = ops.matmul(matrix, matrix)
+        # The value is waited for.
+        float(product[0, 0])
+        rates.append(2 * MATRIX_SIZE**3 / (time.perf_counter() - start))
+    return max(rates)
+
+
+def environment():
+    """What the numbers depend on."""
+    import keras
+
+    versions = {"python": platform.python_version(), "keras": keras.__version__}
+    for name in ("tensorflow", "jax"):
+        if name in sys.modules:
+            versions[name] = sys.modules[name].__version__
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "versions": versions,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--models", nargs="+", choices=MODELS, default=MODELS)
+    add("--widths", nargs="+", type=float, default=(0.25, 1.0))
+    add("--batch-sizes", nargs="+", type=int, default=(64, 128))
+    add("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
+    add("--steps", type=int, default=3, help="steps an epoch")
+    add("--epochs", type=int, default=5, help="epochs that count")
+    add("--jit-compile", action="store_true", default=None)
+    add("--output", type=pathlib.Path, help="JSON file")
+    add("--one", help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.one:
+        results = measure(**json.loads(flags.one))
+        print(json.dumps({**results, "environment": environment()}))
+        return
+    results = []
+    for model, width, batch_size, dtype in itertools.product(
+        flags.models, flags.widths, flags.batch_sizes, flags.dtypes
+    ):
+        one = {
+            "model": model,
+            "width": width,
+            "batch_size": batch_size,
+            "dtype": dtype,
+            "steps": flags.steps,
+            "epochs": flags.epochs,
+            "jit_compile": flags.jit_compile,
+        }
+        output = subprocess.run(
+            [sys.executable, __file__, "--one", json.dumps(one)],
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        results.append(json.loads(output.splitlines()[-1]))
+        last = results[-1]
+        print(
+            f"{model}, width {width}, batch {batch_size}, {dtype}: "
+            f"{last['images_per_second']:.1f} images/s, first step "
+            f"{last['first_step_seconds']:.1f} s, "
+            f"{last['memory_mib']['peak']:.0f} MiB, "
+            f"{100 * last['flops']['share']:.0f} % of the matrix product",
+            flush=True,
+        )
+        if flags.output:
+            flags.output.parent.mkdir(parents=True, exist_ok=True)
+            flags.output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
