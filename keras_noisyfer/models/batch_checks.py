@@ -62,7 +62,9 @@ def check_batch_images(images, image_shape):
 
 def check_batch_labels(tasks, labels):
     """Checks the range of standardized labels, a dict by task name."""
-    for task in tasks if ASSERTS_VALUES else ():
+    if not ASSERTS_VALUES:
+        return
+    for task in tasks:
         given = labels[task.name]
         wrong = tf.boolean_mask(given, task.out_of_range(given))
         require(

@@ -117,7 +117,7 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         updated = {}
         for task in self.categorical_tasks:
             targets = self.targets[task.name].value
-            probabilities = ops.stop_gradient(_probabilities(task, outputs))
+            probabilities = _probabilities(task, outputs)
             # Clipping left a sum other than 1.
             probabilities /= ops.sum(probabilities, axis=-1, keepdims=True)
             before = tf.gather(targets, index)

@@ -239,8 +239,8 @@ class JointDistributionObjective(MultiTaskClassifier):
             A scalar.
         """
         joint_loss = self.compute_generator_joint_loss(encoded, decoded)
-        losses = self.compute_task_losses(labels, outputs)
-        loss = self.weigh_task_losses(losses) + self.lambda_joint * joint_loss
+        loss, losses = self.compute_objective(labels, outputs)
+        loss += self.lambda_joint * joint_loss
         self.track(loss, losses, labels, self.predict_consensus(outputs))
         self.generator_joint_loss_tracker.update_state(
             joint_loss, sample_weight=ops.shape(encoded["image"])[0]

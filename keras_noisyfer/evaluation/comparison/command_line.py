@@ -97,8 +97,8 @@ def comparison_parser(description, cases=(), methods=None):
     add(
         "--output-dir",
         type=_folder,
-        help=f"folder of the results, which later runs add to; by default "
-        f"{folder}",
+        help="folder of the results, which later runs add to; by default "
+        + folder,
     )
     add(
         "--report-only",

@@ -42,10 +42,12 @@ class AlternatingStep(PlainStep):
             return super().train_step(state, data)
         values = _Values(self, state)
         images, labels = self.unpack_batch(data)
+        variables = self.generator_variables
+        updates = [(self.optimizer, variables)]
         # One forward pass of the generators, of which the discriminator sees
         # the values and their own loss the derivative too.
         tuples, pull_back = values.differentiate(
-            lambda: self.make_tuples(images, labels), self.generator_variables
+            lambda: self.make_tuples(images, labels), variables
         )
         outputs, encoded, decoded = tuples
         for _ in range(self.discriminator_steps):
@@ -63,13 +65,11 @@ class AlternatingStep(PlainStep):
             loss = self.compute_generator_loss(
                 labels, outputs, encoded, decoded
             )
-            (scaled,) = scale_losses([loss], [(self.optimizer, None)])
+            (scaled,) = scale_losses([loss], updates)
             return scaled
 
         gradients = pull_back(values.gradient(compute_loss, *tuples))
-        values.run(
-            lambda: self.optimizer.apply(gradients, self.generator_variables)
-        )
+        values.run(lambda: self.optimizer.apply(gradients, variables))
         values.run(
             lambda: self.track_discriminator_loss(discriminator_loss, images)
         )
