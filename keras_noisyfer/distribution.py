@@ -63,6 +63,19 @@ def is_distributed():
     )
 
 
+def check_strategy():
+    """Raises `RuntimeError` if Keras cannot train under the strategy."""
+    if is_distributed() and isinstance(
+        tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy
+    ):
+        raise RuntimeError(
+            "`fit` of Keras 3 fails under MultiWorkerMirroredStrategy: train "
+            "on several machines with KERAS_BACKEND=jax and "
+            "keras.distribution.DataParallel. Received: a strategy of "
+            f"{tf.distribute.get_strategy().num_replicas_in_sync} replicas"
+        )
+
+
 def _context():
     return tf.distribute.get_replica_context()
 

@@ -1,5 +1,6 @@
 import importlib.util
 import pathlib
+import socket
 
 import keras
 import numpy as np
@@ -57,6 +58,13 @@ def load_recipe(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def free_port():
+    """A port of the loopback address that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def below(arrays, prefix):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_noisyfer import losses as task_losses
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.distribution import check_strategy
 from keras_noisyfer.labels import (
     check_consensus,
     consensus,
@@ -21,6 +22,7 @@ from keras_noisyfer.models.batch_checks import (
 from keras_noisyfer.models.steps import PlainStep
 from keras_noisyfer.models.training import (
     CountEpochs,
+    batch_shapes,
     build_optimizer,
     check_loss,
     is_tf_dataset,
@@ -75,6 +77,7 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         self, encoder, gamma=1.0, losses=None, consensus="mean", **kwargs
     ):
         super().__init__(**kwargs)
+        check_strategy()
         check_consensus(consensus)
         if not isinstance(encoder, Encoder):
             raise ValueError(
@@ -88,6 +91,7 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         self.consensus = consensus
         self.losses_by_task = self._make_losses(losses)
         self._evaluated_shapes = None
+        self._evaluating = False
 
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.task_loss_trackers = {
@@ -269,23 +273,23 @@ class MultiTaskClassifier(PlainStep, keras.Model):
     def evaluate(self, x=None, *args, **kwargs):
         """Evaluates the consensus prediction; the arguments are those of
         `keras.Model.evaluate`."""
-        given = x
-        if is_tf_dataset(x):
-            given = x.element_spec
-        elif "y" in kwargs or args:
-            given = kwargs.get("y", args[0] if args else None)
-        shapes = [
-            tuple(each.shape[1:])
-            for each in keras.tree.flatten(given)
-            if hasattr(each, "shape")
-        ]
+        shapes = batch_shapes(x, *args[:1], **kwargs)
         # One traced function for clean and noisy labels would have to take
         # labels of unknown rank.
         if shapes != self._evaluated_shapes:
             self.test_function = None
         self._evaluated_shapes = shapes
-        with one_line_errors():
-            return super().evaluate(x, *args, **kwargs)
+        self._evaluating = True
+        try:
+            with one_line_errors():
+                return super().evaluate(x, *args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def get_metrics_result(self):
+        # Over all replicas Keras reads them here, not from the last step.
+        evaluated = self.evaluation_metrics
+        return metric_results(evaluated if self._evaluating else self.metrics)
 
     @property
     def task_variables(self):

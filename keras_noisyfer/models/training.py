@@ -85,6 +85,16 @@ def is_tf_dataset(data):
     return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
 
 
+def batch_shapes(x, y=None, **_):
+    """Shapes of what `evaluate` is given, but for the first dimension."""
+    given = x.element_spec if is_tf_dataset(x) else x if y is None else y
+    return [
+        tuple(each.shape[1:])
+        for each in keras.tree.flatten(given)
+        if hasattr(each, "shape")
+    ]
+
+
 def metric_results(metrics):
     """Results of metrics as one dict, whose values may be dicts each."""
     results = {}
