@@ -1,5 +1,8 @@
 """Learning from noisy multi-task labels with Keras 3."""
 
+from keras_noisyfer.checkpoints import (
+    ChiefModelCheckpoint as ChiefModelCheckpoint,
+)
 from keras_noisyfer.datasets.augmentation import crop_and_flip as crop_and_flip
 from keras_noisyfer.datasets.augmentation import face_affine as face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10 as load_cifar10

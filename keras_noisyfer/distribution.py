@@ -10,6 +10,8 @@ from keras import ops
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+elif keras.backend.backend() == "jax":
+    import jax
 
 
 def replica_count():
@@ -61,6 +63,21 @@ def is_distributed():
         keras.backend.backend() == "tensorflow"
         and tf.distribute.get_strategy().num_replicas_in_sync > 1
     )
+
+
+def is_chief():
+    """Whether this process is the one of several that writes files.
+
+    With `keras.distribution` on several machines every process has all
+    weights, and `fit` runs in all of them: give the callbacks that write to
+    this one alone.
+    """
+    return not is_multi_process() or jax.process_index() == 0
+
+
+def is_multi_process():
+    """Whether JAX trains in several processes."""
+    return keras.backend.backend() == "jax" and jax.process_count() > 1
 
 
 def check_strategy():

@@ -50,7 +50,10 @@ def make_batches(
         dataset = dataset.map(
             lambda image, *rest: (decode(image), *rest), PARALLEL_CALLS
         )
-    drop = training and not 0 <= size < batch_size
+    # Where nothing is left over, batches of a known size: those Keras can
+    # share out among processes.
+    whole = size > 0 and size % batch_size == 0
+    drop = whole or training and not 0 <= size < batch_size
     dataset = dataset.batch(batch_size, drop_remainder=drop)
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 

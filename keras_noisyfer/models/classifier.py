@@ -25,6 +25,7 @@ from keras_noisyfer.models.training import (
     batch_shapes,
     build_optimizer,
     check_loss,
+    check_shards,
     is_tf_dataset,
     metric_results,
 )
@@ -258,6 +259,7 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         if is_tf_dataset(x):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
+        check_shards(x=x, validation_data=kwargs.get("validation_data"))
         callbacks = keras.tree.flatten(callbacks or [])
         # First, so that the others save a model whose epoch is counted.
         callbacks.insert(0, CountEpochs())

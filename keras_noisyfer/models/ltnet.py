@@ -181,7 +181,7 @@ class LTNet(MultiTaskClassifier):
         return loss + self.compute_penalty(), losses
 
     def _moving_matrices(self, name):
-        matrices = self.transitions[name]
+        matrices = ops.convert_to_tensor(self.transitions[name])
         # In the step, not when it is traced: the epochs are counted on.
         moving = self.completed_epochs >= self.warmup_epochs
         matrices = ops.where(moving, matrices, ops.stop_gradient(matrices))

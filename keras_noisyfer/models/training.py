@@ -5,7 +5,7 @@ import sys
 import keras
 from keras import ops
 
-from keras_noisyfer.distribution import replica_count
+from keras_noisyfer.distribution import is_multi_process, replica_count
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -61,6 +61,24 @@ def require_tensorflow(model):
             f"{model} needs KERAS_BACKEND=tensorflow. "
             f"Received: {keras.backend.backend()}"
         )
+
+
+def check_shards(**datasets):
+    """Raises `ValueError` where Keras could not share out a data set's
+    batches among processes, which it finds in the course of `fit`."""
+    if not is_multi_process():
+        return
+    for argument, dataset in datasets.items():
+        if is_tf_dataset(dataset) and any(
+            spec.shape[0] is None
+            for spec in keras.tree.flatten(dataset.element_spec)
+        ):
+            raise ValueError(
+                f"`{argument}` must have batches of one size, to be shared "
+                "out among the processes: for evaluation take a number of "
+                "images that is a multiple of the batch size. Received: a "
+                "data set with a smaller last batch"
+            )
 
 
 def scale_losses(losses, updates):

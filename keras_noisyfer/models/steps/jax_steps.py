@@ -33,6 +33,20 @@ class PlainStep:
         predictions = values.run(lambda: self.predict_batch(data))
         return predictions, values.state[1]
 
+    @property
+    def non_trainable_variables(self):
+        # Keras' trainer carries one optimizer; so it carries the others.
+        others = [
+            each
+            for name, each in vars(self).items()
+            if name != "optimizer"
+            and isinstance(each, keras.optimizers.Optimizer)
+        ]
+        return [
+            *super().non_trainable_variables,
+            *(variable for each in others for variable in each.variables),
+        ]
+
 
 class AlternatingStep(PlainStep):
     """The alternating updates of a `JointDistributionGAN`."""
@@ -75,15 +89,6 @@ class AlternatingStep(PlainStep):
         )
         logs = values.run(self.get_metrics_result)
         return logs, values.state
-
-    @property
-    def non_trainable_variables(self):
-        # Keras' trainer carries one optimizer; so it carries the other.
-        optimizer = getattr(self, "discriminator_optimizer", None)
-        return [
-            *super().non_trainable_variables,
-            *(optimizer.variables if optimizer is not None else ()),
-        ]
 
 
 class _Values:
