@@ -29,6 +29,16 @@ MATRIX_SIZE = 2048
 MATRIX_REPEATS = 5
 
 
+def make_tasks(model):
+    """The tasks and the image size of a model."""
+    from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+
+    if model == "cifar10":
+        return [CategoricalTask("object", 10, annotators=3)], 32
+    affect = ContinuousTask("affect", ("valence", "arousal"))
+    return [CategoricalTask("expression", 7), affect], 64
+
+
 def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
     """One measurement, in this process; see the module's docstring."""
     import keras
@@ -37,18 +47,9 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
 
     from keras_noisyfer.models import JointDistributionGAN
     from keras_noisyfer.networks import Encoder
-    from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+    from keras_noisyfer.tasks import CategoricalTask
 
-    tasks, size = {
-        "cifar10": ([CategoricalTask("object", 10, annotators=3)], 32),
-        "emotion": (
-            [
-                CategoricalTask("expression", 7),
-                ContinuousTask("affect", ("valence", "arousal")),
-            ],
-            64,
-        ),
-    }[model]
+    tasks, size = make_tasks(model)
     generator = np.random.default_rng(0)
     shape = (size, size, 3)
     images = generator.uniform(-1, 1, (batch_size, *shape)).astype("float32")
@@ -90,6 +91,7 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
         steps_per_epoch=steps,
         epochs=epochs + 1,
         callbacks=[Times()],
+        shuffle=False,
         verbose=0,
     )
     step = statistics.median(times[1:])

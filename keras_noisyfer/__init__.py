@@ -1,32 +1,10 @@
 """Learning from noisy multi-task labels with Keras 3."""
 
+import importlib
+
 from keras_noisyfer.checkpoints import (
     ChiefModelCheckpoint as ChiefModelCheckpoint,
 )
-from keras_noisyfer.datasets.augmentation import crop_and_flip as crop_and_flip
-from keras_noisyfer.datasets.augmentation import face_affine as face_affine
-from keras_noisyfer.datasets.cifar10 import load_cifar10 as load_cifar10
-from keras_noisyfer.datasets.cifar10n import load_cifar10n as load_cifar10n
-from keras_noisyfer.datasets.conversion import convert_images as convert_images
-from keras_noisyfer.datasets.faces.affectnet import (
-    load_affectnet as load_affectnet,
-)
-from keras_noisyfer.datasets.faces.affectnet import (
-    load_affectnet_base as load_affectnet_base,
-)
-from keras_noisyfer.datasets.faces.alignment import align_faces as align_faces
-from keras_noisyfer.datasets.faces.raf import load_raf as load_raf
-from keras_noisyfer.datasets.faces.raf import load_raf_base as load_raf_base
-from keras_noisyfer.datasets.ferplus import load_ferplus as load_ferplus
-from keras_noisyfer.datasets.labelled_images import (
-    LabelledImages as LabelledImages,
-)
-from keras_noisyfer.datasets.labelled_images import make_dataset as make_dataset
-from keras_noisyfer.datasets.tables.loaders import from_csv as from_csv
-from keras_noisyfer.datasets.tables.loaders import (
-    from_dataframe as from_dataframe,
-)
-from keras_noisyfer.export import export_saved_model as export_saved_model
 from keras_noisyfer.models import (
     AuxiliaryImageRegularizer as AuxiliaryImageRegularizer,
 )
@@ -44,8 +22,41 @@ from keras_noisyfer.networks import (
     load_release_weights as load_release_weights,
 )
 from keras_noisyfer.optimizers import FusedAdam as FusedAdam
-from keras_noisyfer.relabelling import relabel as relabel
 from keras_noisyfer.tasks import CategoricalTask as CategoricalTask
 from keras_noisyfer.tasks import ContinuousTask as ContinuousTask
 
 __version__ = "0.1.0"
+
+# Imported when they are asked for: they need TensorFlow, without which the
+# models train on JAX.
+_MODULES = {
+    "LabelledImages": "datasets.labelled_images",
+    "align_faces": "datasets.faces.alignment",
+    "convert_images": "datasets.conversion",
+    "crop_and_flip": "datasets.augmentation",
+    "export_saved_model": "export",
+    "face_affine": "datasets.augmentation",
+    "from_csv": "datasets.tables.loaders",
+    "from_dataframe": "datasets.tables.loaders",
+    "load_affectnet": "datasets.faces.affectnet",
+    "load_affectnet_base": "datasets.faces.affectnet",
+    "load_cifar10": "datasets.cifar10",
+    "load_cifar10n": "datasets.cifar10n",
+    "load_ferplus": "datasets.ferplus",
+    "load_raf": "datasets.faces.raf",
+    "load_raf_base": "datasets.faces.raf",
+    "make_dataset": "datasets.labelled_images",
+    "relabel": "relabelling",
+}
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"keras_noisyfer has no attribute {name!r}")
+    return getattr(
+        importlib.import_module(f"{__name__}.{_MODULES[name]}"), name
+    )
+
+
+def __dir__():
+    return sorted([*globals(), *_MODULES])

@@ -142,6 +142,16 @@ def test_fit_save_and_load(tmp_path):
     assert generated.shape == (2, 32, 32, 3)
 
 
+def test_needs_no_tensorflow():
+    # A module that is None cannot be imported.
+    program = (
+        "import sys; sys.modules['tensorflow'] = None; import keras_noisyfer;"
+        "print('make_dataset' in dir(keras_noisyfer))"
+    )
+    output = subprocess.check_output([sys.executable, "-c", program])
+    assert output.split()[-1] == b"True"
+
+
 # === What another backend cannot run ===
 
 
