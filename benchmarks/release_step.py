@@ -22,6 +22,7 @@ SETTINGS = {
     "fc_layer": 512,
     "noise_dim": 100,
     "lr": 1e-4,
+    "iter_G": 1,
     "iter_D": 2,
     "gan_start_epoch": 0,
     "lambda_class": 1.0,

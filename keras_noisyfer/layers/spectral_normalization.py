@@ -9,6 +9,12 @@ computes with `kernel / sigma`, and the gradient flows through sigma.
 import keras
 from keras import ops
 
+from keras_noisyfer.layers.kernel_gradient import (
+    Conv2D,
+    attach_transposed_kernel,
+    is_product_faster,
+)
+
 
 class _SpectralNormalization:
     """Mixin over a layer with a `kernel`; see `SpectralDense`.
@@ -179,7 +185,7 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class SpectralConv2D(_SpectralNormalization, keras.layers.Conv2D):
+class SpectralConv2D(_SpectralNormalization, Conv2D):
     """`keras.layers.Conv2D` with a spectrally normalised kernel.
 
     The kernel's matrix has one row an output channel, as in `SpectralDense`.
@@ -231,13 +237,28 @@ class SpectralConv2DTranspose(
         return ops.reshape(kernel, (-1, kernel.shape[-1]))
 
     def call(self, inputs, training=False):
-        outputs = ops.conv_transpose(
-            inputs,
-            self.normalized_kernel(training),
-            strides=list(self.strides),
-            padding=self.padding,
-            output_padding=self.output_padding,
-            dilation_rate=self.dilation_rate,
-            data_format=self.data_format,
+        def convolve(kernel):
+            return ops.conv_transpose(
+                inputs,
+                kernel,
+                strides=list(self.strides),
+                padding=self.padding,
+                output_padding=self.output_padding,
+                dilation_rate=self.dilation_rate,
+                data_format=self.data_format,
+            )
+
+        kernel = self.normalized_kernel(training)
+        doubles = (
+            self.strides == (2, 2)
+            and self.kernel_size == (4, 4)
+            and self.padding == "same"
+            and self.output_padding is None
+            and self.dilation_rate == (1, 1)
         )
+        shape = self.compute_output_shape(inputs.shape)
+        if doubles and is_product_faster(*shape[1:3], kernel):
+            outputs = attach_transposed_kernel(convolve, inputs, kernel)
+        else:
+            outputs = convolve(kernel)
         return self._add_bias(outputs)

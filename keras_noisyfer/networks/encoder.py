@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from keras_noisyfer.layers import Conv2D
 from keras_noisyfer.networks.network import (
     NOISE_CODE_SIZE,
     Network,
@@ -89,7 +90,7 @@ class Encoder(Network):
         for group, filters_of_group in enumerate(VGG16_GROUPS, start=1):
             for index, filters in enumerate(filters_of_group, start=1):
                 name = f"group_{group}_convolution_{index}"
-                x = layers.Conv2D(
+                x = Conv2D(
                     scale_units(filters, width),
                     3,
                     padding="same",
