@@ -113,6 +113,13 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
         },
         "first_step_seconds": first_step,
         "memory_mib": {"before": memory_before, "peak": _peak_memory()},
+        "parameters": {
+            name: sum(
+                int(np.prod(each.shape))
+                for each in getattr(gan, name).trainable_variables
+            )
+            for name in ("encoder", "decoder", "discriminator")
+        },
         "multiply_adds_per_image": multiply_adds,
         "flops": {
             "needed_per_second": needed / step,

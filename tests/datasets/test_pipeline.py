@@ -120,12 +120,30 @@ def test_only_training_drops_a_smaller_last_batch():
     assert sizes(32, training=True) == [20]
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "training", "expected"),
+    [(10, False, 10), (8, False, None), (8, True, 8), (32, True, None)],
+)
+def test_size_of_batches_is_known_where_nothing_is_left_over(
+    batch_size, training, expected
+):
+    dataset = numbered(batch_size=batch_size, training=training)
+    images, labels = dataset.element_spec
+    assert images.shape[0] == labels["number"].shape[0] == expected
+    assert sum(map(len, order(dataset))) == (
+        16 if (batch_size, training) == (8, True) else COUNT
+    )
+
+
 def test_training_drops_a_smaller_batch_of_unknown_size():
     dataset = tf.data.Dataset.from_tensor_slices(
         (some_images(), some_labels())
     ).filter(lambda images, labels: True)
-    dataset = make_batches(dataset, batch_size=8, training=True)
-    assert [len(images) for images, _ in dataset] == [8, 8]
+    batches = make_batches(dataset, batch_size=8, training=True)
+    assert [len(images) for images, _ in batches] == [8, 8]
+    # -2, an unknown cardinality, is not a multiple of 2.
+    batches = make_batches(dataset.take(5), batch_size=2)
+    assert [len(images) for images, _ in batches] == [2, 2, 1]
 
 
 def one_epoch(dataset):

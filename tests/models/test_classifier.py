@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisyfer import losses
+from keras_noisyfer import losses, make_dataset
 from keras_noisyfer.models import MultiTaskClassifier
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
@@ -54,3 +54,23 @@ def test_a_loss_must_fit_its_task(encoder, name, loss):
     with pytest.raises(ValueError, match=rf"`losses\['{name}'\]` must") as e:
         MultiTaskClassifier(encoder, losses={name: loss})
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("argument", ["x", "validation_data"])
+def test_processes_share_batches_of_one_size_only(
+    encoder, argument, monkeypatch
+):
+    model = MultiTaskClassifier(encoder)
+    model.compile()
+    images = np.zeros((6, 32, 32, 3), "float32")
+    labels = {"mood": np.zeros((6, 2), int), "pain": np.zeros((6, 1, 2))}
+    datasets = {
+        each: make_dataset(images, labels, TASKS, batch_size=3)
+        for each in ("x", "validation_data")
+    }
+    datasets[argument] = make_dataset(images, labels, TASKS, batch_size=4)
+    monkeypatch.setattr(
+        "keras_noisyfer.models.training.is_multi_process", lambda: True
+    )
+    with pytest.raises(ValueError, match=f"`{argument}` must have batches of"):
+        model.fit(**datasets, verbose=0)
