@@ -41,7 +41,7 @@ setup(
         "tune": ["keras-tuner>=1.4.7,<1.5", "tensorboard>=2.20,<2.22"],
         "audit": ["krippendorff>=0.7,<0.10", "scikit-learn>=1.5,<1.10"],
         "crowd": ["crowd-kit>=1.4.1,<1.5"],
-        "jax": ["jax>=0.8,<0.11"],
+        "jax": ["jax>=0.10,<0.11"],
         "dev": [
             "pytest>=8.0,<10",
             "pytest-timeout>=2.2,<3",
