@@ -8,26 +8,13 @@ accuracy on the test images after the last epoch says that it learns, no more.
 import argparse
 import json
 import pathlib
-import time
 
 import keras
 import numpy as np
-from train_step import environment, make_tasks
+from train_step import EpochTimes, environment, make_tasks
 
 from keras_noisyfer import Encoder, FusedAdam, JointDistributionGAN, noise
-
-
-class EpochTimes(keras.callbacks.Callback):
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self._start)
-        print(f"epoch {epoch + 1}: {self.seconds[-1]:.1f} s", flush=True)
+from keras_noisyfer.evaluation.results import write_json
 
 
 def main():
@@ -74,7 +61,7 @@ def main():
         batch_size=flags.batch_size,
         epochs=flags.epochs,
         callbacks=[times],
-        verbose=0,
+        verbose=2,
     ).history
     test = arrays["x_test"][: flags.train_size].astype("float32") / 127.5 - 1
     predicted = model.predict(test, batch_size=flags.batch_size, verbose=0)
@@ -94,7 +81,7 @@ def main():
     }
     print(json.dumps(results, indent=1))
     if flags.output:
-        flags.output.write_text(json.dumps(results, indent=1) + "\n")
+        write_json(flags.output, results)
 
 
 if __name__ == "__main__":

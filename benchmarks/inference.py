@@ -5,7 +5,6 @@ The CIFAR-10 model (32x32) and the emotion model (64x64), at widths 0.25 and
 `serving_default` of uint8 images, which it scales itself.
 """
 
-import argparse
 import itertools
 import os
 import pathlib
@@ -17,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf
-from train_step import MODELS, environment, make_tasks
+from train_step import environment, make_parser, make_tasks
 
 from keras_noisyfer import Encoder, MultiTaskClassifier, export_saved_model
 from keras_noisyfer.evaluation.results import write_json
@@ -78,16 +77,10 @@ def measure(name, width, batch_sizes, seconds):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = make_parser(__doc__, batch_sizes=(1, 256))
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="of each measurement"
     )
-    add = parser.add_argument
-    add("--models", nargs="+", choices=MODELS, default=MODELS)
-    add("--widths", nargs="+", type=float, default=(0.25, 1.0))
-    add("--batch-sizes", nargs="+", type=int, default=(1, 256))
-    add("--seconds", type=float, default=10.0, help="of each measurement")
-    add("--output", type=pathlib.Path, help="JSON file")
     flags = parser.parse_args()
     results = []
     for name, width in itertools.product(flags.models, flags.widths):

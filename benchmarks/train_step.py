@@ -23,16 +23,55 @@ import time
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
+import numpy as np
+from keras import ops
+from multiply_adds import step_multiply_adds
+
+from keras_noisyfer import (
+    CategoricalTask,
+    ContinuousTask,
+    Encoder,
+    JointDistributionGAN,
+)
+from keras_noisyfer.evaluation.results import write_json
+
 MODELS = ("cifar10", "emotion")
 DTYPES = ("float32", "mixed_bfloat16")
 MATRIX_SIZE = 2048
 MATRIX_REPEATS = 5
 
 
+class EpochTimes(keras.callbacks.Callback):
+    """Keeps the seconds of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self._start)
+
+
+def make_parser(description, batch_sizes):
+    """The flags that the benchmarks of single calls share."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--models", nargs="+", choices=MODELS, default=MODELS)
+    add("--widths", nargs="+", type=float, default=(0.25, 1.0))
+    add("--batch-sizes", nargs="+", type=int, default=batch_sizes)
+    add("--output", type=pathlib.Path, help="JSON file")
+    return parser
+
+
 def make_tasks(model):
     """The tasks and the image size of a model."""
-    from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
-
     if model == "cifar10":
         return [CategoricalTask("object", 10, annotators=3)], 32
     affect = ContinuousTask("affect", ("valence", "arousal"))
@@ -41,14 +80,6 @@ def make_tasks(model):
 
 def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
     """One measurement, in this process; see the module's docstring."""
-    import keras
-    import numpy as np
-    from multiply_adds import step_multiply_adds
-
-    from keras_noisyfer.models import JointDistributionGAN
-    from keras_noisyfer.networks import Encoder
-    from keras_noisyfer.tasks import CategoricalTask
-
     tasks, size = make_tasks(model)
     generator = np.random.default_rng(0)
     shape = (size, size, 3)
@@ -77,24 +108,17 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
         while True:
             yield images, labels
 
-    times = []
-
-    class Times(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            self.start = time.perf_counter()
-
-        def on_epoch_end(self, epoch, logs=None):
-            times.append((time.perf_counter() - self.start) / steps)
-
+    times = EpochTimes()
     gan.fit(
         batches(),
         steps_per_epoch=steps,
         epochs=epochs + 1,
-        callbacks=[Times()],
+        callbacks=[times],
         shuffle=False,
         verbose=0,
     )
-    step = statistics.median(times[1:])
+    step_times = [seconds / steps for seconds in times.seconds[1:]]
+    step = statistics.median(step_times)
     multiply_adds = step_multiply_adds(gan)
     peak = _matrix_product_rate(dtype)
     needed = 2 * multiply_adds["step"] * batch_size
@@ -108,8 +132,8 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
         "images_per_second": batch_size / step,
         "step_seconds": {
             "median": step,
-            "min": min(times[1:]),
-            "max": max(times[1:]),
+            "min": min(step_times),
+            "max": max(step_times),
         },
         "first_step_seconds": first_step,
         "memory_mib": {"before": memory_before, "peak": _peak_memory()},
@@ -131,8 +155,6 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
 
 def _peak_memory():
     """Of the accelerator where there is one, otherwise of the process."""
-    import keras
-
     if keras.backend.backend() == "jax":
         import jax
 
@@ -144,9 +166,6 @@ def _peak_memory():
 
 def _matrix_product_rate(dtype):
     """Floating-point operations a second of a large matrix product."""
-    import keras
-    from keras import ops
-
     compute = keras.dtype_policies.get(dtype).compute_dtype
     matrix = keras.random.normal((MATRIX_SIZE, MATRIX_SIZE), seed=0)
     matrix = ops.cast(matrix, compute)
@@ -162,8 +181,6 @@ def _matrix_product_rate(dtype):
 
 def environment():
     """What the numbers depend on."""
-    import keras
-
     versions = {"python": platform.python_version(), "keras": keras.__version__}
     for name in ("tensorflow", "jax"):
         if name in sys.modules:
@@ -176,19 +193,12 @@ def environment():
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser(__doc__, batch_sizes=(64, 128))
     add = parser.add_argument
-    add("--models", nargs="+", choices=MODELS, default=MODELS)
-    add("--widths", nargs="+", type=float, default=(0.25, 1.0))
-    add("--batch-sizes", nargs="+", type=int, default=(64, 128))
     add("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
     add("--steps", type=int, default=3, help="steps an epoch")
     add("--epochs", type=int, default=5, help="epochs that count")
     add("--jit-compile", action="store_true", default=None)
-    add("--output", type=pathlib.Path, help="JSON file")
     add("--one", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.one:
@@ -225,7 +235,7 @@ def main():
         )
         if flags.output:
             flags.output.parent.mkdir(parents=True, exist_ok=True)
-            flags.output.write_text(json.dumps(results, indent=1) + "\n")
+            write_json(flags.output, results)
 
 
 if __name__ == "__main__":
