@@ -6,7 +6,8 @@
 #   benchmarks/gpu.sh CIFAR10.npz OUTPUT_FOLDER [KERAS.whl]
 #
 # JAX, NumPy, Pillow and pytest are those of the machine, and Keras too without
-# a wheel. WIDTH, BATCH_SIZE and TRAIN_SIZE make it small enough for a trial.
+# a wheel. WIDTH, BATCH_SIZE and TRAIN_SIZE make it small enough for a trial on
+# a CPU, which also needs a higher LIMIT, the seconds that each part may take.
 set -euo pipefail
 
 data=$(realpath "$1")
@@ -23,17 +24,23 @@ export KERAS_BACKEND=jax PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$(mktemp -d)}"
 width=${WIDTH:-1.0}
 batch_size=${BATCH_SIZE:-128}
+limit=${LIMIT:-150}
+
+failed() {
+  echo "$1: failed or took more than $limit s" >&2
+}
 
 # Beside float32 proper, which is what `highest` means, JAX has TF32.
 train_step() {
-  JAX_DEFAULT_MATMUL_PRECISION=$2 timeout 150 python3 benchmarks/train_step.py \
-    --models $4 --widths "$width" --batch-sizes "$batch_size" --dtypes "$3" \
-    --steps 10 --output "$output/train_step_$1.json" || echo "$1: failed" >&2
+  JAX_DEFAULT_MATMUL_PRECISION=$2 timeout "$limit" python3 \
+    benchmarks/train_step.py --models $4 --widths "$width" \
+    --batch-sizes "$batch_size" --dtypes "$3" --steps 10 \
+    --output "$output/train_step_$1.json" || failed "$1"
 }
 
-JAX_DEFAULT_MATMUL_PRECISION=highest timeout 200 python3 -m pytest -q \
+JAX_DEFAULT_MATMUL_PRECISION=highest timeout "$limit" python3 -m pytest -q \
   -p no:cacheprovider tests/models/test_golden_step.py \
-  | tee "$output/golden.txt" || echo "golden numbers: failed" >&2
+  | tee "$output/golden.txt" || failed "golden numbers"
 train_step bfloat16 default mixed_bfloat16 "cifar10 emotion"
 train_step tf32 tensorfloat32 float32 "cifar10 emotion"
 train_step float32 highest float32 "cifar10"
