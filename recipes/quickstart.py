@@ -93,13 +93,10 @@ def parse_arguments(arguments):
     return parser.parse_args(arguments)
 
 
-def run(flags):
-    output = prepare_output_dir(flags.output_dir)
-
-    print(f"Drawing {flags.train_size:,} + {TEST_SIZE:,} faces")
-    faces = load_synthetic_faces(
-        flags.train_size, TEST_SIZE, flags.seed, IMAGE_SIZE
-    )
+def make_data(train_size, seed):
+    """Faces with noisy labels, clean ones to test on, and what of the labels
+    is wrong."""
+    faces = load_synthetic_faces(train_size, TEST_SIZE, seed, IMAGE_SIZE)
     train, test = faces["train"], faces["test"]
     noisy, realised = {}, {}
     for index, task in enumerate(TASKS):
@@ -107,18 +104,33 @@ def run(flags):
             train[task.name],
             ANNOTATORS[task.name],
             num_classes=len(EXPRESSIONS),
-            seed=2 * flags.seed + index,
+            seed=2 * seed + index,
         )
         realised[task.name] = noise.realised_noise(
             noisy[task.name], train[task.name]
         )
         print(noise.format_realised_noise(task.name, realised[task.name]))
     data = LabelledImages(ImageArray(train["image"]), TASKS, noisy)
-    clean = {task.name: test[task.name] for task in TASKS}
-    test_data = make_dataset(test["image"], clean, TASKS, batch_size=250)
+    return data, test, realised
 
+
+def make_test_data(test):
+    clean = {task.name: test[task.name] for task in TASKS}
+    return make_dataset(test["image"], clean, TASKS, batch_size=250)
+
+
+def make_settings(epochs):
     # The warm-up ends where plain training has left its plateau.
-    settings = {"warmup_epochs": flags.epochs // 4, **SETTINGS}
+    return {"warmup_epochs": epochs // 4, **SETTINGS}
+
+
+def run(flags):
+    output = prepare_output_dir(flags.output_dir)
+
+    print(f"Drawing {flags.train_size:,} + {TEST_SIZE:,} faces")
+    data, test, realised = make_data(flags.train_size, flags.seed)
+    test_data = make_test_data(test)
+    settings = make_settings(flags.epochs)
     results, histories, models = [], {}, {}
     for method in ("vggnet", "majority-vote", "proposed"):
         print(f"\n{METHODS[method].title}", flush=True)
