@@ -36,10 +36,10 @@ def make_encoder(tasks, seed):
 
 def make_model(method):
     tasks = list(TASKS.values())
-    optimizers = [keras.optimizers.SGD(0.1)]
+    optimizers = [keras.optimizers.SGD(0.01)]
     if method == "joint_distribution_gan":
         model = JointDistributionGAN(make_encoder(tasks, 1), lambda_joint=1.0)
-        optimizers.append(keras.optimizers.SGD(0.2))
+        optimizers.append(keras.optimizers.SGD(0.02))
     elif method == "co_teaching":
         model = CoTeaching(
             make_encoder(tasks, 1),
