@@ -56,7 +56,7 @@ clean:
 # ---------------------------------------------------- virtual environments --
 
 $(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,dev,tune]
+$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,dev,export,tune]
 $(ENV_JAX)/installed: PACKAGE := .[dev,jax]
 
 # The releases of Python that the bounds in setup.py can be installed on.

@@ -42,12 +42,18 @@ setup(
         "audit": ["krippendorff>=0.7,<0.10", "scikit-learn>=1.5,<1.10"],
         "crowd": ["crowd-kit>=1.4.1,<1.5"],
         "jax": ["jax>=0.10,<0.11"],
+        "export": ["onnx>=1.23,<1.24", "tf2onnx>=1.17,<1.18"],
         "dev": [
             "pytest>=8.0,<10",
             "pytest-timeout>=2.2,<3",
             "pytest-xdist>=3.5,<4",
             "ruff>=0.17.6,<0.18",
             "pre-commit>=4.0,<5",
+            # The interpreters of the exported files, and the messages of
+            # TensorFlow Serving.
+            "ai-edge-litert>=2.3,<2.4",
+            "onnxruntime>=1.32,<1.33",
+            "tensorflow-serving-api>=2.20,<2.22",
         ],
     },
     classifiers=[

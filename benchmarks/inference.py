@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from train_step import environment, make_parser, make_tasks
 
-from keras_noisyfer import Encoder, MultiTaskClassifier, export_saved_model
+from keras_noisyfer import Encoder, MultiTaskClassifier, export
 from keras_noisyfer.evaluation.results import write_json
 
 
@@ -45,7 +45,7 @@ def measure(name, width, batch_sizes, seconds):
     results = []
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model" / "1"
-        export_saved_model(model, path)
+        export(model, path)
         signature = tf.saved_model.load(path).signatures["serving_default"]
         for batch_size in batch_sizes:
             pixels = generator.integers(0, 256, (batch_size, *shape), "uint8")

@@ -27,7 +27,7 @@ def run(flags):
         "train", flags.data, flags.train_size or None, seed=flags.seed
     )
     test = load_cifar10("test", flags.data, flags.test_size or None)
-    train_and_report(flags, train, test, crop_and_flip)
+    train_and_report(flags, train, test, crop_and_flip, faces=False)
 
 
 def main(arguments=None):

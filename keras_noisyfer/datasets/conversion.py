@@ -111,7 +111,7 @@ def convert_images(
     if size is not None:
         check_number("size", size, minimum=1, integer=True)
     if names is None:
-        names = _list_convertible(image_root)
+        names = list_convertible(image_root)
 
     def make(index, path):
         problem = image_problem(path)
@@ -183,6 +183,19 @@ def read_rgb(path):
         raise UnusableImage(*problem)
     with _opened(path) as image:
         return image.convert("RGB")
+
+
+def read_upright_rgb(path):
+    """Any image file that has a right 8-bit RGB copy, as that copy.
+
+    Raises:
+        UnusableImage: if it has none.
+    """
+    problem = image_problem(path, decode=False)
+    if problem and problem[0] not in CONVERTIBLE:
+        raise UnusableImage(*problem)
+    with _opened(path) as image:
+        return upright_rgb(image)
 
 
 def prepare_output(image_root, output_root, names, settings):
@@ -363,7 +376,9 @@ def _write(made, target, modified):
         raise
 
 
-def _list_convertible(image_root):
+def list_convertible(image_root):
+    """Paths of all files below a folder that `convert_images` would try,
+    relative to it, sorted."""
     endings = EXTENSIONS + OTHER_EXTENSIONS
     paths = (
         os.path.join(os.path.relpath(folder, image_root), file)

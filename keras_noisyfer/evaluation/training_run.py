@@ -17,8 +17,9 @@ from keras_noisyfer.evaluation.plots import (
     plot_training_curves,
 )
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
-from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.networks.network import IMAGE_SIZES
+from keras_noisyfer.serving.export import export
+from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask
 
 TEST_BATCH_SIZE = 256
@@ -187,7 +188,7 @@ def run_recipe(run, flags):
         sys.exit(130)
 
 
-def train_and_report(flags, train, test=None, augmentation=None):
+def train_and_report(flags, train, test=None, augmentation=None, faces=True):
     """Trains a method, prints what came out and writes it to a folder.
 
     Writes `history.csv` (a line an epoch, as training goes on),
@@ -201,6 +202,7 @@ def train_and_report(flags, train, test=None, augmentation=None):
         test: `LabelledImages` with clean labels, followed during training;
             nothing is decided by it. Or None.
         augmentation: See `LabelledImages.batches`.
+        faces: See `ModelCard`.
 
     Returns:
         Dict of what `results.json` holds.
@@ -233,7 +235,6 @@ def train_and_report(flags, train, test=None, augmentation=None):
         warmup_epochs=flags.warmup_epochs,
     )
     model.save(output / "model.keras")
-    export_saved_model(model, output / "saved_model" / "1", overwrite=True)
     settings = vars(flags).copy()
     results = {
         "method": settings.pop("method"),
@@ -259,6 +260,17 @@ def train_and_report(flags, train, test=None, augmentation=None):
         )
         for name, value in results["test"].items():
             print(f"  {name} {value:.4f}")
+    card = ModelCard(
+        title=METHODS[flags.method].title,
+        data=f"{len(train):,} images with noisy labels.",
+        realised_noise=realised,
+        settings=settings,
+        metrics=results["test"],
+        selection_rule="Test images with clean labels, after the last epoch; "
+        "nothing was chosen by them.",
+        faces=faces,
+    )
+    export(model, output / "saved_model" / "1", card=card, overwrite=True)
     write_json(output / "results.json", results)
     print(f"History, results, pictures and model: {output}")
     return results

@@ -5,11 +5,11 @@ import tensorflow as tf
 
 from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import draw_faces
-from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.models.co_teaching import CoTeaching
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.noise import flip_labels
 from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.serving.export import export
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 CATEGORICAL = (CategoricalTask("object", 4, annotators=2),)
@@ -337,7 +337,7 @@ def test_mixed_tasks_with_missing_labels(tmp_path):
     # The first network alone predicts, and is what is served.
     expected = model.predict_consensus(model.encoder(images)["labels"])
     predictions = model.predict(images, verbose=0)
-    export_saved_model(model, tmp_path / "1")
+    export(model, tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1"))
     image = np.round((images + 1) * 127.5).astype("uint8")
     served = served.signatures["serving_default"](image=tf.constant(image))

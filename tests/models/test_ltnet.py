@@ -6,12 +6,12 @@ import tensorflow as tf
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import draw_faces
-from keras_noisyfer.export import export_saved_model
 from keras_noisyfer.losses import SymmetricCrossentropy
 from keras_noisyfer.models import MultiTaskClassifier
 from keras_noisyfer.models.ltnet import LTNet, RowsOnSimplex
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.serving.export import export
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 TASKS = (
@@ -313,7 +313,7 @@ def test_missing_labels_take_no_part():
 
 def test_export_serves_the_truth(tmp_path):
     model = make_model()
-    export_saved_model(model, tmp_path / "1")
+    export(model, tmp_path / "1")
     served = tf.saved_model.load(tmp_path / "1").signatures["serving_default"]
     images = np.full((2, *SHAPE), 255, "uint8")
     np.testing.assert_allclose(

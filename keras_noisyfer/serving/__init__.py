@@ -1,0 +1,1 @@
+"""Taking the trained networks to where they are used."""

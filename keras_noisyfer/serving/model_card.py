@@ -1,0 +1,116 @@
+"""The model card: what a model is, and what it is not for."""
+
+import dataclasses
+
+from keras_noisyfer.noise import format_realised_noise
+from keras_noisyfer.tasks import CategoricalTask
+
+NOT_STATED = "Not stated."
+LIMITS = """\
+- What a face shows is not what a person feels. The model predicts the label
+  that annotators would give to a picture, no more.
+- It must not be used to judge or to decide about people: not in hiring,
+  education, policing, border control, insurance or medical diagnosis, not to
+  watch employees, pupils or the public, and not without the knowledge and
+  consent of those whose faces are processed. Inferring emotions at work and in
+  schools is prohibited in the European Union (Regulation 2024/1689, Art. 5).
+- Accuracy differs between groups of people, poses and lighting; it was not
+  measured for groups unless the metrics say so.
+- The labels that it learned from were noisy. Its errors follow theirs where
+  the method did not separate them from the truth."""
+OBJECT_LIMITS = """\
+- The model predicts the label that annotators would give to a picture.
+- The labels that it learned from were noisy. Its errors follow theirs where
+  the method did not separate them from the truth.
+- Pictures unlike those it was trained on get confident predictions too."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCard:
+    """What a model card says that the model itself does not know.
+
+    Attributes:
+        title: Its heading.
+        data: What the model was trained and evaluated on.
+        data_license: Licence of those data.
+        weights_license: Licence of the weights.
+        realised_noise: Dict by task name of what `noise.realised_noise`
+            returned, where the truth is known.
+        settings: Dict of settings of the training.
+        metrics: Dict of measured values.
+        selection_rule: How the epoch and the settings were chosen, and on
+            which data.
+        faces: Whether the images are faces: the card then says what emotion
+            inference must not be used for.
+    """
+
+    title: str = "Model"
+    data: str = NOT_STATED
+    data_license: str = NOT_STATED
+    weights_license: str = NOT_STATED
+    realised_noise: dict = dataclasses.field(default_factory=dict)
+    settings: dict = dataclasses.field(default_factory=dict)
+    metrics: dict = dataclasses.field(default_factory=dict)
+    selection_rule: str = NOT_STATED
+    faces: bool = True
+
+
+def write_model_card(model, card, path):
+    """Writes a model card as Markdown.
+
+    Args:
+        model: The `MultiTaskClassifier` that it describes.
+        card: A `ModelCard`.
+        path: The file.
+    """
+    noise = [
+        f"- {line}"
+        for name, report in card.realised_noise.items()
+        for line in format_realised_noise(name, report).splitlines()
+    ]
+    sections = {
+        "What it predicts": _describe_model(model),
+        "Training data": f"{card.data}\n\nLicence: {card.data_license}",
+        "Noise of the training labels": "\n".join(noise) or NOT_STATED,
+        "Settings": _table("setting", card.settings),
+        "Metrics": f"{_table('metric', card.metrics)}\n\n"
+        f"Selection: {card.selection_rule}",
+        "Intended use": "Research on learning from noisy labels.",
+        "Limits": LIMITS if card.faces else OBJECT_LIMITS,
+        "Licence of the weights": card.weights_license,
+    }
+    text = f"# {card.title}\n"
+    for heading, body in sections.items():
+        text += f"\n## {heading}\n\n{body}\n"
+    path.write_text(text, "utf-8")
+
+
+def _describe_model(model):
+    height, width, channels = model.encoder.image_shape
+    lines = [
+        f"{type(model).__name__}: an encoder with "
+        f"{model.encoder.count_params():,} parameters, for images of "
+        f"{height}x{width} pixels and {channels} channel(s).",
+        "",
+    ]
+    for task in model.tasks:
+        if isinstance(task, CategoricalTask):
+            names = task.class_names or range(task.num_classes)
+            what = "probabilities of " + ", ".join(map(str, names))
+        else:
+            what = "values in [-1, 1] of " + ", ".join(task.dimensions)
+        lines.append(
+            f"- `{task.name}`: {what}; learned from {task.annotators} "
+            "annotator(s)"
+        )
+    return "\n".join(lines)
+
+
+def _table(name, values):
+    if not values:
+        return NOT_STATED
+    rows = "\n".join(
+        f"| {key} | {f'{value:.4g}' if isinstance(value, float) else value} |"
+        for key, value in values.items()
+    )
+    return f"| {name} | value |\n|---|---|\n{rows}"

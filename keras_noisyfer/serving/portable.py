@@ -1,0 +1,88 @@
+"""ONNX and LiteRT files, by Keras' own export."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from keras_noisyfer.models.training import is_tf_dataset
+
+MAX_CALIBRATION_IMAGES = 256
+# Of a format, the modules it needs; all come with the extra `export`.
+_CONVERTERS = {"onnx": ("onnx", "tf2onnx")}
+
+
+def require_converters(formats):
+    """Raises `ImportError` if what formats need is not installed."""
+    for name in formats:
+        for module in _CONVERTERS.get(name, ()):
+            if importlib.util.find_spec(module) is None:
+                raise ImportError(
+                    f"The format '{name}' needs the extra `export`: "
+                    "pip install 'keras_noisyfer[export]'. Not installed: "
+                    f"{module}"
+                )
+
+
+def check_calibration(calibration):
+    """Raises `ValueError` if a data set has no batches to calibrate by."""
+    if not is_tf_dataset(calibration):
+        raise ValueError(
+            "`calibration` must be a tf.data.Dataset of (image, labels) "
+            "batches for the format 'litert_int8'. "
+            f"Received: {type(calibration).__name__}"
+        )
+
+
+def write_onnx(model, path):
+    """Writes the predictor as an ONNX file."""
+    _portable_model(model).export(path, format="onnx", verbose=False)
+
+
+def write_litert(model, path, calibration=None):
+    """Writes the predictor as a LiteRT file; in int8 with `calibration`."""
+    options = {}
+    if calibration is not None:
+        images = _calibration_images(calibration)
+        options = {
+            "optimizations": [tf.lite.Optimize.DEFAULT],
+            "representative_dataset": lambda: (
+                [image[np.newaxis]] for image in images
+            ),
+        }
+    _portable_model(model).export(
+        path, format="litert", verbose=False, **options
+    )
+
+
+def _portable_model(model):
+    """The predictor from pixels of the encoder's size to the consensus.
+
+    Neither format can scale images as the SavedModel does, with antialiasing.
+    """
+    images = keras.Input(model.encoder.image_shape, dtype="uint8", name="image")
+    scaled = ops.cast(images, "float32") / 127.5 - 1.0
+    outputs = model.predictor(scaled)["labels"]
+    predicted = model.predict_consensus(outputs)
+    portable = keras.Model(
+        images,
+        {
+            name: layers.Identity(name=name)(values)
+            for name, values in predicted.items()
+        },
+    )
+    # Keras exports no model that was never called.
+    portable(ops.zeros((1, *model.encoder.image_shape), "uint8"))
+    return portable
+
+
+def _calibration_images(calibration):
+    images = []
+    for batch in calibration:
+        pixels = (np.asarray(batch[0]) + 1.0) * 127.5
+        images.extend(np.round(pixels).clip(0, 255).astype("uint8"))
+        if len(images) >= MAX_CALIBRATION_IMAGES:
+            break
+    return images[:MAX_CALIBRATION_IMAGES]

@@ -1,0 +1,138 @@
+"""Predictions for image files by an exported model."""
+
+import io
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.datasets.conversion import UnusableImage, read_upright_rgb
+from keras_noisyfer.serving.signatures import TASKS_FILE
+
+
+class Predictor:
+    """An exported model, loaded to predict.
+
+    Args:
+        path: Folder that `export` has written with the format
+            `"saved_model"`, or the one above it, of which the highest version
+            is taken, as TensorFlow Serving does.
+
+    Attributes:
+        path: The folder of the version.
+        tasks: Dict by task name of `{"classes": [...]}` or
+            `{"dimensions": [...]}`.
+
+    Raises:
+        ValueError: if there is no exported model.
+
+    Example:
+
+    >>> predictor = Predictor("saved_models/quickstart")
+    >>> for row in predictor.rows(["face.jpg"]):
+    ...     print(row["expression"], row["valence"])
+    """
+
+    def __init__(self, path):
+        self.path = _version_folder(pathlib.Path(path))
+        self.tasks = json.loads((self.path / TASKS_FILE).read_text("utf-8"))
+        self._model = tf.saved_model.load(str(self.path))
+        self._predict = self._model.signatures["serve_bytes"]
+
+    def predict(self, images):
+        """Predicts for images.
+
+        Args:
+            images: Sequence of `PIL.Image.Image` of mode RGB, of any sizes.
+
+        Returns:
+            Dict by task name: class probabilities of shape
+            `(n, num_classes)`, or values of shape `(n, dimensions)`.
+        """
+        files = []
+        for image in images:
+            file = io.BytesIO()
+            # Lossless; what it would take to compress is lost time.
+            image.save(file, "PNG", compress_level=0)
+            files.append(file.getvalue())
+        outputs = self._predict(image_bytes=tf.constant(files, tf.string))
+        return {name: np.array(values) for name, values in outputs.items()}
+
+    def rows(self, paths, batch_size=64):
+        """Predicts for image files, one after another.
+
+        Whatever has a right 8-bit RGB copy is read: rotated, transparent or
+        grey images as a viewer shows them.
+
+        Args:
+            paths: Iterable of paths.
+            batch_size: Number of images predicted at once.
+
+        Yields:
+            A flat dict a file, in order: `"image"`; for each categorical task
+            its most probable class by the task's name, and the probability of
+            each class as `"<task>_<class>"`; for each continuous one the
+            values as `"<task>_<dimension>"`. For a file that cannot be read,
+            `"image"` and `"error"` alone.
+        """
+        check_number("batch_size", batch_size, minimum=1, integer=True)
+        batch = []
+        for path in paths:
+            try:
+                batch.append((path, read_upright_rgb(path), None))
+            except UnusableImage as error:
+                batch.append((path, None, f"{error.problem}: {error.detail}"))
+            except OSError as error:
+                batch.append((path, None, error.strerror or str(error)))
+            if len(batch) == batch_size:
+                yield from self._batch_rows(batch)
+                batch = []
+        yield from self._batch_rows(batch)
+
+    def _batch_rows(self, batch):
+        images = [image for _, image, _ in batch if image is not None]
+        outputs = self.predict(images) if images else {}
+        index = 0
+        for path, image, error in batch:
+            if image is None:
+                yield {"image": str(path), "error": error}
+                continue
+            values = {name: each[index] for name, each in outputs.items()}
+            yield {"image": str(path), **self._row(values)}
+            index += 1
+
+    def _row(self, outputs):
+        row = {}
+        for task, names in self.tasks.items():
+            values = [float(each) for each in outputs[task]]
+            if "classes" in names:
+                row[task] = names["classes"][int(np.argmax(values))]
+            row.update(
+                {
+                    f"{task}_{name}": value
+                    for name, value in zip(
+                        names.get("classes", names.get("dimensions")),
+                        values,
+                        strict=True,
+                    )
+                }
+            )
+        return row
+
+
+def _version_folder(path):
+    versions = []
+    if path.is_dir():
+        versions = [each for each in path.iterdir() if each.name.isdecimal()]
+    folder = max(versions, key=lambda each: int(each.name), default=path)
+    if (
+        not (folder / "saved_model.pb").is_file()
+        or not (folder / TASKS_FILE).is_file()
+    ):
+        raise ValueError(
+            "`path` must be a folder that `export` has written with the "
+            f"format 'saved_model'. Received: {path}"
+        )
+    return folder

@@ -1,0 +1,116 @@
+"""The signatures of the SavedModels."""
+
+import json
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_noisyfer.tasks import CategoricalTask
+
+# The folder is TensorFlow's for assets that the graph does not read.
+TASKS_FILE = "assets.extra/tasks.json"
+
+
+def describe_tasks(tasks):
+    """Names of each task's classes or dimensions: dict by task name."""
+    return {
+        task.name: {
+            "classes": list(task.class_names)
+            if task.class_names
+            else [str(each) for each in range(task.num_classes)]
+        }
+        if isinstance(task, CategoricalTask)
+        else {"dimensions": list(task.dimensions)}
+        for task in tasks
+    }
+
+
+def write_predictor_signatures(model, folder):
+    """Writes the predictor; see `export`."""
+    height, width, channels = model.encoder.image_shape
+
+    def scale(pixels):
+        return tf.image.resize(
+            tf.cast(pixels, tf.float32), (height, width), antialias=True
+        )
+
+    def predict(pixels):
+        outputs = model.predictor(pixels / 127.5 - 1.0, training=False)
+        return model.predict_consensus(outputs["labels"])
+
+    def decode(image):
+        # A GIF's first frame; any other file is one image.
+        pixels = tf.io.decode_image(image, channels, expand_animations=False)
+        return scale(pixels)
+
+    def serve_bytes(image_bytes):
+        return predict(
+            tf.map_fn(
+                decode,
+                image_bytes,
+                fn_output_signature=tf.TensorSpec(
+                    (height, width, channels), tf.float32
+                ),
+            )
+        )
+
+    shape = (None, None, None, channels)
+    archive = keras.export.ExportArchive()
+    archive.track(model.predictor)
+    for name, function, spec in (
+        (
+            "serving_default",
+            lambda image: predict(scale(image)),
+            tf.TensorSpec(shape, tf.uint8, name="image"),
+        ),
+        (
+            "serve_float",
+            lambda image: predict(scale((image + 1.0) * 127.5)),
+            tf.TensorSpec(shape, tf.float32, name="image"),
+        ),
+        (
+            "serve_bytes",
+            serve_bytes,
+            tf.TensorSpec((None,), tf.string, name="image_bytes"),
+        ),
+    ):
+        archive.add_endpoint(name, function, input_signature=[spec])
+    archive.write_out(str(folder), verbose=False)
+    path = folder / TASKS_FILE
+    path.parent.mkdir()
+    path.write_text(
+        json.dumps(describe_tasks(model.tasks), indent=1) + "\n", "utf-8"
+    )
+
+
+def write_decoder_signatures(model, folder):
+    """Writes the decoder; see `export_decoder`."""
+    code_size = model.encoder.noise_code_size
+
+    def generate(inputs):
+        labels = {}
+        for task in model.tasks:
+            given = task.encode(task.standardize(inputs[task.name]))
+            labels[task.name] = ops.repeat(given, task.annotators, axis=1)
+        count = tf.shape(inputs[model.tasks[0].name])[0]
+        code = tf.random.stateless_normal(
+            (count, code_size), tf.stack([inputs["seed"], 0])
+        )
+        images = model.decoder(
+            {"noise_code": code, "labels": labels}, training=False
+        )
+        pixels = tf.round((tf.cast(images, tf.float32) + 1.0) * 127.5)
+        return {"image": tf.cast(tf.clip_by_value(pixels, 0, 255), tf.uint8)}
+
+    specs = {
+        task.name: tf.TensorSpec((None,), tf.int32, name=task.name)
+        if isinstance(task, CategoricalTask)
+        else tf.TensorSpec((None, task.width), tf.float32, name=task.name)
+        for task in model.tasks
+    }
+    specs["seed"] = tf.TensorSpec((), tf.int32, name="seed")
+    archive = keras.export.ExportArchive()
+    archive.track(model.decoder)
+    archive.add_endpoint("serving_default", generate, input_signature=[specs])
+    archive.write_out(str(folder), verbose=False)

@@ -1,0 +1,112 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import RECIPES, load_recipe
+from PIL import Image
+
+from keras_noisyfer import (
+    CategoricalTask,
+    ContinuousTask,
+    Encoder,
+    MultiTaskClassifier,
+    export,
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    tasks = [
+        CategoricalTask("expression", class_names=("neutral", "happy")),
+        ContinuousTask("affect", ("valence", "arousal")),
+    ]
+    path = tmp_path_factory.mktemp("models") / "faces"
+    encoder = Encoder(tasks, (32, 32, 3), width=1 / 16)
+    export(MultiTaskClassifier(encoder), path / "1")
+    return str(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "faces"
+    path.mkdir()
+    generator = np.random.default_rng(0)
+    for name in ("a.png", "b.jpg"):
+        pixels = generator.integers(0, 256, (40, 40, 3), "uint8")
+        Image.fromarray(pixels).save(path / name)
+    return path
+
+
+def test_prints_a_table(model, folder, capsys):
+    load_recipe("predict").main(["--model", model, str(folder)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "image",
+        "expression",
+        "expression_probability",
+        "affect_valence",
+        "affect_arousal",
+    ]
+    assert [line.split()[0] for line in lines[2:]] == [
+        str(folder / "a.png"),
+        str(folder / "b.jpg"),
+    ]
+
+
+def test_the_quickstart_model_works_at_once(capsys):
+    face = RECIPES.parent / "results" / "quickstart" / "face.png"
+    load_recipe("predict").main([str(face)])
+    *_, values = capsys.readouterr().out.splitlines()
+    # What README shows.
+    assert values.split()[1:] == ["anger", "0.280", "-0.319", "0.473"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_writes_all_probabilities(model, folder, tmp_path, ending):
+    output = tmp_path / f"predictions.{ending}"
+    flags = ["--model", model, "--output", str(output), "--batch-size", "1"]
+    load_recipe("predict").main([*flags, str(folder)])
+    if ending == "csv":
+        rows = list(csv.DictReader(output.read_text().splitlines()))
+    else:
+        rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        total = float(row["expression_neutral"]) + float(
+            row["expression_happy"]
+        )
+        assert total == pytest.approx(1, abs=1e-5)
+        assert -1 <= float(row["affect_valence"]) <= 1
+
+
+def test_goes_on_after_a_bad_image_and_ends_with_an_error(
+    model, folder, capsys
+):
+    (folder / "c.jpg").write_text("no image")
+    with pytest.raises(SystemExit) as error:
+        load_recipe("predict").main(["--model", model, str(folder)])
+    assert error.value.code == 2
+    captured = capsys.readouterr()
+    assert "c.jpg: not an image" in captured.err
+    assert "error: 1 of 3 images were not read" in captured.err
+    assert len(captured.out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["missing.jpg"], "There is no image missing.jpg"),
+        (["{folder}", "--output", "x.xml"], "--output must end with .csv or"),
+        (["{folder}", "--model", "nowhere"], "`path` must be a folder"),
+        (["{empty}"], "There is no image in the folder"),
+    ],
+)
+def test_rejects_flags(model, folder, flags, message, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    flags = [
+        each.format(folder=folder, empty=tmp_path / "empty") for each in flags
+    ]
+    with pytest.raises(SystemExit):
+        load_recipe("predict").main(["--model", model, *flags])
+    assert f"error: {message}" in capsys.readouterr().err

@@ -1,0 +1,316 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_noisyfer import (
+    CategoricalTask,
+    ContinuousTask,
+    Encoder,
+    JointDistributionGAN,
+    export,
+    export_decoder,
+    make_dataset,
+)
+from keras_noisyfer.serving.model_card import ModelCard
+
+TASKS = [
+    CategoricalTask(
+        "expression", class_names=("neutral", "happy", "sad"), annotators=2
+    ),
+    ContinuousTask("affect", ("valence", "arousal")),
+]
+CARD = ModelCard(
+    title="Two drawn faces",
+    data="Drawn faces.",
+    metrics={"accuracy": 0.51234},
+    realised_noise={
+        "expression": [{"n": 64, "missing": 0.0, "wrong": 0.25}] * 2
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return JointDistributionGAN(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (100, 32, 32, 3)).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def expected(model, images):
+    return model.predict(images.astype("float32") / 127.5 - 1, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def folder(model, images, tmp_path_factory):
+    """All formats of the model."""
+    for module in ("onnx", "tf2onnx"):
+        pytest.importorskip(module)
+    path = tmp_path_factory.mktemp("saved_models") / "faces" / "1"
+    labels = {
+        "expression": np.zeros((len(images), 2), "int32"),
+        "affect": np.zeros((len(images), 2), "float32"),
+    }
+    export(
+        model,
+        path,
+        formats=("saved_model", "onnx", "litert", "litert_int8"),
+        calibration=make_dataset(images, labels, TASKS, batch_size=32),
+        card=CARD,
+    )
+    return path
+
+
+def assert_predicted(outputs, expected, count=None):
+    assert set(outputs) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(outputs[name], values[:count], atol=1e-4)
+
+
+# === SavedModel ===
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_signatures_give_what_the_model_predicts(
+    folder, images, expected, count
+):
+    signatures = tf.saved_model.load(str(folder)).signatures
+    given = images[:count]
+    assert_predicted(
+        signatures["serving_default"](image=tf.constant(given)), expected, count
+    )
+    floats = given.astype("float32") / 127.5 - 1
+    assert_predicted(
+        signatures["serve_float"](image=tf.constant(floats)), expected, count
+    )
+    files = tf.constant([tf.io.encode_png(each).numpy() for each in given])
+    assert_predicted(
+        signatures["serve_bytes"](image_bytes=files), expected, count
+    )
+
+
+def test_images_of_any_size_are_scaled(folder, model):
+    rng = np.random.default_rng(1)
+    large = rng.integers(0, 256, (70, 50, 3)).astype("uint8")
+    small = tf.image.resize(large[None], (32, 32), antialias=True)
+    expected = model.predict(np.array(small) / 127.5 - 1, verbose=0)
+    signatures = tf.saved_model.load(str(folder)).signatures
+    assert_predicted(
+        signatures["serving_default"](image=tf.constant(large[None])), expected
+    )
+    # Files of different sizes and formats in one batch; grey becomes RGB.
+    gray = np.full((40, 90, 1), 255, "uint8")
+    files = [
+        tf.io.encode_png(large).numpy(),
+        tf.io.encode_jpeg(gray, quality=100).numpy(),
+    ]
+    outputs = signatures["serve_bytes"](image_bytes=tf.constant(files))
+    white = model.predict(np.ones((1, 32, 32, 3), "float32"), verbose=0)
+    for name, values in outputs.items():
+        np.testing.assert_allclose(values[0], expected[name][0], atol=1e-4)
+        np.testing.assert_allclose(values[1], white[name][0], atol=1e-3)
+
+
+def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
+    served = tf.saved_model.load(str(folder))
+    weights = sum(int(np.prod(each.shape)) for each in served.variables)
+    # And the seeds of its dropout.
+    assert 0 <= weights - model.encoder.count_params() <= 4
+    names = json.loads((folder / "assets.extra" / "tasks.json").read_text())
+    assert names == {
+        "expression": {"classes": ["neutral", "happy", "sad"]},
+        "affect": {"dimensions": ["valence", "arousal"]},
+    }
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serve_bytes"])
+def test_saved_model_cli_runs_the_signatures(
+    folder, images, expected, signature, tmp_path
+):
+    name, given = "image", images[:2]
+    if signature == "serve_bytes":
+        name = "image_bytes"
+        given = np.array([tf.io.encode_png(each).numpy() for each in given])
+    np.save(tmp_path / "inputs.npy", given)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tensorflow.python.tools.saved_model_cli",
+            *f"run --dir {folder} --tag_set serve --signature_def".split(),
+            *f"{signature} --outdir {tmp_path} --inputs".split(),
+            f"{name}={tmp_path / 'inputs.npy'}",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    outputs = {each: np.load(tmp_path / f"{each}.npy") for each in expected}
+    assert_predicted(outputs, expected, 2)
+
+
+# === ONNX and LiteRT ===
+
+
+def test_onnx_gives_what_the_model_predicts(folder, images, expected):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    names = [each.name for each in session.get_outputs()]
+    outputs = session.run(names, {"image": images})
+    assert_predicted(dict(zip(names, outputs, strict=True)), expected)
+
+
+def run_litert(path, images):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+    runner = interpreter.Interpreter(str(path)).get_signature_runner()
+    outputs = [runner(image=image[None]) for image in images]
+    return {
+        name: np.concatenate([each[name] for each in outputs])
+        for name in outputs[0]
+    }
+
+
+def test_litert_gives_what_the_model_predicts(folder, images, expected):
+    assert_predicted(run_litert(folder / "model.tflite", images), expected)
+
+
+def test_litert_int8_agrees_and_is_small(folder, images, expected):
+    path = folder / "model_int8.tflite"
+    predicted = run_litert(path, images)["expression"].argmax(axis=1)
+    agreement = predicted == expected["expression"].argmax(axis=1)
+    assert agreement.mean() >= 0.97
+    size = (folder / "model.tflite").stat().st_size
+    assert path.stat().st_size < size / 2
+
+
+# === Model card ===
+
+
+def test_model_card_says_what_is_known(folder):
+    text = (folder / "MODEL_CARD.md").read_text()
+    assert text.startswith("# Two drawn faces\n")
+    for line in (
+        "- `expression`: probabilities of neutral, happy, sad; learned from 2 "
+        "annotator(s)",
+        "- expression annotator 1: 25.0 % wrong, 0.0 % missing (n = 64)",
+        "| accuracy | 0.5123 |",
+        "Selection: Not stated.",
+        "- What a face shows is not what a person feels.",
+    ):
+        assert line in text
+
+
+# === The decoder ===
+
+
+def test_decoder_depends_on_labels_and_seed_alone(model, tmp_path):
+    export_decoder(model, tmp_path / "decoder" / "1")
+    served = tf.saved_model.load(str(tmp_path / "decoder" / "1"))
+    labels = {
+        "expression": tf.constant([0, 2]),
+        "affect": tf.constant([[0.1, -0.2], [1.0, 0.0]]),
+    }
+
+    def generate(seed):
+        outputs = served.signatures["serving_default"](
+            seed=tf.constant(seed), **labels
+        )
+        return outputs["image"].numpy()
+
+    images = generate(1)
+    assert images.shape == (2, 32, 32, 3) and images.dtype == "uint8"
+    np.testing.assert_array_equal(images, generate(1))
+    assert (images != generate(2)).any()
+    # What the model's own decoder makes of the same code and labels.
+    code = tf.random.stateless_normal(
+        (2, model.encoder.noise_code_size), (1, 0)
+    )
+    encoded = {
+        task.name: tf.repeat(
+            task.encode(task.standardize(labels[task.name])), task.annotators, 1
+        )
+        for task in TASKS
+    }
+    floats = np.array(model.decoder({"noise_code": code, "labels": encoded}))
+    np.testing.assert_allclose(images / 127.5 - 1, floats, atol=1 / 127.5)
+
+
+# === Bad input, and nothing half-written ===
+
+
+def test_rejects_arguments(model, tmp_path):
+    def fails(message, *args, function=export, **kwargs):
+        with pytest.raises(ValueError, match=message):
+            function(*args, **kwargs)
+
+    path = tmp_path / "1"
+    fails("`model` must be a MultiTaskClass", model.encoder, path)
+    fails("`formats` must be .*'saved_model'$", model, path, "saved_model")
+    fails("`formats` must be a sequence", model, path, formats=("tflite",))
+    fails("`card` must be a ModelCard. .*str", model, path, card="# Card")
+    fails(
+        "`calibration` must be a tf.data.Dataset.*NoneType",
+        model,
+        path,
+        formats=("litert_int8",),
+    )
+    fails(
+        "`model` must be a JointDistributionGAN with a decoder",
+        JointDistributionGAN(model.encoder, use_decoder=False),
+        path,
+        function=export_decoder,
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_overwrites_nothing_and_leaves_nothing_half_written(model, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "old").write_text("")
+    with pytest.raises(ValueError, match="`path` must not exist yet"):
+        export(model, tmp_path / "1")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="`path` must be in a folder"):
+        export(model, tmp_path / "file" / "1")
+
+    def fail(*args, **kwargs):
+        raise OSError("full")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_noisyfer.serving.export.write_model_card", fail)
+        with pytest.raises(OSError, match="full"):
+            export(model, tmp_path / "2")
+        with pytest.raises(OSError, match="full"):
+            export(model, tmp_path / "1", overwrite=True)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["1", "file"]
+    assert (tmp_path / "1" / "old").exists()
+    export(model, tmp_path / "1", overwrite=True)
+    assert not (tmp_path / "1" / "old").exists()
+    assert (tmp_path / "1" / "saved_model.pb").exists()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["1", "file"]
+
+
+def test_keeps_the_old_folder_where_the_new_cannot_take_its_place(
+    model, tmp_path
+):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "old").write_text("")
+    replace = os.replace
+
+    def fail_for_new(source, target):
+        if str(source).endswith("new"):
+            raise OSError("full")
+        replace(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.replace", fail_for_new)
+        with pytest.raises(OSError, match="full"):
+            export_decoder(model, tmp_path / "1", overwrite=True)
+    assert (tmp_path / "1" / "old").exists()
