@@ -82,6 +82,8 @@ def main():
         "--seconds", type=float, default=10.0, help="of each measurement"
     )
     flags = parser.parse_args()
+    if flags.output:
+        flags.output.parent.mkdir(parents=True, exist_ok=True)
     results = []
     for name, width in itertools.product(flags.models, flags.widths):
         results += measure(name, width, flags.batch_sizes, flags.seconds)

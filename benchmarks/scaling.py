@@ -9,6 +9,7 @@ and the input pipeline keeps up; both are assumptions, as the bandwidths are.
 import argparse
 import json
 import pathlib
+import re
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 GPUS_PER_MACHINE = 8
@@ -49,10 +50,10 @@ def main():
     )
     flags = parser.parse_args()
     for one in json.loads(flags.measured.read_text()):
-        if one["backend"] != "jax":
+        received = f"{one['backend']} on {one.get('device')}"
+        if not re.match("jax on (gpu|cuda)", received):
             parser.error(
-                "`measured` must be of JAX on a GPU. "
-                f"Received: {one['backend']}"
+                f"`measured` must be of JAX on a GPU. Received: {received}"
             )
         print(
             f"\n{one['model']}, width {one['width']}, batch "

@@ -34,6 +34,7 @@ from keras_noisyfer import (
     Encoder,
     JointDistributionGAN,
 )
+from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.results import write_json
 
 MODELS = ("cifar10", "emotion")
@@ -64,8 +65,11 @@ def make_parser(description, batch_sizes):
     )
     add = parser.add_argument
     add("--models", nargs="+", choices=MODELS, default=MODELS)
-    add("--widths", nargs="+", type=float, default=(0.25, 1.0))
-    add("--batch-sizes", nargs="+", type=int, default=batch_sizes)
+    width = number_flag(float, above=0)
+    add("--widths", nargs="+", type=width, default=(0.25, 1.0))
+    # A concordance needs two elements.
+    size = number_flag(int, minimum=1 if 1 in batch_sizes else 2)
+    add("--batch-sizes", nargs="+", type=size, default=batch_sizes)
     add("--output", type=pathlib.Path, help="JSON file")
     return parser
 
@@ -128,6 +132,7 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
         "batch_size": batch_size,
         "dtype": dtype,
         "backend": keras.backend.backend(),
+        "device": keras.distribution.list_devices()[0],
         "jit_compile": gan.jit_compile,
         "images_per_second": batch_size / step,
         "step_seconds": {
@@ -196,8 +201,9 @@ def main():
     parser = make_parser(__doc__, batch_sizes=(64, 128))
     add = parser.add_argument
     add("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
-    add("--steps", type=int, default=3, help="steps an epoch")
-    add("--epochs", type=int, default=5, help="epochs that count")
+    count = number_flag(int, minimum=1)
+    add("--steps", type=count, default=3, help="steps an epoch")
+    add("--epochs", type=count, default=5, help="epochs that count")
     add("--jit-compile", action="store_true", default=None)
     add("--one", help=argparse.SUPPRESS)
     flags = parser.parse_args()
@@ -205,6 +211,8 @@ def main():
         results = measure(**json.loads(flags.one))
         print(json.dumps({**results, "environment": environment()}))
         return
+    if flags.output:
+        flags.output.parent.mkdir(parents=True, exist_ok=True)
     results = []
     for model, width, batch_size, dtype in itertools.product(
         flags.models, flags.widths, flags.batch_sizes, flags.dtypes
@@ -234,7 +242,6 @@ def main():
             flush=True,
         )
         if flags.output:
-            flags.output.parent.mkdir(parents=True, exist_ok=True)
             write_json(flags.output, results)
 
 

@@ -54,9 +54,17 @@ _MODULES = {
 def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f"keras_noisyfer has no attribute {name!r}")
-    return getattr(
-        importlib.import_module(f"{__name__}.{_MODULES[name]}"), name
-    )
+    try:
+        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow":
+            raise
+        raise ModuleNotFoundError(
+            f"keras_noisyfer.{name} needs TensorFlow, on every backend. "
+            "Not installed: tensorflow",
+            name="tensorflow",
+        ) from error
+    return getattr(module, name)
 
 
 def __dir__():

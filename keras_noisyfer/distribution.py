@@ -69,8 +69,9 @@ def is_chief():
     """Whether this process is the one of several that writes files.
 
     With `keras.distribution` on several machines every process has all
-    weights, and `fit` runs in all of them: give the callbacks that write to
-    this one alone.
+    weights, but reads them together with the others: what saves a model has
+    to run in all of them, and only what writes text or figures in this one
+    alone. `ChiefModelCheckpoint` does both.
     """
     return not is_multi_process() or jax.process_index() == 0
 

@@ -24,6 +24,8 @@ class Accuracy(keras.metrics.Mean):
 
     def __init__(self, name="accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
+        # Tells Keras' callbacks that more is better.
+        self._direction = "up"
 
     def update_state(self, labels, probabilities):
         predicted = ops.expand_dims(ops.argmax(probabilities, -1), axis=-1)
@@ -48,6 +50,7 @@ class MeanSquaredError(keras.metrics.Mean):
 
     def __init__(self, name="mse", **kwargs):
         super().__init__(name=name, **kwargs)
+        self._direction = "down"
 
     def update_state(self, labels, predictions):
         present = ops.logical_not(ops.isnan(labels))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.distribution import is_distributed
 from keras_noisyfer.models.batch_checks import one_line_errors
 from keras_noisyfer.models.classifier import MultiTaskClassifier
 from keras_noisyfer.models.training import require_tensorflow
@@ -55,7 +56,8 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
     Raises:
         ValueError: if an argument is out of its range or no task is
             categorical.
-        RuntimeError: on other backends than TensorFlow.
+        RuntimeError: on other backends than TensorFlow, and under a
+            strategy of several replicas.
 
     Example:
 
@@ -83,6 +85,12 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         **kwargs,
     ):
         require_tensorflow("AuxiliaryImageRegularizer")
+        if is_distributed():
+            raise RuntimeError(
+                "AuxiliaryImageRegularizer trains on one device, since its "
+                "solver has to see all images of a batch. Received: a "
+                "strategy of several replicas"
+            )
         super().__init__(encoder, gamma=gamma, consensus=consensus, **kwargs)
         check_number("group_weight", group_weight, minimum=0)
         check_number("weight_decay", weight_decay, minimum=0)

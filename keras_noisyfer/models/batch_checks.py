@@ -2,20 +2,25 @@
 
 Shapes and dtypes are known when a step is traced. Values are not: they are
 asserted, and the assertion's failure becomes a `ValueError` of one line. On
-JAX, where a step cannot assert, they are not checked: there only data made by
-this library has been, when it was made.
+JAX, where a step cannot assert, arrays are checked before the first step; data
+sets made by this library have been when they were made.
 """
 
 import contextlib
 import re
 
 import keras
+import numpy as np
 
 from keras_noisyfer.tasks import ContinuousTask
 
 ASSERTS_VALUES = keras.backend.backend() == "tensorflow"
 if ASSERTS_VALUES:
     import tensorflow as tf
+
+# Resized images may be a rounding error beyond 1.
+_MAX_VALUE = 1.001
+_IMAGES_RANGE = "Images must be in [-1, 1]. Received: absolute values up to"
 
 # Marks the messages of these checks among TensorFlow's own.
 _MARK = "batch check"
@@ -26,6 +31,29 @@ _FAILED_CHECK = re.compile(
     + r"""[\]'"]+\s+(?:\[|b['"])(.*?Received:[^\]\n]*?)(?:\]|['"]\n)"""
     + r"""\s*\[*([-+.\w]+?)[.,]*(?:\]|\s|$)"""
 )
+
+
+def check_arrays(model, images=None, labels=None):
+    """Checks the values of arrays where the step cannot.
+
+    Args:
+        model: The `MultiTaskClassifier` that they are given to.
+        images: What `fit` is given as `x`; only an array is checked.
+        labels: What it is given as `y`; only a dict of arrays is checked.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+    if ASSERTS_VALUES:
+        return
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
+        largest = np.abs(images).max(initial=0.0)
+        if not largest <= _MAX_VALUE:
+            raise ValueError(f"{_IMAGES_RANGE} {largest}")
+    if isinstance(labels, dict):
+        for task in model.tasks:
+            if isinstance(labels.get(task.name), np.ndarray):
+                task.check_values(labels[task.name])
 
 
 def check_batch_images(images, image_shape):
@@ -52,12 +80,7 @@ def check_batch_images(images, image_shape):
     if not ASSERTS_VALUES:
         return
     largest = tf.reduce_max(tf.abs(tf.cast(images, "float32")))
-    require(
-        # Resized images may be a rounding error beyond 1.
-        tf.logical_not(largest > 1.001),
-        "Images must be in [-1, 1]. Received: absolute values up to",
-        largest,
-    )
+    require(tf.logical_not(largest > _MAX_VALUE), _IMAGES_RANGE, largest)
 
 
 def check_batch_labels(tasks, labels):

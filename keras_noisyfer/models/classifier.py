@@ -14,17 +14,19 @@ from keras_noisyfer.labels import (
 )
 from keras_noisyfer.metrics import metrics_for
 from keras_noisyfer.models.batch_checks import (
+    check_arrays,
     check_batch_images,
     check_batch_labels,
     check_batch_size,
     one_line_errors,
 )
-from keras_noisyfer.models.steps import PlainStep
+from keras_noisyfer.models.steps import PlainStep, keep_values
 from keras_noisyfer.models.training import (
     CountEpochs,
     batch_shapes,
     build_optimizer,
     check_loss,
+    check_optimizer,
     check_shards,
     is_tf_dataset,
     metric_results,
@@ -232,6 +234,7 @@ class MultiTaskClassifier(PlainStep, keras.Model):
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
         )
+        check_optimizer(self.optimizer)
         build_optimizer(self.optimizer, self.generator_variables)
 
     def get_compile_config(self):
@@ -259,22 +262,31 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         if is_tf_dataset(x):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
-        check_shards(x=x, validation_data=kwargs.get("validation_data"))
+        validation_data = kwargs.get("validation_data")
+        check_shards(
+            self,
+            kwargs.get("batch_size"),
+            x=x,
+            validation_data=validation_data,
+        )
         callbacks = keras.tree.flatten(callbacks or [])
         # First, so that the others save a model whose epoch is counted.
         callbacks.insert(0, CountEpochs())
-        with one_line_errors():
+        check_arrays(self, x, y)
+        with one_line_errors(), keep_values(self):
             return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def predict(self, *args, **kwargs):
         """Predicts the consensus; the arguments are those of
         `keras.Model.predict`."""
-        with one_line_errors():
+        with one_line_errors(), keep_values(self):
             return super().predict(*args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
         """Evaluates the consensus prediction; the arguments are those of
         `keras.Model.evaluate`."""
+        check_shards(self, kwargs.get("batch_size"), x=x)
+        check_arrays(self, x, *args[:1])
         shapes = batch_shapes(x, *args[:1], **kwargs)
         # One traced function for clean and noisy labels would have to take
         # labels of unknown rank.
@@ -283,7 +295,7 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         self._evaluated_shapes = shapes
         self._evaluating = True
         try:
-            with one_line_errors():
+            with one_line_errors(), keep_values(self):
                 return super().evaluate(x, *args, **kwargs)
         finally:
             self._evaluating = False

@@ -11,6 +11,7 @@ from keras_noisyfer.losses import (
     generator_hinge_loss,
 )
 from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.models.steps import keep_values
 from keras_noisyfer.networks import Decoder, Discriminator
 
 
@@ -309,11 +310,12 @@ class JointDistributionObjective(MultiTaskClassifier):
             (count, self.encoder.noise_code_size),
             seed=self.seed_generator if seed is None else seed,
         )
-        return self.decoder.predict(
-            {"noise_code": noise, "labels": encoded},
-            batch_size=batch_size,
-            verbose=0,
-        )
+        with keep_values(self.decoder):
+            return self.decoder.predict(
+                {"noise_code": noise, "labels": encoded},
+                batch_size=batch_size,
+                verbose=0,
+            )
 
     def _encode_complete_labels(self, labels):
         labels = standardize_labels(self.tasks, labels, evaluation=True)

@@ -49,6 +49,18 @@ def check_loss(task, loss):
         )
 
 
+def check_optimizer(optimizer):
+    """Raises `ValueError` if the backend's step cannot run an optimizer."""
+    if keras.backend.backend() == "jax" and isinstance(
+        optimizer, keras.optimizers.LossScaleOptimizer
+    ):
+        raise ValueError(
+            "`dtype` must be 'float32' or 'mixed_bfloat16' on JAX, whose step "
+            "cannot scale losses. Received: a LossScaleOptimizer, which "
+            "'mixed_float16' needs"
+        )
+
+
 def copy_optimizer(optimizer):
     """A new optimizer with the configuration of another."""
     return type(optimizer).from_config(optimizer.get_config())
@@ -63,21 +75,34 @@ def require_tensorflow(model):
         )
 
 
-def check_shards(**datasets):
-    """Raises `ValueError` where Keras could not share out a data set's
-    batches among processes, which it finds in the course of `fit`."""
-    if not is_multi_process():
-        return
-    for argument, dataset in datasets.items():
-        if is_tf_dataset(dataset) and any(
-            spec.shape[0] is None
-            for spec in keras.tree.flatten(dataset.element_spec)
-        ):
+def check_shards(model, batch_size=None, **data):
+    """Raises `ValueError` where Keras could not share out batches among
+    processes or replicas, which it finds in the course of `fit`.
+
+    Args:
+        model: The model that they are given to.
+        batch_size: Number of images a batch of arrays; 32 if None.
+        **data: What is given to `fit` or `evaluate`, by argument.
+    """
+    replicas = 1
+    if keras.backend.backend() == "tensorflow":
+        replicas = model.distribute_strategy.num_replicas_in_sync
+    for argument, given in data.items():
+        if not is_tf_dataset(given):
+            size = None if given is None else batch_size or 32
+        else:
+            size = keras.tree.flatten(given.element_spec)[0].shape[0]
+            if is_multi_process() and size is None:
+                raise ValueError(
+                    f"`{argument}` must have batches of one size, to be "
+                    "shared out among the processes: for evaluation take a "
+                    "number of images that is a multiple of the batch size. "
+                    "Received: a data set with a smaller last batch"
+                )
+        if size is not None and size % replicas:
             raise ValueError(
-                f"`{argument}` must have batches of one size, to be shared "
-                "out among the processes: for evaluation take a number of "
-                "images that is a multiple of the batch size. Received: a "
-                "data set with a smaller last batch"
+                f"`{argument}` must have batches that can be shared out "
+                f"among {replicas} replicas. Received: batch size {size}"
             )
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
+from keras_noisyfer.models.training import require_tensorflow
 from keras_noisyfer.serving.model_card import ModelCard, write_model_card
 from keras_noisyfer.serving.portable import (
     check_calibration,
@@ -66,6 +67,7 @@ def export(
         ValueError: if an argument is something else, the folder exists
             already and `overwrite` is False, or it cannot be written.
         ImportError: if what a format needs is not installed.
+        RuntimeError: on other backends than TensorFlow.
 
     Example:
 
@@ -73,6 +75,7 @@ def export(
     >>> served = tf.saved_model.load("saved_models/faces/1")
     >>> served.signatures["serving_default"](image=images)["expression"]
     """
+    require_tensorflow("`export`")
     if not isinstance(model, MultiTaskClassifier):
         raise ValueError(
             "`model` must be a MultiTaskClassifier, such as a "
@@ -125,6 +128,7 @@ def export_decoder(model, path, overwrite=False):
 
     >>> export_decoder(model, "saved_models/faces_decoder/1")
     """
+    require_tensorflow("`export_decoder`")
     if not isinstance(model, JointDistributionGAN) or not model.use_decoder:
         raise ValueError(
             "`model` must be a JointDistributionGAN with a decoder. "

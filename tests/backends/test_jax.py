@@ -17,6 +17,7 @@ from keras_noisyfer import (
     Encoder,
     FusedAdam,
     JointDistributionGAN,
+    MultiTaskClassifier,
     make_dataset,
 )
 
@@ -175,3 +176,45 @@ def test_other_backends_are_refused():
         "ImportError: keras_noisyfer's models need KERAS_BACKEND=tensorflow "
         "or jax. Received: numpy"
     )
+
+
+def test_a_refused_call_leaves_the_model_as_it_was():
+    encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16)
+    model = MultiTaskClassifier(encoder)
+    model.compile(FusedAdam(1e-3))
+    images, labels = make_arrays()
+    model.fit(images, labels, batch_size=4, verbose=0)
+    before = values(model.variables + model.optimizer.variables)
+    pixels = images.astype("uint8")
+    missing = {"affect": labels["affect"]}
+    for call, message in (
+        (lambda: model.predict(pixels, verbose=0), "Images must be floating"),
+        (lambda: model.fit(pixels, labels, verbose=0), "Images must be float"),
+        (lambda: model.evaluate(images, verbose=0), "images alone"),
+        (lambda: model.fit(images, missing, verbose=0), "exactly the keys"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+        after = values(model.variables + model.optimizer.variables)
+        for first, second in zip(before, after, strict=True):
+            np.testing.assert_array_equal(first, second)
+    assert model.predict(images, verbose=0)["affect"].shape == (8, 2)
+
+
+def test_values_of_arrays_are_checked():
+    model = MultiTaskClassifier(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+    model.compile(FusedAdam(1e-3))
+    images, labels = make_arrays()
+    with pytest.raises(ValueError, match="Images must be in .* up to 1.9"):
+        model.fit(images * 2, labels, verbose=0)
+    labels["expression"][3, 1] = 3
+    for call in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="task 'expression'.*Received: 3"):
+            call(images, labels, verbose=0)
+
+
+def test_loss_scaling_is_refused():
+    model = MultiTaskClassifier(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+    optimizer = keras.optimizers.LossScaleOptimizer(FusedAdam(1e-3))
+    with pytest.raises(ValueError, match="`dtype` must be .* on JAX"):
+        model.compile(optimizer)

@@ -45,6 +45,16 @@ def test_eight_devices_train_as_one_does(folder):
     assert_equal_training(folder / "one.npz", folder / "eight.npz")
 
 
+def test_batches_that_devices_cannot_share_are_refused():
+    flags = os.environ.get("XLA_FLAGS", "")
+    flags += " --xla_force_host_platform_device_count=4"
+    subprocess.run(
+        [sys.executable, str(SCRIPT.with_name("uneven_batches.py"))],
+        env={**os.environ, "XLA_FLAGS": flags},
+        check=True,
+    )
+
+
 def test_two_processes_train_as_one_does(folder):
     address = f"127.0.0.1:{free_port()}"
     # Each has a path of its own for the checkpoint, of which one is used.

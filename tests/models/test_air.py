@@ -360,3 +360,12 @@ def test_rejects_bad_input(trained):
     labels["expression"][2, 1] = 9
     with pytest.raises(ValueError, match="task 'expression'.*Received: 9$"):
         model.fit(images, labels, verbose=0)
+
+
+def test_trains_on_one_device(monkeypatch):
+    monkeypatch.setattr(
+        "keras_noisyfer.models.air.is_distributed", lambda: True
+    )
+    encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16)
+    with pytest.raises(RuntimeError, match="trains on one device"):
+        AuxiliaryImageRegularizer(encoder)

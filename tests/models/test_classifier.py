@@ -1,9 +1,13 @@
+import types
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_noisyfer import losses, make_dataset
 from keras_noisyfer.models import MultiTaskClassifier
+from keras_noisyfer.models.training import check_shards
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -74,3 +78,29 @@ def test_processes_share_batches_of_one_size_only(
     )
     with pytest.raises(ValueError, match=f"`{argument}` must have batches of"):
         model.fit(**datasets, verbose=0)
+
+
+def test_batches_that_replicas_cannot_share_are_refused():
+    model = types.SimpleNamespace(
+        distribute_strategy=types.SimpleNamespace(num_replicas_in_sync=2)
+    )
+    data = tf.data.Dataset.range(12)
+    check_shards(model, x=data.batch(4, drop_remainder=True))
+    # What only the last batch has is found later.
+    check_shards(model, x=data.batch(5), validation_data=None)
+    for given, batch_size in (
+        (data.batch(3, drop_remainder=True), None),
+        (np.zeros(12), 5),
+    ):
+        with pytest.raises(ValueError, match="`x` must have .* 2 replicas"):
+            check_shards(model, batch_size, x=given)
+
+
+def test_callbacks_know_which_way_a_metric_is_better(encoder):
+    model = MultiTaskClassifier(encoder)
+    directions = {
+        each.name: each._direction
+        for each in model.metrics
+        if each.name.endswith(("accuracy", "mse"))
+    }
+    assert directions == {"mood_accuracy": "up", "pain_mse": "down"}

@@ -9,11 +9,17 @@ if keras.backend.backend() == "tensorflow":
     from keras_noisyfer.models.steps.tensorflow_steps import (
         PlainStep as PlainStep,
     )
+    from keras_noisyfer.models.steps.tensorflow_steps import (
+        keep_values as keep_values,
+    )
 elif keras.backend.backend() == "jax":
     from keras_noisyfer.models.steps.jax_steps import (
         AlternatingStep as AlternatingStep,
     )
     from keras_noisyfer.models.steps.jax_steps import PlainStep as PlainStep
+    from keras_noisyfer.models.steps.jax_steps import (
+        keep_values as keep_values,
+    )
 else:
     raise ImportError(
         "keras_noisyfer's models need KERAS_BACKEND=tensorflow or jax. "

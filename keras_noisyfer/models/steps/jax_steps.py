@@ -5,12 +5,45 @@ between, the shared objectives run as on any backend: within a
 `keras.StatelessScope` that holds the values, where `assign` replaces them.
 """
 
+import contextlib
 import functools
 
 import jax
 import keras
 
 from keras_noisyfer.models.training import scale_losses
+
+
+@contextlib.contextmanager
+def keep_values(model):
+    """Keeps a model's variables where `fit`, `evaluate` or `predict` fails.
+
+    Keras takes the values out of them for the time of the call, and after an
+    error in the first step, or an interruption, does not put them back.
+
+    Raises:
+        ValueError: if a batch could not be shared out among the devices.
+    """
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
+    if getattr(model, "optimizer", None) is not None:
+        variables += model.optimizer.variables
+    variables += model.metrics_variables
+    kept = [(each, each._value) for each in variables]
+    try:
+        yield
+    except BaseException as error:
+        model.jax_state_sync()
+        for variable, value in kept:
+            if variable._value is None:
+                variable.assign(value)
+        if type(error).__name__ == "IndivisibleError":
+            devices = keras.distribution.distribution().device_mesh
+            raise ValueError(
+                "The number of images of every batch, the last one among "
+                "them, must be a multiple of the number of devices, "
+                f"{devices.devices.size}. Received: a batch that is not"
+            ) from None
+        raise
 
 
 class PlainStep:

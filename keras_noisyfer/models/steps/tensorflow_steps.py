@@ -1,8 +1,16 @@
 """Train steps of the TensorFlow backend, with `tf.GradientTape`."""
 
+import contextlib
+
 import tensorflow as tf
 
 from keras_noisyfer.models.training import scale_losses
+
+
+@contextlib.contextmanager
+def keep_values(model):
+    """With TensorFlow, whose variables always have their values, nothing."""
+    yield
 
 
 class PlainStep:
