@@ -49,10 +49,13 @@ setup(
             "pytest-xdist>=3.5,<4",
             "ruff>=0.17.6,<0.18",
             "pre-commit>=4.0,<5",
-            # The interpreters of the exported files, and the messages of
-            # TensorFlow Serving.
+            # The interpreters of the exported files and of the notebook, and
+            # the messages of TensorFlow Serving.
             "ai-edge-litert>=2.3,<2.4",
             "onnxruntime>=1.32,<1.33",
+            "ipykernel>=7.0,<8",
+            "nbclient>=0.10,<0.12",
+            "nbformat>=5.10,<6",
             "tensorflow-serving-api>=2.20,<2.22",
         ],
     },

@@ -1,0 +1,1 @@
+"""Choosing lambda and gamma without clean labels, with KerasTuner."""

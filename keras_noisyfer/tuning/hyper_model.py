@@ -1,0 +1,181 @@
+"""The joint-distribution GAN as KerasTuner searches it."""
+
+import keras
+import keras_tuner
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.models import JointDistributionGAN
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.tuning.objectives import (
+    PAPER_TARGETS,
+    SelectionObjectives,
+)
+
+
+class JointDistributionHyperModel(keras_tuner.HyperModel):
+    """Builds and trains the joint-distribution GAN for any KerasTuner tuner.
+
+    It holds the data, so that `tuner.search` needs only the number of epochs.
+    Neither data set needs a clean label. What is searched is given as
+
+    - a number: fixed;
+    - a tuple `(low, high)`: a range, on a logarithmic scale where `low` is
+      above 0 and the hyperparameter is not an integer;
+    - a list: a choice.
+
+    Args:
+        data: `LabelledImages` to train on.
+        validation_data: `LabelledImages` held out, with labels of the same
+            kind: noisy ones, from the same annotators.
+        lambda_joint: See `JointDistributionGAN`.
+        gamma: See `JointDistributionGAN`; fixed without continuous tasks.
+        width: See `Encoder`.
+        learning_rate: Of `FusedAdam`, for the encoder and the decoder.
+        warmup_epochs: See `JointDistributionGAN`.
+        discriminator_steps: See `JointDistributionGAN`.
+        discriminator_learning_rate: Of `FusedAdam`; by default
+            `learning_rate`. Not searched.
+        image_shape: See `LabelledImages.batches`.
+        batch_size: Number of images a batch.
+        augmentation: See `LabelledImages.batches`.
+        targets: See `SelectionObjectives`.
+        seed: Seed of everything, the same in each trial.
+        encoder_options: Dict of further arguments of `Encoder`.
+
+    Raises:
+        ValueError: if a hyperparameter is something else, or the two data
+            sets have different tasks.
+
+    Example:
+
+    >>> train, held_out = data.split((800, 100))
+    >>> hypermodel = JointDistributionHyperModel(train, held_out, gamma=1.0)
+    >>> tuner = keras_tuner.RandomSearch(
+    ...     hypermodel, make_objective("val_consensus_loss"), max_trials=10
+    ... )
+    >>> tuner.search(epochs=20)
+    >>> tuner.get_best_hyperparameters()[0]["lambda_joint"]
+    """
+
+    def __init__(
+        self,
+        data,
+        validation_data,
+        lambda_joint=(0.05, 2.0),
+        gamma=(0.1, 10.0),
+        width=0.25,
+        learning_rate=1e-3,
+        warmup_epochs=0,
+        discriminator_steps=2,
+        discriminator_learning_rate=None,
+        image_shape=None,
+        batch_size=128,
+        augmentation=None,
+        targets=PAPER_TARGETS,
+        seed=0,
+        encoder_options=None,
+    ):
+        super().__init__()
+        if list(data.tasks) != list(validation_data.tasks):
+            raise ValueError(
+                "`validation_data` must have the tasks of `data`, "
+                f"{data.tasks}. Received: {validation_data.tasks}"
+            )
+        if len(targets) != 2:
+            raise ValueError(
+                "`targets` must be the joint losses of the generators and of "
+                f"the discriminator. Received: {targets}"
+            )
+        self.data = data
+        self.validation_data = validation_data
+        has_values = any(isinstance(t, ContinuousTask) for t in data.tasks)
+        self.space = {
+            "lambda_joint": lambda_joint,
+            # It weighs nothing without them.
+            "gamma": gamma if has_values else 1.0,
+            "width": width,
+            "learning_rate": learning_rate,
+            "warmup_epochs": warmup_epochs,
+            "discriminator_steps": discriminator_steps,
+        }
+        for name, values in self.space.items():
+            _check_values(name, values)
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.batches = {"image_shape": image_shape, "batch_size": batch_size}
+        self.augmentation = augmentation
+        self.targets = tuple(targets)
+        self.seed = seed
+        self.encoder_options = dict(encoder_options or {})
+
+    def build(self, hp):
+        """The compiled model of a trial's hyperparameters."""
+        keras.utils.set_random_seed(self.seed)
+        chosen = {
+            name: _choose(hp, name, values)
+            for name, values in self.space.items()
+        }
+        spec, _ = self.validation_data.batches(**self.batches).element_spec
+        encoder = Encoder(
+            self.data.tasks,
+            tuple(spec.shape[1:]),
+            width=chosen.pop("width"),
+            **self.encoder_options,
+        )
+        learning_rate = chosen.pop("learning_rate")
+        model = JointDistributionGAN(encoder, seed=self.seed, **chosen)
+        model.compile(
+            FusedAdam(learning_rate),
+            FusedAdam(self.discriminator_learning_rate or learning_rate),
+        )
+        return model
+
+    def fit(self, hp, model, callbacks=(), **kwargs):
+        """Trains a model on the data; further arguments are those of
+        `keras.Model.fit`."""
+        held_out = self.validation_data.batches(**self.batches)
+        return model.fit(
+            self.data.batches(
+                **self.batches,
+                training=True,
+                augmentation=self.augmentation,
+                seed=self.seed,
+            ),
+            validation_data=held_out,
+            # First, so that the others find the objectives in the logs.
+            callbacks=[
+                SelectionObjectives(held_out, self.targets),
+                *callbacks,
+            ],
+            **kwargs,
+        )
+
+
+def _check_values(name, values):
+    integer = name in ("warmup_epochs", "discriminator_steps")
+    several = isinstance(values, (tuple, list))
+    if several and not values or isinstance(values, tuple) and len(values) != 2:
+        raise ValueError(
+            f"`{name}` must be a number, a range (low, high) or a non-empty "
+            f"list. Received: {values!r}"
+        )
+    for value in values if several else [values]:
+        check_number(name, value, minimum=0, integer=integer)
+    if isinstance(values, tuple) and values[0] >= values[1]:
+        raise ValueError(
+            f"`{name}` must be a range with low below high. "
+            f"Received: {values!r}"
+        )
+
+
+def _choose(hp, name, values):
+    if isinstance(values, list):
+        return hp.Choice(name, values)
+    if not isinstance(values, tuple):
+        return hp.Fixed(name, values)
+    low, high = values
+    if name in ("warmup_epochs", "discriminator_steps"):
+        return hp.Int(name, low, high)
+    sampling = "log" if low > 0 else "linear"
+    return hp.Float(name, float(low), float(high), sampling=sampling)

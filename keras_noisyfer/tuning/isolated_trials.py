@@ -1,0 +1,127 @@
+"""Tuners that run each trial in a process of its own."""
+
+import concurrent.futures
+import multiprocessing
+import pathlib
+
+import keras_tuner
+
+from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
+from keras_noisyfer.tuning.objectives import DIRECTIONS, make_objective
+
+HISTORY_FILE = "history.json"
+
+
+class IsolatedTuner(keras_tuner.Tuner):
+    """What `isolated` mixes into a tuner."""
+
+    def run_trial(self, trial, **kwargs):
+        """Trains in a new process and returns the last epoch's metrics.
+
+        The epochs' metrics are kept in the trial's folder, `history.json`.
+        """
+        values = trial.hyperparameters.values
+        # Hyperband goes on with the weights of an earlier trial.
+        earlier = values.get("tuner/trial_id")
+        context = multiprocessing.get_context("spawn")
+        with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+            history = pool.submit(
+                _train,
+                self.hypermodel,
+                trial.hyperparameters,
+                earlier and self._get_checkpoint_fname(earlier),
+                self._get_checkpoint_fname(trial.trial_id),
+                kwargs,
+            ).result()
+        folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
+        write_json(folder / HISTORY_FILE, history)
+        return {name: series[-1] for name, series in history.items()}
+
+
+def isolated(tuner_class):
+    """A tuner that runs each trial in a process of its own.
+
+    What a trial leaves in memory goes with its process, and a trial that the
+    system kills for want of memory fails alone. The result of a trial is its
+    last epoch, not its best one.
+
+    Args:
+        tuner_class: `keras_tuner.RandomSearch`, `BayesianOptimization`,
+            `Hyperband` or another subclass of `keras_tuner.Tuner`.
+
+    Returns:
+        A subclass of it. Its `hypermodel` is a `JointDistributionHyperModel`
+        whose data can be pickled, such as files or an array; its `objective`
+        the name of one (see `make_objective`).
+
+    Example:
+
+    >>> tuner = isolated(keras_tuner.RandomSearch)(
+    ...     hypermodel, "val_consensus_loss", directory="runs/search"
+    ... )
+    >>> tuner.search(epochs=20)
+    """
+
+    class Isolated(tuner_class, IsolatedTuner):
+        def __init__(self, hypermodel, objective, **kwargs):
+            # Before the first trial, which would be lost.
+            objective = _check_objective(hypermodel, objective)
+            super().__init__(hypermodel, objective, **kwargs)
+
+    Isolated.__name__ = f"Isolated{tuner_class.__name__}"
+    return Isolated
+
+
+def trial_rows(tuner):
+    """One dict a finished trial, best first: its id, its hyperparameters and
+    its objectives."""
+    rows = []
+    for trial in tuner.oracle.get_best_trials(len(tuner.oracle.trials)):
+        rows.append(
+            {
+                "trial": trial.trial_id,
+                **{
+                    name: value
+                    for name, value in trial.hyperparameters.values.items()
+                    if not name.startswith("tuner/")
+                },
+                **{
+                    name: float(trial.metrics.get_best_value(name))
+                    for name in DIRECTIONS
+                    if trial.metrics.exists(name)
+                },
+            }
+        )
+    return rows
+
+
+def _check_objective(hypermodel, objective):
+    if not isinstance(hypermodel, JointDistributionHyperModel):
+        raise ValueError(
+            "`hypermodel` must be a JointDistributionHyperModel. "
+            f"Received: {type(hypermodel).__name__}"
+        )
+    checked = make_objective(getattr(objective, "name", objective))
+    tasks = hypermodel.data.tasks
+    if checked.name == "val_annotator_agreement" and all(
+        task.annotators == 1 for task in tasks
+    ):
+        raise ValueError(
+            "`objective` must not be 'val_annotator_agreement' where no task "
+            f"has several annotators. Received: {tasks}"
+        )
+    return checked
+
+
+def _train(hypermodel, hyperparameters, earlier, weights, kwargs):
+    model = hypermodel.build(hyperparameters)
+    if earlier:
+        model.load_weights(earlier)
+    history = hypermodel.fit(hyperparameters, model, **kwargs).history
+    pathlib.Path(weights).parent.mkdir(parents=True, exist_ok=True)
+    model.save_weights(weights)
+    return {
+        name: [float(value) for value in series]
+        for name, series in history.items()
+    }

@@ -1,0 +1,91 @@
+import keras_tuner
+import numpy as np
+import pytest
+from search import TASKS, make_data, make_hypermodel
+
+from keras_noisyfer import CategoricalTask, ContinuousTask
+from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
+
+BOTH = [*TASKS, ContinuousTask("affect", ("valence", "arousal"))]
+
+
+def test_builds_what_the_hyperparameters_say():
+    hypermodel = make_hypermodel(
+        BOTH,
+        lambda_joint=(0.1, 0.3),
+        gamma=2.5,
+        width=[1 / 16, 1 / 8],
+        discriminator_steps=(1, 3),
+        discriminator_learning_rate=3e-4,
+        encoder_options={"batch_normalization": True},
+    )
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    assert hp.values == {
+        "lambda_joint": 0.1,
+        "gamma": 2.5,
+        "width": 1 / 16,
+        "learning_rate": 1e-3,
+        "warmup_epochs": 9,
+        "discriminator_steps": 1,
+    }
+    assert (model.lambda_joint, model.gamma) == (0.1, 2.5)
+    assert model.encoder.width == 1 / 16
+    assert model.discriminator_steps == 1 and model.warmup_epochs == 9
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
+    assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(
+        3e-4
+    )
+    assert "normalization" in str(model.encoder.get_layer(index=2).name)
+    space = {each.name: each for each in hp.space}
+    assert space["lambda_joint"].sampling == "log"
+    assert space["discriminator_steps"].max_value == 3
+    # The same initial weights in each trial.
+    again = hypermodel.build(keras_tuner.HyperParameters())
+    for first, second in zip(
+        model.encoder.variables[:4], again.encoder.variables[:4], strict=True
+    ):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_gamma_is_fixed_without_continuous_tasks():
+    hp = keras_tuner.HyperParameters()
+    make_hypermodel(gamma=(0.1, 10)).build(hp)
+    assert hp.values["gamma"] == 1.0
+
+
+def test_fits_on_noisy_labels_and_logs_the_objectives():
+    hypermodel = make_hypermodel()
+    hp = keras_tuner.HyperParameters()
+    history = hypermodel.fit(
+        hp, hypermodel.build(hp), epochs=1, verbose=0
+    ).history
+    assert {
+        "val_consensus_loss",
+        "joint_loss_distance",
+        "val_annotator_agreement",
+    } <= set(history)
+    assert history["joint_loss_distance"] == pytest.approx([2.6 + 0.45])
+    assert 0 <= history["val_annotator_agreement"][0] <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lambda_joint": -1}, "`lambda_joint` must be at least 0"),
+        ({"lambda_joint": (1, 0.1)}, "`lambda_joint` must be a range"),
+        ({"lambda_joint": []}, "`lambda_joint` must be a number, a range"),
+        ({"gamma": (0, 1, 2)}, "`gamma` must be a number, a range"),
+        ({"discriminator_steps": [1, 1.5]}, "`discriminator_steps`.*integer"),
+        ({"targets": (1,)}, "`targets` must be the joint losses"),
+    ],
+)
+def test_rejects_arguments(change, message):
+    with pytest.raises(ValueError, match=message):
+        make_hypermodel(BOTH, **change)
+
+
+def test_rejects_validation_data_of_other_tasks():
+    other = make_data(tasks=[CategoricalTask("mood", 3, annotators=2)])
+    with pytest.raises(ValueError, match="`validation_data` must have the ta"):
+        JointDistributionHyperModel(make_data(), other)

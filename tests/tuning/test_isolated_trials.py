@@ -1,0 +1,136 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras_tuner
+import numpy as np
+import pytest
+from conftest import free_port
+from search import make_hypermodel, make_tuner
+
+from keras_noisyfer import CategoricalTask
+from keras_noisyfer.tuning.isolated_trials import trial_rows
+
+SEARCH = pathlib.Path(__file__).with_name("search.py")
+
+
+def finished(directory):
+    statuses = [
+        json.loads(path.read_text())["status"]
+        for path in pathlib.Path(directory).glob("search/trial_*/trial.json")
+    ]
+    return statuses.count("COMPLETED")
+
+
+def test_searches_and_goes_on_where_it_stopped(tmp_path):
+    hypermodel = make_hypermodel()
+    make_tuner(tmp_path, hypermodel=hypermodel, max_trials=1).search(
+        epochs=2, verbose=0
+    )
+    assert finished(tmp_path) == 1
+    tuner = make_tuner(tmp_path, hypermodel=hypermodel, max_trials=2)
+    tuner.search(epochs=2, verbose=0)
+    assert finished(tmp_path) == 2
+
+    rows = trial_rows(tuner)
+    assert [row["trial"] for row in rows] == sorted(
+        ("0", "1"), key=lambda each: tuner.oracle.trials[each].score
+    )
+    assert rows[0]["lambda_joint"] != rows[1]["lambda_joint"]
+    for row in rows:
+        folder = tmp_path / "search" / f"trial_{row['trial']}"
+        history = json.loads((folder / "history.json").read_text())
+        assert len(history["val_consensus_loss"]) == 2
+        assert row["val_consensus_loss"] == pytest.approx(
+            history["val_consensus_loss"][-1]
+        )
+    # The weights of the best trial.
+    (model,) = tuner.get_best_models()
+    held_out = hypermodel.validation_data.batches(batch_size=8)
+    loss = model.evaluate(held_out, return_dict=True, verbose=0)["object_loss"]
+    assert loss == pytest.approx(rows[0]["val_consensus_loss"], rel=1e-4)
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", None])
+def test_a_wrong_objective_fails_before_the_first_trial(tmp_path, objective):
+    with pytest.raises(ValueError, match="`objective` must be one of"):
+        make_tuner(tmp_path, objective=objective)
+    one = make_hypermodel([CategoricalTask("object", 3)])
+    with pytest.raises(ValueError, match="no task has several annotators"):
+        make_tuner(
+            tmp_path, hypermodel=one, objective="val_annotator_agreement"
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_needs_the_hypermodel_of_this_library(tmp_path):
+    with pytest.raises(ValueError, match="`hypermodel` must be a JointDis"):
+        make_tuner(tmp_path, hypermodel=lambda hp: None)
+
+
+@pytest.mark.distributed
+def test_hyperband_goes_on_from_the_weights_of_earlier_trials(tmp_path):
+    tuner = make_tuner(tmp_path, keras_tuner.Hyperband, max_epochs=3)
+    tuner.search(verbose=0)
+    later = [
+        trial
+        for trial in tuner.oracle.trials.values()
+        if trial.hyperparameters.values.get("tuner/trial_id")
+    ]
+    assert later
+    for trial in later:
+        folder = pathlib.Path(tuner.get_trial_dir(trial.trial_id))
+        history = json.loads((folder / "history.json").read_text())
+        values = trial.hyperparameters.values
+        first, last = values["tuner/initial_epoch"], values["tuner/epochs"]
+        assert len(history["loss"]) == last - first
+        earlier = pathlib.Path(tuner.get_trial_dir(values["tuner/trial_id"]))
+        before = json.loads((earlier / "history.json").read_text())
+        assert history["loss"][0] < before["loss"][0]
+
+
+def start(directory, trials, **environment):
+    return subprocess.Popen(
+        [sys.executable, str(SEARCH), str(directory), str(trials)],
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+@pytest.mark.distributed
+def test_goes_on_after_a_kill(tmp_path):
+    process = start(tmp_path, 3)
+    deadline = time.time() + 300
+    while finished(tmp_path) < 1 and time.time() < deadline:
+        time.sleep(0.2)
+    # In the course of the second trial.
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = finished(tmp_path)
+    assert 1 <= before < 3
+    assert start(tmp_path, 3).wait(timeout=300) == 0
+    assert finished(tmp_path) == 3
+
+
+@pytest.mark.distributed
+def test_a_chief_and_two_workers_share_the_trials(tmp_path):
+    environment = {
+        "KERASTUNER_ORACLE_IP": "127.0.0.1",
+        "KERASTUNER_ORACLE_PORT": str(free_port()),
+    }
+    processes = [
+        start(tmp_path, 4, KERASTUNER_TUNER_ID=name, **environment)
+        for name in ("chief", "worker0", "worker1")
+    ]
+    assert [each.wait(timeout=500) for each in processes] == [0, 0, 0]
+    assert finished(tmp_path) == 4
+    scores = [
+        json.loads(path.read_text())["score"]
+        for path in (tmp_path / "search").glob("trial_*/trial.json")
+    ]
+    assert np.isfinite(scores).all()
