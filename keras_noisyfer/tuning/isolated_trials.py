@@ -64,10 +64,12 @@ def isolated(tuner_class):
     """
 
     class Isolated(tuner_class, IsolatedTuner):
-        def __init__(self, hypermodel, objective, **kwargs):
+        def __init__(self, hypermodel, objective, seed=None, **kwargs):
             # Before the first trial, which would be lost.
             objective = _check_objective(hypermodel, objective)
-            super().__init__(hypermodel, objective, **kwargs)
+            # KerasTuner takes a seed of 0 for none.
+            seed = None if seed is None else seed + 1
+            super().__init__(hypermodel, objective, seed=seed, **kwargs)
 
     Isolated.__name__ = f"Isolated{tuner_class.__name__}"
     return Isolated

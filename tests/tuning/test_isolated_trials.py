@@ -55,6 +55,15 @@ def test_searches_and_goes_on_where_it_stopped(tmp_path):
     assert loss == pytest.approx(rows[0]["val_consensus_loss"], rel=1e-4)
 
 
+def test_the_seed_decides_the_trials(tmp_path):
+    def first_values(name, seed):
+        tuner = make_tuner(tmp_path / name, seed=seed)
+        return tuner.oracle.create_trial("tuner").hyperparameters.values
+
+    assert first_values("a", 0) == first_values("b", 0)
+    assert first_values("c", 1) != first_values("d", 0)
+
+
 @pytest.mark.parametrize("objective", ["val_accuracy", None])
 def test_a_wrong_objective_fails_before_the_first_trial(tmp_path, objective):
     with pytest.raises(ValueError, match="`objective` must be one of"):
