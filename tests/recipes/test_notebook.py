@@ -7,7 +7,7 @@ nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("keras_tuner")
 
-SMALL = """TRAIN_SIZE = 40
+SMALL = """TRAIN_SIZE = 140
 EPOCHS = 2
 WIDTH = 0.0625
 TRIALS = 1
