@@ -54,30 +54,32 @@ class _SpectralNormalization:
         return ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
 
     def normalized_kernel(self, training=False):
-        """The kernel divided by its spectral norm.
+        """The kernel divided by its spectral norm; see `spectral_norm`."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        return kernel / ops.cast(self.spectral_norm(training), kernel.dtype)
+
+    def spectral_norm(self, training=False):
+        """The largest singular value of each matrix, as estimated.
 
         Args:
             training: Whether to run one power iteration first and keep its
                 singular vectors.
 
         Returns:
-            A tensor of the kernel's shape, in the layer's compute dtype.
+            A float32 scalar, or a tensor of shape `(matrices, 1, 1)`.
         """
-        kernel = ops.convert_to_tensor(self.kernel)
         matrix = ops.cast(self._transposed_matrix(), "float32")
         left, right = self.left_vector, self.right_vector
         if training:
-            constant = ops.stop_gradient(matrix)
-            right = self._unit(ops.matmul(constant, left))
-            left = self._unit(ops.matmul(ops.swapaxes(constant, -1, -2), right))
+            right = self._unit(ops.matmul(ops.stop_gradient(matrix), left))
             self.right_vector.assign(right)
+        # The iteration's second product is sigma's too.
+        product = ops.matmul(ops.swapaxes(right, -1, -2), matrix)
+        if training:
+            left = self._unit(ops.swapaxes(ops.stop_gradient(product), -1, -2))
             self.left_vector.assign(left)
-        product = ops.matmul(matrix, left) * right
-        if len(product.shape) == 2:
-            sigma = ops.sum(product)
-        else:
-            sigma = ops.sum(product, axis=(-2, -1), keepdims=True)
-        return kernel / ops.cast(sigma, kernel.dtype)
+        sigma = ops.matmul(product, left)
+        return sigma if len(sigma.shape) > 2 else ops.squeeze(sigma)
 
     def _unit(self, vector):
         square = ops.sum(ops.square(vector), axis=-2, keepdims=True)
@@ -89,6 +91,11 @@ class _SpectralNormalization:
 
     def load_own_variables(self, store):
         keras.layers.Layer.load_own_variables(self, store)
+
+    def _matmul(self, inputs, training):
+        # There are fewer outputs to divide than entries of the kernel.
+        outputs = ops.matmul(inputs, self.kernel)
+        return outputs / ops.cast(self.spectral_norm(training), outputs.dtype)
 
     def _add_bias(self, outputs):
         if self.use_bias:
@@ -122,8 +129,7 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
     """
 
     def call(self, inputs, training=False):
-        kernel = self.normalized_kernel(training)
-        return self._add_bias(ops.matmul(inputs, kernel))
+        return self._add_bias(self._matmul(inputs, training))
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -175,8 +181,7 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
         return ops.convert_to_tensor(self.kernel)
 
     def call(self, inputs, training=False):
-        kernel = self.normalized_kernel(training)
-        return self._add_bias(ops.matmul(inputs, kernel))
+        return self._add_bias(self._matmul(inputs, training))
 
     def get_config(self):
         config = super().get_config()
