@@ -3,6 +3,7 @@
 Prints a table, or writes CSV or JSON lines with all probabilities.
 """
 
+import contextlib
 import csv
 import json
 import os
@@ -28,29 +29,33 @@ WRITTEN = (".csv", ".jsonl")
 
 def run(flags):
     paths = list_paths(flags.images)
-    ending = flags.output and pathlib.Path(flags.output).suffix
-    if ending and ending not in WRITTEN:
+    if flags.output and not flags.output.endswith(WRITTEN):
         raise ValueError(
             f"--output must end with {' or '.join(WRITTEN)}. "
             f"Received: {flags.output}"
         )
     predictor = Predictor(flags.model)
-    progress = tqdm.tqdm(
-        predictor.rows(paths, flags.batch_size),
-        total=len(paths),
-        unit="image",
-        disable=None if len(paths) > flags.batch_size else True,
-    )
-    rows, failed = [], 0
-    for row in progress:
-        if "error" in row:
-            progress.write(f"{row['image']}: {row['error']}", file=sys.stderr)
-            failed += 1
-        else:
-            rows.append(row)
-    if rows and flags.output:
-        write_rows(flags.output, rows)
-        print(f"{len(rows):,} predictions: {flags.output}")
+    rows, done, failed = [], 0, 0
+    with contextlib.ExitStack() as stack:
+        keep = rows.append
+        if flags.output:
+            keep = stack.enter_context(row_writer(flags.output))
+        progress = tqdm.tqdm(
+            predictor.rows(paths, flags.batch_size),
+            total=len(paths),
+            unit="image",
+            disable=None if len(paths) > flags.batch_size else True,
+        )
+        for row in progress:
+            if "error" in row:
+                message = f"{row['image']}: {row['error']}"
+                progress.write(message, file=sys.stderr)
+                failed += 1
+            else:
+                keep(row)
+                done += 1
+    if flags.output:
+        print(f"{done:,} predictions: {flags.output}")
     elif rows:
         print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if failed:
@@ -88,14 +93,34 @@ def shorten(row, tasks):
     return short
 
 
-def write_rows(path, rows):
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        if path.endswith(".csv"):
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(rows)
-        else:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+@contextlib.contextmanager
+def row_writer(path):
+    """A function that adds a row to a file, which is kept if the rest fails.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    try:
+        file = open(path, "w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise ValueError(
+            f"--output must be a file that can be written ({error.strerror}). "
+            f"Received: {path}"
+        ) from error
+    with file:
+        writer = None
+
+        def write(row):
+            nonlocal writer
+            if path.endswith(".jsonl"):
+                file.write(json.dumps(row) + "\n")
+                return
+            if writer is None:
+                writer = csv.DictWriter(file, row)
+                writer.writeheader()
+            writer.writerow(row)
+
+        yield write
 
 
 def main(arguments=None):

@@ -98,6 +98,11 @@ def test_goes_on_after_a_bad_image_and_ends_with_an_error(
     [
         (["missing.jpg"], "There is no image missing.jpg"),
         (["{folder}", "--output", "x.xml"], "--output must end with .csv or"),
+        (["{folder}", "--output", "x"], "--output must end with .csv or"),
+        (
+            ["{folder}", "--output", "{folder}/no/x.csv"],
+            "--output must be a file that can be written (No such file",
+        ),
         (["{folder}", "--model", "nowhere"], "`path` must be a folder"),
         (["{empty}"], "There is no image in the folder"),
     ],
