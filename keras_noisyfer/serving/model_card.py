@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_noisyfer.noise import format_realised_noise
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.serving.signatures import describe_tasks
 
 NOT_STATED = "Not stated."
 LIMITS = """\
@@ -94,11 +94,11 @@ def _describe_model(model):
         "",
     ]
     for task in model.tasks:
-        if isinstance(task, CategoricalTask):
-            names = task.class_names or range(task.num_classes)
-            what = "probabilities of " + ", ".join(map(str, names))
+        names = describe_tasks([task])[task.name]
+        if "classes" in names:
+            what = "probabilities of " + ", ".join(names["classes"])
         else:
-            what = "values in [-1, 1] of " + ", ".join(task.dimensions)
+            what = "values in [-1, 1] of " + ", ".join(names["dimensions"])
         lines.append(
             f"- `{task.name}`: {what}; learned from {task.annotators} "
             "annotator(s)"
