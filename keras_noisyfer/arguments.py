@@ -4,6 +4,9 @@ import argparse
 import math
 import numbers
 
+# In the place of a weight that is balanced in training.
+AUTO = "auto"
+
 
 def check_number(
     argument,
@@ -46,7 +49,7 @@ def check_number(
     return value
 
 
-def number_flag(kind, minimum=None, above=None, maximum=None):
+def number_flag(kind, minimum=None, above=None, maximum=None, words=()):
     """A type of `argparse` flags: a finite number in a range.
 
     Args:
@@ -54,12 +57,15 @@ def number_flag(kind, minimum=None, above=None, maximum=None):
         minimum: Smallest value allowed.
         above: Value that it must be greater than.
         maximum: Largest value allowed.
+        words: Words that may stand in the number's place.
 
     Returns:
         A function from the flag's text to the number, for `add_argument`.
     """
 
     def parse(text):
+        if text in words:
+            return text
         value = kind(text)
         try:
             check_number("value", value, minimum, above, maximum=maximum)

@@ -1,6 +1,7 @@
 """App. Fig. 5 and 6 of the paper: the joint loss at five weights.
 
-Trains the joint-distribution GAN with lambda 0.2, 0.4, 0.6, 0.8 and 1.0.
+Trains the joint-distribution GAN with lambda 0.2, 0.4, 0.6, 0.8 and 1.0, and
+with the automatic one, which the paper leaves to future work.
 Cells are run and kept as in table1_cifar10.py, with which it shares one.
 Writes `cells.csv`, the history of every cell, `lambda_<case>.md` and figures
 of the accuracy and both joint losses.

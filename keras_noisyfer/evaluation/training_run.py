@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.arguments import AUTO, number_flag
 from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.evaluation.experiment import train_method
 from keras_noisyfer.evaluation.methods import METHODS
@@ -49,7 +49,7 @@ def training_parser(description, output_dir, **defaults):
     parser = recipe_parser(description)
     count = number_flag(int, minimum=0)
     positive = number_flag(int, minimum=1)
-    amount = number_flag(float, minimum=0)
+    weight = number_flag(float, minimum=0, words=(AUTO,))
     more = number_flag(float, above=0)
     for flag, kind, default, text in (
         ("width", more, 0.25, "multiplier of all filters and hidden units"),
@@ -58,8 +58,18 @@ def training_parser(description, output_dir, **defaults):
         ("epochs", positive, 20, "number of epochs"),
         ("batch-size", positive, 128, "number of images a batch"),
         ("learning-rate", more, 1e-3, "of Adam"),
-        ("lambda-joint", amount, 0.4, "weight of the joint-distribution loss"),
-        ("gamma", amount, 1.0, "weight of the continuous tasks' losses"),
+        (
+            "lambda-joint",
+            weight,
+            0.4,
+            "weight of the joint-distribution loss, or auto",
+        ),
+        (
+            "gamma",
+            weight,
+            1.0,
+            "weight of continuous tasks' losses, or auto",
+        ),
         (
             "warmup-epochs",
             count,

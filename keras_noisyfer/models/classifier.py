@@ -184,11 +184,16 @@ class MultiTaskClassifier(PlainStep, keras.Model):
             for name, loss in self.losses_by_task.items()
         }
 
+    @property
+    def gamma_value(self):
+        """The weight of the continuous tasks' losses."""
+        return self.gamma
+
     def weigh_task_losses(self, losses):
         """Sum of the task losses, the continuous ones times `gamma`."""
         return sum(
             losses[task.name]
-            * (1.0 if isinstance(task, CategoricalTask) else self.gamma)
+            * (1.0 if isinstance(task, CategoricalTask) else self.gamma_value)
             for task in self.tasks
         )
 

@@ -23,6 +23,10 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
     The label streams enter the discriminator as raw outputs on the
     encoder's side and as one-hot vectors or values on the decoder's side.
 
+    The gradients of automatic weights are those with respect to the features
+    that all heads of the encoder share, and their lengths moving averages
+    over the steps. The logs of each epoch have both weights.
+
     A missing label's stream holds the encoder's own prediction, without its
     gradient, on both sides, so that it tells the discriminator nothing.
 
@@ -32,8 +36,12 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
             shape, noise code and width.
         discriminator: A `Discriminator`; likewise by default.
         lambda_joint: Weight of the joint-distribution loss, at least 0; the
-            paper has 0.4 (CIFAR-10, AffectNet) and 1.0 (RAF).
-        gamma: Weight of the continuous tasks' losses, at least 0.
+            paper has 0.4 (CIFAR-10, AffectNet) and 1.0 (RAF). `"auto"` keeps
+            its gradient half as long as that of the tasks' losses (see
+            below), from 0.05 to 2.
+        gamma: Weight of the continuous tasks' losses, at least 0. `"auto"`
+            keeps their gradient as long as that of the categorical ones, from
+            0.1 to 10; for tasks of both kinds.
         discriminator_steps: Updates of the discriminator a step, at least 1.
         warmup_epochs: Number of first epochs of plain training, without
             decoder and discriminator. They are counted over calls of `fit`
@@ -136,6 +144,7 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
             *super().metrics,
             self.generator_joint_loss_tracker,
             self.discriminator_loss_tracker,
+            *self.weight_trackers,
         ]
 
     def make_train_function(self, force=False):

@@ -3,14 +3,26 @@
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.distribution import draw_noise
 from keras_noisyfer.labels import standardize_labels
 from keras_noisyfer.losses import (
     discriminator_hinge_loss,
     generator_hinge_loss,
 )
+from keras_noisyfer.models.balance import (
+    GAMMA_BOUNDS,
+    JOINT_SHARE,
+    LAMBDA_BOUNDS,
+    GradientRatio,
+    joint_gradient,
+    task_gradients,
+)
 from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.models.joint_networks import (
+    fit_network,
+    normalize_score_weights,
+)
 from keras_noisyfer.models.steps import keep_values
 from keras_noisyfer.networks import Decoder, Discriminator
 
@@ -40,22 +52,35 @@ class JointDistributionObjective(MultiTaskClassifier):
         **kwargs,
     ):
         super().__init__(
-            encoder, gamma=gamma, losses=losses, consensus=consensus, **kwargs
+            encoder,
+            gamma=1.0 if gamma == AUTO else gamma,
+            losses=losses,
+            consensus=consensus,
+            **kwargs,
         )
-        check_number("lambda_joint", lambda_joint, minimum=0)
+        if lambda_joint != AUTO:
+            check_number("lambda_joint", lambda_joint, minimum=0)
         check_number(
             "discriminator_steps", discriminator_steps, minimum=1, integer=True
         )
         check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
-        if not isinstance(score_weights, (dict, type(None))):
-            raise ValueError(
-                "`score_weights` must be a dict by score name. "
-                f"Received: {score_weights!r}"
-            )
         if decoder is not None and not use_decoder:
             raise ValueError(
                 "`decoder` must be None where `use_decoder` is False. "
                 f"Received: {decoder}"
+            )
+        self.gamma = gamma
+        self.gamma_ratio = self.lambda_ratio = None
+        if gamma == AUTO:
+            if len({type(task) for task in self.tasks}) < 2:
+                raise ValueError(
+                    "`gamma` may be 'auto' only with tasks of both kinds. "
+                    f"Received: {self.tasks}"
+                )
+            self.gamma_ratio = GradientRatio(GAMMA_BOUNDS, name="gamma")
+        if lambda_joint == AUTO:
+            self.lambda_ratio = GradientRatio(
+                LAMBDA_BOUNDS, JOINT_SHARE, name="lambda_joint"
             )
         self.lambda_joint = lambda_joint
         self.discriminator_steps = discriminator_steps
@@ -63,16 +88,21 @@ class JointDistributionObjective(MultiTaskClassifier):
         self.use_joint_score = use_joint_score
         self.use_marginal_scores = use_marginal_scores
         self.use_decoder = use_decoder
-        self.score_weights = dict(score_weights or {})
+        self.score_weights = {} if score_weights is None else score_weights
         self.seed = seed
 
         self.decoder = None
         if use_decoder:
-            self.decoder = self._fit_network("decoder", decoder, Decoder)
-        self.discriminator = self._fit_network(
-            "discriminator", discriminator, Discriminator
+            self.decoder = fit_network("decoder", decoder, Decoder, encoder)
+        self.discriminator = fit_network(
+            "discriminator", discriminator, Discriminator, encoder
         )
-        self._normalized_weights = self._normalize_score_weights()
+        self._normalized_weights = normalize_score_weights(
+            self.discriminator.score_names,
+            self.score_weights,
+            use_joint_score,
+            use_marginal_scores,
+        )
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.generator_joint_loss_tracker = keras.metrics.Mean(
             name="generator_joint_loss"
@@ -80,57 +110,6 @@ class JointDistributionObjective(MultiTaskClassifier):
         self.discriminator_loss_tracker = keras.metrics.Mean(
             name="discriminator_loss"
         )
-
-    def _fit_network(self, argument, network, network_class):
-        expected = {
-            name: getattr(self.encoder, name)
-            for name in ("tasks", "image_shape", "noise_code_size")
-        }
-        if network is None:
-            return network_class(
-                **expected,
-                width=self.encoder.width,
-                dtype=self.encoder.dtype_policy,
-            )
-        if not isinstance(network, network_class):
-            raise ValueError(
-                f"`{argument}` must be a {network_class.__name__}. "
-                f"Received: {type(network).__name__}"
-            )
-        for name, value in expected.items():
-            if getattr(network, name) != value:
-                raise ValueError(
-                    f"`{argument}` must have the encoder's {name}={value}. "
-                    f"Received: {getattr(network, name)}"
-                )
-        return network
-
-    def _normalize_score_weights(self):
-        names = self.discriminator.score_names
-        unknown = sorted(set(self.score_weights) - set(names))
-        if unknown:
-            raise ValueError(
-                f"`score_weights` may only have the keys {list(names)}. "
-                f"Received: keys={unknown}"
-            )
-        weights = []
-        for name in names:
-            used = (
-                self.use_joint_score
-                if name == "joint"
-                else self.use_marginal_scores
-            )
-            weight = self.score_weights.get(name, 1.0)
-            check_number(f"score_weights['{name}']", weight, minimum=0)
-            weights.append(weight if used else 0.0)
-        if sum(weights) == 0:
-            raise ValueError(
-                "`use_joint_score`, `use_marginal_scores` and "
-                "`score_weights` must leave at least one score. Received: "
-                f"{self.use_joint_score}, {self.use_marginal_scores}, "
-                f"{self.score_weights}"
-            )
-        return [weight / sum(weights) for weight in weights]
 
     # === Objective ===
 
@@ -154,9 +133,9 @@ class JointDistributionObjective(MultiTaskClassifier):
             training: Whether the networks run in training mode.
 
         Returns:
-            The encoder's raw `labels`, a dict by task name, and the tuples
-            (image, noise code, labels) of the encoder and of the decoder,
-            each a dict as `Discriminator` takes it.
+            The encoder's outputs, and the tuples (image, noise code, labels)
+            of the encoder and of the decoder, each a dict as `Discriminator`
+            takes it.
         """
         outputs = self.encoder(images, training=training)
         mean = outputs["mean"]
@@ -168,14 +147,12 @@ class JointDistributionObjective(MultiTaskClassifier):
             0.5 * outputs["log_variance"]
         )
 
-        predicted, noisy, decoder_labels = {}, {}, {}
+        noisy, decoder_labels = {}, {}
         for task in self.tasks:
             name = task.name
             present = task.present(labels[name])
             given = task.encode(labels[name])
-            prediction = outputs["labels"][name]
-            detached = ops.stop_gradient(prediction)
-            predicted[name] = ops.where(present, prediction, detached)
+            detached = ops.stop_gradient(outputs["labels"][name])
             noisy[name] = ops.where(present, given, detached)
             decoder_labels[name] = ops.where(
                 present, given, task.activate(detached)
@@ -190,14 +167,26 @@ class JointDistributionObjective(MultiTaskClassifier):
         encoded = {
             "image": images,
             "noise_code": noise_code,
-            "labels": predicted,
+            "labels": self.label_outputs(labels, outputs["labels"]),
         }
         decoded = {
             "image": decoded_images,
             "noise_code": decoder_noise,
             "labels": noisy,
         }
-        return outputs["labels"], encoded, decoded
+        return outputs, encoded, decoded
+
+    def label_outputs(self, labels, raw):
+        """The label streams of the encoder's tuple: its raw outputs, without
+        gradient where the label is missing."""
+        return {
+            task.name: ops.where(
+                task.present(labels[task.name]),
+                raw[task.name],
+                ops.stop_gradient(raw[task.name]),
+            )
+            for task in self.tasks
+        }
 
     def compute_discriminator_loss(self, encoded, decoded, training=True):
         """Hinge loss of the discriminator on the two tuples, a scalar."""
@@ -209,11 +198,15 @@ class JointDistributionObjective(MultiTaskClassifier):
         if not self.use_decoder:
             features = ops.concatenate([features, features])
         scores = self._score(features, encoded, decoded, training)
-        return discriminator_hinge_loss(*scores, self._weights())
+        return discriminator_hinge_loss(*scores, self.score_vector)
 
     def compute_generator_joint_loss(self, encoded, decoded, training=True):
         """Joint-distribution loss of the generators on the two tuples, a
         scalar, without `lambda_joint`."""
+        return self._compute_joint_loss(encoded, decoded, training)[0]
+
+    def _compute_joint_loss(self, encoded, decoded, training=True):
+        """The loss, and the features of the real images."""
         stream = self.discriminator.image_stream
         if self.use_decoder:
             decoded_features = stream(decoded["image"], training=training)
@@ -223,30 +216,70 @@ class JointDistributionObjective(MultiTaskClassifier):
         else:
             features = stream(encoded["image"], training=training)
             decoded_features = features
-        features = ops.concatenate([features, decoded_features])
-        scores = self._score(features, encoded, decoded, training)
-        return generator_hinge_loss(*scores, self._weights())
+        both = ops.concatenate([features, decoded_features])
+        scores = self._score(both, encoded, decoded, training)
+        return generator_hinge_loss(*scores, self.score_vector), features
+
+    def compute_training_losses(self, data):
+        images, labels = self.unpack_batch(data)
+        outputs = self.encoder(images, training=True)
+        self._balance_tasks(labels, outputs)
+        loss, losses = self.compute_objective(labels, outputs["labels"])
+        predictions = self.predict_consensus(outputs["labels"])
+        self.track(loss, losses, labels, predictions)
+        return [loss]
 
     def compute_generator_loss(self, labels, outputs, encoded, decoded):
-        """What encoder and decoder minimise; updates the metrics.
+        """What encoder and decoder minimise; updates the metrics and the
+        automatic weights.
 
         Args:
             labels: Standardized labels, a dict by task name.
-            outputs: The encoder's raw `labels`, a dict by task name.
+            outputs: The encoder's outputs.
             encoded: Tuple of the encoder.
             decoded: Tuple of the decoder.
 
         Returns:
             A scalar.
         """
-        joint_loss = self.compute_generator_joint_loss(encoded, decoded)
-        loss, losses = self.compute_objective(labels, outputs)
-        loss += self.lambda_joint * joint_loss
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        joint_loss, features = self._compute_joint_loss(encoded, decoded)
+        gradients = self._balance_tasks(labels, outputs)
+        weight = self.lambda_joint
+        if self.lambda_ratio:
+            categorical, continuous = gradients
+            self.lambda_ratio.update(
+                categorical + self.gamma_value * continuous,
+                joint_gradient(self, labels, outputs, encoded, features),
+            )
+            weight = self.lambda_ratio.value
+        loss, losses = self.compute_objective(labels, outputs["labels"])
+        loss += weight * joint_loss
+        predictions = self.predict_consensus(outputs["labels"])
+        self.track(loss, losses, labels, predictions)
         self.generator_joint_loss_tracker.update_state(
             joint_loss, sample_weight=ops.shape(encoded["image"])[0]
         )
         return loss
+
+    def _balance_tasks(self, labels, outputs):
+        """Updates an automatic gamma; returns the tasks' gradients if a
+        weight is automatic."""
+        if not self.gamma_ratio and not self.lambda_ratio:
+            return None
+        gradients = task_gradients(self, labels, outputs)
+        if self.gamma_ratio:
+            self.gamma_ratio.update(*gradients)
+        return gradients
+
+    @property
+    def gamma_value(self):
+        return self.gamma_ratio.value if self.gamma_ratio else self.gamma
+
+    @property
+    def weight_trackers(self):
+        """Metrics of the automatic weights."""
+        ratios = (self.lambda_ratio, self.gamma_ratio)
+        return [ratio.tracker for ratio in ratios if ratio]
 
     def track_discriminator_loss(self, loss, images):
         """Updates the metric of the discriminator's loss on a batch."""
@@ -276,7 +309,9 @@ class JointDistributionObjective(MultiTaskClassifier):
         )
         return ops.split(scores, 2)
 
-    def _weights(self):
+    @property
+    def score_vector(self):
+        """Weights of the scores, a tensor."""
         return ops.convert_to_tensor(self._normalized_weights, "float32")
 
     # === Generation ===

@@ -21,6 +21,7 @@ VGG16_GROUPS = (
     (512, 512, 512),
     (512, 512, 512),
 )
+HEADS = ("mean", "log_variance", "label_streams")
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -51,9 +52,10 @@ class Encoder(Network):
         training: Whether to apply dropout and update batch statistics.
 
     Returns:
-        A dict: `mean` and `log_variance` of the noise code, each
-        `(batch_size, noise_code_size)`, and `labels`, a dict by task name of
-        raw outputs (logits; values before clipping) of shape
+        A dict: `features`, which all heads share, of shape
+        `(batch_size, units)`; `mean` and `log_variance` of the noise code,
+        each `(batch_size, noise_code_size)`; and `labels`, a dict by task name
+        of raw outputs (logits; values before clipping) of shape
         `(batch_size, annotators, width)`.
 
     Raises:
@@ -122,28 +124,20 @@ class Encoder(Network):
 
         # === Heads ===
         # float32 whatever the policy: scores and losses need it.
+        x = ops.cast(x, "float32")
         float32 = {"dtype": "float32"}
-        outputs = {
-            "mean": layers.Dense(noise_code_size, name="mean", **float32)(x),
-            "log_variance": layers.Dense(
-                noise_code_size, name="log_variance", **float32
-            )(x),
-            "labels": {},
-        }
-        # One Dense layer holds the heads of all streams, one after another.
-        heads = layers.Dense(
-            sum(task.annotators * task.width for task in tasks),
-            name="label_streams",
-            **float32,
-        )(x)
-        start = 0
-        for task in tasks:
-            stop = start + task.annotators * task.width
-            outputs["labels"][task.name] = ops.reshape(
-                heads[:, start:stop], (-1, task.annotators, task.width)
-            )
-            start = stop
-
+        heads = [
+            layers.Dense(noise_code_size, name=HEADS[0], **float32),
+            layers.Dense(noise_code_size, name=HEADS[1], **float32),
+            # One Dense layer holds the heads of all streams, one after
+            # another.
+            layers.Dense(
+                sum(task.annotators * task.width for task in tasks),
+                name=HEADS[2],
+                **float32,
+            ),
+        ]
+        outputs = {"features": x, **_apply_heads(heads, tasks, x)}
         super().__init__(
             images,
             outputs,
@@ -159,3 +153,27 @@ class Encoder(Network):
             dtype=dtype,
             **kwargs,
         )
+
+    def apply_heads(self, features):
+        """What the heads make of the features that they share.
+
+        Args:
+            features: `features` of the outputs, or others of their shape.
+
+        Returns:
+            The other outputs, a dict.
+        """
+        heads = [self.get_layer(name) for name in HEADS]
+        return _apply_heads(heads, self.tasks, features)
+
+
+def _apply_heads(heads, tasks, features):
+    mean, log_variance, streams = [head(features) for head in heads]
+    labels, start = {}, 0
+    for task in tasks:
+        stop = start + task.annotators * task.width
+        labels[task.name] = ops.reshape(
+            streams[:, start:stop], (-1, task.annotators, task.width)
+        )
+        start = stop
+    return {"mean": mean, "log_variance": log_variance, "labels": labels}

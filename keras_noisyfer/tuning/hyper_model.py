@@ -3,8 +3,9 @@
 import keras
 import keras_tuner
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.models import JointDistributionGAN
+from keras_noisyfer.models.balance import GAMMA_BOUNDS, LAMBDA_BOUNDS
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import ContinuousTask
@@ -23,7 +24,8 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
     - a number: fixed;
     - a tuple `(low, high)`: a range, on a logarithmic scale where `low` is
       above 0 and the hyperparameter is not an integer;
-    - a list: a choice.
+    - a list: a choice;
+    - `"auto"`, for `lambda_joint` and `gamma`: balanced in training.
 
     Args:
         data: `LabelledImages` to train on.
@@ -63,8 +65,8 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         self,
         data,
         validation_data,
-        lambda_joint=(0.05, 2.0),
-        gamma=(0.1, 10.0),
+        lambda_joint=LAMBDA_BOUNDS,
+        gamma=GAMMA_BOUNDS,
         width=0.25,
         learning_rate=1e-3,
         warmup_epochs=0,
@@ -153,6 +155,8 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
 
 
 def _check_values(name, values):
+    if name in ("lambda_joint", "gamma") and values == AUTO:
+        return
     integer = name in ("warmup_epochs", "discriminator_steps")
     several = isinstance(values, (tuple, list))
     if several and not values or isinstance(values, tuple) and len(values) != 2:

@@ -40,6 +40,11 @@ def make_model(method):
     if method == "joint_distribution_gan":
         model = JointDistributionGAN(make_encoder(tasks, 1), lambda_joint=1.0)
         optimizers.append(keras.optimizers.SGD(0.02))
+    elif method == "automatic_weights":
+        model = JointDistributionGAN(
+            make_encoder(tasks, 1), lambda_joint="auto", gamma="auto"
+        )
+        optimizers.append(keras.optimizers.SGD(0.02))
     elif method == "co_teaching":
         model = CoTeaching(
             make_encoder(tasks, 1),

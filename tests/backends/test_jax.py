@@ -63,7 +63,8 @@ def values(variables):
 
 
 @pytest.mark.parametrize(
-    "method", ["joint_distribution_gan", "co_teaching", "ltnet"]
+    "method",
+    ["joint_distribution_gan", "automatic_weights", "co_teaching", "ltnet"],
 )
 def test_steps_equal_those_of_tensorflow(method, tmp_path):
     arrays = []

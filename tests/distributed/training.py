@@ -23,6 +23,8 @@ def make_model():
         # Without batch normalisation, whose rounding errors decide which of
         # two equal pixels a max pooling takes; the decoder has one.
         Encoder(TASKS, (32, 32, 3), width=1 / 16, dropout=0.0),
+        lambda_joint="auto",
+        gamma="auto",
         warmup_epochs=1,
         seed=0,
     )

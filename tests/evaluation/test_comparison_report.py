@@ -127,7 +127,7 @@ def test_tables_have_the_papers_cells():
     }
     assert not any(row.paper for row in table3("synthetic-faces"))
     study = {k: row.cell for k, row in lambda_study("cifar10").items()}
-    assert list(study) == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert list(study) == [0.2, 0.4, 0.6, 0.8, 1.0, "auto"]
     # The paper's weight is trained already.
     assert study.pop(0.4) == table1()[7].cell
     assert all(c.options == {"lambda_joint": k} for k, c in study.items())

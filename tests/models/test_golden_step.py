@@ -106,7 +106,7 @@ def test_outputs(step):
     _, (outputs, encoded, decoded) = make_tuples(model, numbers)
     labels = np.concatenate(
         [
-            np.reshape(outputs[task.name], (6, -1))
+            np.reshape(outputs["labels"][task.name], (6, -1))
             for task in model.encoder.tasks
         ],
         axis=1,
@@ -147,7 +147,7 @@ def test_generator_loss_and_gradients(step):
         joint_loss = model.compute_generator_joint_loss(
             encoded, decoded, training=False
         )
-        losses = model.compute_task_losses(labels, outputs)
+        losses = model.compute_task_losses(labels, outputs["labels"])
         loss = model.weigh_task_losses(losses)
         loss += model.lambda_joint * joint_loss
         return loss, (joint_loss, losses)

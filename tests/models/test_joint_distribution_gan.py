@@ -205,7 +205,9 @@ def test_gradients_do_not_depend_on_missing_labels(use_decoder):
                 outputs, encoded, decoded = model.make_tuples(
                     tf.constant(images), standardized
                 )
-                losses = model.compute_task_losses(standardized, outputs)
+                losses = model.compute_task_losses(
+                    standardized, outputs["labels"]
+                )
                 joint = model.compute_generator_joint_loss(encoded, decoded)
                 adversary = model.compute_discriminator_loss(encoded, decoded)
                 loss = model.weigh_task_losses(losses) + joint

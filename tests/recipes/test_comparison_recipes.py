@@ -194,7 +194,7 @@ def test_lambda_study(cifar10, tmp_path, untrained):
     run_recipe("lambda_study", tmp_path, "--data", cifar10)
     weights = [cell.options.get("lambda_joint") for cell in untrained]
     # 0.4 is the profile's.
-    assert weights == [0.2, None, 0.6, 0.8, 1.0]
+    assert weights == [0.2, None, 0.6, 0.8, 1.0, "auto"]
     assert "lambda_object_accuracy.png" in files(tmp_path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from keras_noisyfer.arguments import AUTO
 from keras_noisyfer.evaluation.comparison.examples import plot_examples
 from keras_noisyfer.evaluation.comparison.reading import (
     check_among,
@@ -127,16 +128,17 @@ def plot_lambda_study(
     figure = Figure(figsize=(13, 3.8), layout="constrained")
     panels = figure.subplots(1, 3, sharex=True)
     shades = colormaps["viridis"](np.linspace(0, 0.9, len(settings)))
-    for color, (value, setting) in zip(
-        shades, sorted(settings.items()), strict=True
-    ):
+    ordered = sorted(
+        settings.items(), key=lambda item: (item[0] == AUTO, item[0])
+    )
+    for color, (value, setting) in zip(shades, ordered, strict=True):
         history = read_histories(folder, setting, method)
         _check_metric(metric, history)
         _draw_line(
             panels[0],
             history,
             f"test_{metric}",
-            label=f"λ = {value:g}",
+            label=f"λ = {value if value == AUTO else f'{value:g}'}",
             color=color,
         )
         for panel, key in zip(panels[1:], JOINT_LOSSES, strict=True):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from keras_noisyfer.arguments import AUTO
 from keras_noisyfer.evaluation.comparison.cell import Cell
 from keras_noisyfer.evaluation.comparison.profiles import CIFAR10_PROFILES
 from keras_noisyfer.evaluation.methods import METHODS
@@ -16,7 +17,7 @@ ABLATIONS = (
     "without-decoder",
     "proposed",
 )
-LAMBDAS = (0.2, 0.4, 0.6, 0.8, 1.0)
+LAMBDAS = (0.2, 0.4, 0.6, 0.8, 1.0, AUTO)
 # The weight of the joint loss that the paper has for each data set.
 _FACE_LAMBDAS = {
     "raf-base": 1.0,
@@ -159,7 +160,8 @@ def table3(case):
 
 
 def lambda_study(case):
-    """The cells of App. Fig. 5 and 6: the joint loss at five weights.
+    """The cells of App. Fig. 5 and 6: the joint loss at five weights, and at
+    the automatic one.
 
     Args:
         case: As for `table3`; with all labels and tasks.

@@ -10,6 +10,9 @@ if keras.backend.backend() == "tensorflow":
         PlainStep as PlainStep,
     )
     from keras_noisyfer.models.steps.tensorflow_steps import (
+        gradients_of as gradients_of,
+    )
+    from keras_noisyfer.models.steps.tensorflow_steps import (
         keep_values as keep_values,
     )
 elif keras.backend.backend() == "jax":
@@ -17,6 +20,9 @@ elif keras.backend.backend() == "jax":
         AlternatingStep as AlternatingStep,
     )
     from keras_noisyfer.models.steps.jax_steps import PlainStep as PlainStep
+    from keras_noisyfer.models.steps.jax_steps import (
+        gradients_of as gradients_of,
+    )
     from keras_noisyfer.models.steps.jax_steps import (
         keep_values as keep_values,
     )

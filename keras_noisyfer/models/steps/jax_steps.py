@@ -46,6 +46,20 @@ def keep_values(model):
         raise
 
 
+def gradients_of(function, tensor):
+    """Gradients of scalars with respect to a tensor that they are made of.
+
+    Args:
+        function: From a tensor to a list of scalars. It may read variables
+            but not assign to them.
+        tensor: Where the gradients are taken.
+
+    Returns:
+        List of tensors of its shape.
+    """
+    return jax.jacrev(function)(tensor)
+
+
 class PlainStep:
     """One update of a `MultiTaskClassifier`."""
 

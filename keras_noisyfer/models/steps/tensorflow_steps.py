@@ -13,6 +13,29 @@ def keep_values(model):
     yield
 
 
+def gradients_of(function, tensor):
+    """Gradients of scalars with respect to a tensor that they are made of.
+
+    Args:
+        function: From a tensor to a list of scalars.
+        tensor: Where the gradients are taken.
+
+    Returns:
+        List of tensors of its shape.
+    """
+    with tf.GradientTape(
+        persistent=True, watch_accessed_variables=False
+    ) as tape:
+        tape.watch(tensor)
+        scalars = function(tensor)
+    return [
+        tape.gradient(
+            each, tensor, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        for each in scalars
+    ]
+
+
 class PlainStep:
     """One update of a `MultiTaskClassifier`."""
 
