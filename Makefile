@@ -1,6 +1,7 @@
 # make demo    run recipes/quickstart.py              ARGS="--help" passes flags
 # make test    run the tests                          ARGS="-k losses"
 # make test-distributed   the tests of TensorFlow's strategies
+# make test-browser       the page of recipes/demo.py in Chromium
 # make test-jax           the tests on the JAX backend
 # make lint    check the code with ruff
 # make clean   remove the virtual environments and the caches
@@ -19,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Off by default on processors without AVX-512 VNNI or AMX, and faster on all.
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 
-.PHONY: demo test test-distributed test-jax lint clean
+.PHONY: demo test test-distributed test-browser test-jax lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -30,6 +31,9 @@ test: $(ENV_TEST)/installed
 
 test-distributed: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m pytest -m "distributed and not jax" $(ARGS)
+
+test-browser: $(ENV_TEST)/installed
+	@$(ENV_TEST)/bin/python -m pytest -m browser $(ARGS)
 
 # What holds on every backend, and what is JAX's own. XLA compiles each
 # function for minutes where it optimises; the cache keeps what it has compiled.
@@ -56,7 +60,7 @@ clean:
 # ---------------------------------------------------- virtual environments --
 
 $(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,dev,export,tune]
+$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,tune]
 $(ENV_JAX)/installed: PACKAGE := .[dev,jax]
 
 # The releases of Python that the bounds in setup.py can be installed on.

@@ -43,6 +43,7 @@ setup(
         "crowd": ["crowd-kit>=1.4.1,<1.5"],
         "jax": ["jax>=0.10,<0.11"],
         "export": ["onnx>=1.23,<1.24", "tf2onnx>=1.17,<1.18"],
+        "demo": ["gradio>=6.0,<7"],
         "dev": [
             "pytest>=8.0,<10",
             "pytest-timeout>=2.2,<3",
@@ -56,6 +57,7 @@ setup(
             "ipykernel>=7.0,<8",
             "nbclient>=0.10,<0.12",
             "nbformat>=5.10,<6",
+            "playwright>=1.50,<2",
             "tensorflow-serving-api>=2.20,<2.22",
         ],
     },

@@ -3,7 +3,7 @@
 Draws faces, lets three annotators mislabel their expressions and one their
 valence and arousal, and trains three ways with the same encoder and budget:
 on all noisy labels, on their majority vote, and with the joint-distribution
-GAN. Prints one table and writes results, pictures and a SavedModel.
+GAN. Prints one table and writes results, pictures and SavedModels.
 """
 
 import argparse
@@ -43,7 +43,7 @@ from keras_noisyfer.evaluation.results import (
     prepare_output_dir,
     write_json,
 )
-from keras_noisyfer.serving.export import export
+from keras_noisyfer.serving.export import export, export_decoder
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -174,6 +174,9 @@ def run(flags):
         card=make_card(realised, settings, results[-1]),
         overwrite=True,
     )
+    export_decoder(
+        models["proposed"], output / "saved_decoder" / "1", overwrite=True
+    )
     write_json(
         output / "results.json",
         {
@@ -185,7 +188,7 @@ def run(flags):
     )
     print(f"\nClean test faces, last epoch of {flags.epochs}, no selection:\n")
     print(format_table(results))
-    print(f"\nResults, pictures and SavedModel: {output}")
+    print(f"\nResults, pictures and SavedModels: {output}")
 
 
 def make_card(realised, settings, result):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -36,7 +37,7 @@ class Predictor:
     """
 
     def __init__(self, path):
-        self.path = _version_folder(pathlib.Path(path))
+        self.path = _version_folder(path)
         self.tasks = json.loads((self.path / TASKS_FILE).read_text("utf-8"))
         self._model = tf.saved_model.load(str(self.path))
         self._predict = self._model.signatures["serve_bytes"]
@@ -79,7 +80,7 @@ class Predictor:
         """
         check_number("batch_size", batch_size, minimum=1, integer=True)
         batch = []
-        for path in paths:
+        for path in map(os.fspath, paths):
             try:
                 batch.append((path, read_upright_rgb(path), None))
             except UnusableImage as error:
@@ -97,10 +98,10 @@ class Predictor:
         index = 0
         for path, image, error in batch:
             if image is None:
-                yield {"image": str(path), "error": error}
+                yield {"image": path, "error": error}
                 continue
             values = {name: each[index] for name, each in outputs.items()}
-            yield {"image": str(path), **self._row(values)}
+            yield {"image": path, **self._row(values)}
             index += 1
 
     def _row(self, outputs):
@@ -122,11 +123,17 @@ class Predictor:
         return row
 
 
-def _version_folder(path):
+def newest_version(path):
+    """The folder of a model's highest version, or the folder itself."""
+    path = pathlib.Path(path)
     versions = []
     if path.is_dir():
         versions = [each for each in path.iterdir() if each.name.isdecimal()]
-    folder = max(versions, key=lambda each: int(each.name), default=path)
+    return max(versions, key=lambda each: int(each.name), default=path)
+
+
+def _version_folder(path):
+    folder = newest_version(path)
     if (
         not (folder / "saved_model.pb").is_file()
         or not (folder / TASKS_FILE).is_file()

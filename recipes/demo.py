@@ -1,0 +1,220 @@
+"""A page to try an exported model on images.
+
+An image from a file or the webcam gives the probability of each class, the
+point on the valence-arousal plane, and the picture that the decoder makes of
+the predicted label; several images give a table. The page is served to this
+machine alone, and nothing is kept or sent on.
+"""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
+# where it is two to three times faster all the same.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
+from keras_noisyfer.serving.predictor import Predictor, newest_version
+
+try:
+    import gradio as gr
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        "error: the page needs the extra `demo`: "
+        "pip install 'keras_noisyfer[demo]'. Not installed: gradio"
+    ) from error
+
+SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
+LIMITS = (
+    "What a face shows is not what a person feels, and this must not be used "
+    "to judge people: see the model's card."
+)
+
+
+class Page:
+    """What the page shows of an image.
+
+    Args:
+        predictor: A `Predictor`.
+        decoder: What `export_decoder` has written, loaded, or None.
+    """
+
+    def __init__(self, predictor, decoder=None):
+        self.predictor = predictor
+        self.decoder = decoder
+        self.classes = {
+            task: names["classes"]
+            for task, names in predictor.tasks.items()
+            if "classes" in names
+        }
+        self.dimensions = {
+            task: names["dimensions"]
+            for task, names in predictor.tasks.items()
+            if "dimensions" in names
+        }
+
+    def show_one(self, path):
+        """A message; the decoder's picture; bars for each categorical task;
+        a figure for each continuous one."""
+        row = {}
+        message = ""
+        if path:
+            (row,) = self.predictor.rows([path])
+            if "error" in row:
+                message = f"**This image cannot be read:** {row['error']}"
+                row = {}
+        shown = [message, self.decode(row) if row and self.decoder else None]
+        for task, classes in self.classes.items():
+            shown.append(
+                {name: row[f"{task}_{name}"] for name in classes}
+                if row
+                else None
+            )
+        for task, dimensions in self.dimensions.items():
+            values = [row[f"{task}_{name}"] for name in dimensions if row]
+            shown.append(draw_values(dimensions, values) if row else None)
+        return shown
+
+    def decode(self, row):
+        """The decoder's picture of a row's labels, uint8."""
+        labels = {
+            task: tf.constant([classes.index(row[task])], tf.int32)
+            for task, classes in self.classes.items()
+        } | {
+            task: tf.constant([[row[f"{task}_{name}"] for name in dimensions]])
+            for task, dimensions in self.dimensions.items()
+        }
+        seed = tf.constant(0, tf.int32)
+        generate = self.decoder.signatures["serving_default"]
+        image = generate(seed=seed, **labels)["image"][0].numpy()
+        # As large as a page shows it, without blurring its pixels.
+        return image.repeat(8, axis=0).repeat(8, axis=1)
+
+    def show_several(self, paths):
+        """A table with a row a file."""
+        rows = []
+        for row in self.predictor.rows(paths or []):
+            short = {"image": pathlib.Path(row["image"]).name}
+            for task in self.classes:
+                short[task] = row.get(task, "")
+            for task, dimensions in self.dimensions.items():
+                for name in dimensions:
+                    value = row.get(f"{task}_{name}")
+                    short[name] = "" if value is None else f"{value:.2f}"
+            rows.append({**short, "problem": row.get("error", "")})
+        return pd.DataFrame(rows)
+
+    def build(self):
+        """The page, a `gradio.Blocks`."""
+        with gr.Blocks(title="keras_noisyfer", analytics_enabled=False) as page:
+            gr.Markdown(f"# Predicted labels\n{LIMITS}")
+            with gr.Tab("One image"):
+                self._build_one()
+            with gr.Tab("Several images"):
+                files = gr.File(label="images", file_count="multiple")
+                table = gr.Dataframe(label="predictions", interactive=False)
+                files.change(
+                    self.show_several, files, table, api_name="several"
+                )
+        return page
+
+    def _build_one(self):
+        with gr.Row():
+            with gr.Column():
+                image = gr.Image(
+                    label="image",
+                    sources=["upload", "webcam", "clipboard"],
+                    type="filepath",
+                    height=320,
+                )
+                # Whatever was uploaded: the predictor says what is wrong
+                # with it where gradio would only fail.
+                image.preprocess = lambda payload: payload and payload.path
+                message = gr.Markdown()
+                decoded = gr.Image(
+                    label="the decoder's picture of this label",
+                    elem_id="decoded",
+                    format="png",
+                    height=320,
+                    interactive=False,
+                    visible=bool(self.decoder),
+                )
+            with gr.Column():
+                shown = [
+                    gr.Label(label=task, elem_id=f"task-{task}")
+                    for task in self.classes
+                ]
+                shown += [gr.Plot(label=task) for task in self.dimensions]
+        outputs = [message, decoded, *shown]
+        image.change(self.show_one, image, outputs, api_name="one")
+
+
+def draw_values(dimensions, values):
+    """Two values as a point on a plane, others as bars; a figure."""
+    figure = Figure(figsize=(4, 4), layout="constrained")
+    panel = figure.subplots()
+    if len(dimensions) == 2:
+        panel.plot(*values, "o", markersize=12)
+        panel.set(
+            xlim=(-1, 1),
+            ylim=(-1, 1),
+            xlabel=dimensions[0],
+            ylabel=dimensions[1],
+            aspect="equal",
+        )
+        panel.axhline(0, color="gray", linewidth=0.8)
+        panel.axvline(0, color="gray", linewidth=0.8)
+    else:
+        panel.barh(np.arange(len(values)), values, tick_label=dimensions)
+        panel.set(xlim=(-1, 1))
+    panel.grid(alpha=0.3)
+    return figure
+
+
+def load_decoder(path):
+    """An exported decoder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    folder = newest_version(path)
+    if not (folder / "saved_model.pb").is_file():
+        raise ValueError(
+            "--decoder must be a folder that `export_decoder` has written. "
+            f"Received: {path}"
+        )
+    return tf.saved_model.load(str(folder))
+
+
+def run(flags):
+    decoder = flags.decoder and load_decoder(flags.decoder)
+    page = Page(Predictor(flags.model), decoder).build()
+    page.launch(server_port=flags.port, share=False, quiet=False)
+
+
+def main(arguments=None):
+    parser = recipe_parser(__doc__.splitlines()[0])
+    add = parser.add_argument
+    model = SAVED_MODELS / "quickstart"
+    add("--model", default=model, metavar="FOLDER", help="an exported model")
+    add(
+        "--decoder",
+        default=SAVED_MODELS / "quickstart_decoder",
+        metavar="FOLDER",
+        help="an exported decoder of the same tasks; empty for none",
+    )
+    port = number_flag(int, minimum=1, maximum=65535)
+    add("--port", type=port, default=7860)
+    run_recipe(run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    main()
