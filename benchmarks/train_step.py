@@ -34,7 +34,7 @@ from keras_noisyfer import (
     Encoder,
     JointDistributionGAN,
 )
-from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.arguments import AUTO, number_flag
 from keras_noisyfer.evaluation.results import write_json
 
 MODELS = ("cifar10", "emotion")
@@ -82,7 +82,9 @@ def make_tasks(model):
     return [CategoricalTask("expression", 7), affect], 64
 
 
-def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
+def measure(
+    model, width, batch_size, dtype, steps, epochs, jit_compile, automatic
+):
     """One measurement, in this process; see the module's docstring."""
     tasks, size = make_tasks(model)
     generator = np.random.default_rng(0)
@@ -101,8 +103,17 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
     memory_before = _peak_memory()
 
     start = time.perf_counter()
+    weights = {}
+    if automatic:
+        weights["lambda_joint"] = AUTO
+        # There is a gamma where there are tasks of both kinds.
+        if model == "emotion":
+            weights["gamma"] = AUTO
     gan = JointDistributionGAN(
-        Encoder(tasks, shape, width=width, dtype=dtype), seed=0, dtype=dtype
+        Encoder(tasks, shape, width=width, dtype=dtype),
+        seed=0,
+        dtype=dtype,
+        **weights,
     )
     gan.compile(jit_compile=jit_compile)
     gan.train_on_batch(images, labels)
@@ -134,6 +145,7 @@ def measure(model, width, batch_size, dtype, steps, epochs, jit_compile):
         "backend": keras.backend.backend(),
         "device": keras.distribution.list_devices()[0],
         "jit_compile": gan.jit_compile,
+        "automatic_weights": list(weights),
         "images_per_second": batch_size / step,
         "step_seconds": {
             "median": step,
@@ -205,6 +217,7 @@ def main():
     add("--steps", type=count, default=3, help="steps an epoch")
     add("--epochs", type=count, default=5, help="epochs that count")
     add("--jit-compile", action="store_true", default=None)
+    add("--automatic", action="store_true", help="balance lambda and gamma")
     add("--one", help=argparse.SUPPRESS)
     flags = parser.parse_args()
     if flags.one:
@@ -225,6 +238,7 @@ def main():
             "steps": flags.steps,
             "epochs": flags.epochs,
             "jit_compile": flags.jit_compile,
+            "automatic": flags.automatic,
         }
         output = subprocess.run(
             [sys.executable, __file__, "--one", json.dumps(one)],

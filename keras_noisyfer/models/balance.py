@@ -9,8 +9,9 @@ from keras_noisyfer.models.steps import gradients_of
 from keras_noisyfer.tasks import ContinuousTask
 
 DECAY = 0.99
-# A part whose gradient vanishes must not drown the others.
-LAMBDA_BOUNDS = (0.05, 2.0)
+# A part whose gradient is short must not drown the others: that of a
+# discriminator which has yet to learn is. The paper's largest lambda is 1.
+LAMBDA_BOUNDS = (0.05, 1.0)
 GAMMA_BOUNDS = (0.1, 10.0)
 # The regularizer does not outweigh what it regularizes.
 JOINT_SHARE = 0.5

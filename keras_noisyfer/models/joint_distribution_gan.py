@@ -38,7 +38,7 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
         lambda_joint: Weight of the joint-distribution loss, at least 0; the
             paper has 0.4 (CIFAR-10, AffectNet) and 1.0 (RAF). `"auto"` keeps
             its gradient half as long as that of the tasks' losses (see
-            below), from 0.05 to 2.
+            below), from 0.05 to 1.
         gamma: Weight of the continuous tasks' losses, at least 0. `"auto"`
             keeps their gradient as long as that of the categorical ones, from
             0.1 to 10; for tasks of both kinds.

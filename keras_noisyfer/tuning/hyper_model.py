@@ -5,7 +5,6 @@ import keras_tuner
 
 from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.models import JointDistributionGAN
-from keras_noisyfer.models.balance import GAMMA_BOUNDS, LAMBDA_BOUNDS
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import ContinuousTask
@@ -65,8 +64,8 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         self,
         data,
         validation_data,
-        lambda_joint=LAMBDA_BOUNDS,
-        gamma=GAMMA_BOUNDS,
+        lambda_joint=(0.05, 2.0),
+        gamma=(0.1, 10.0),
         width=0.25,
         learning_rate=1e-3,
         warmup_epochs=0,
