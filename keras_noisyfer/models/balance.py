@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_noisyfer.distribution import sum_over_replicas
+from keras_noisyfer.distribution import replica_count, sum_over_replicas
 from keras_noisyfer.losses import generator_hinge_loss
 from keras_noisyfer.models.steps import gradients_of
 from keras_noisyfer.tasks import ContinuousTask
@@ -67,7 +67,9 @@ class GradientRatio(keras.layers.Layer):
                 for each in (followed, weighed)
             ]
         )
-        squares = sum_over_replicas(squares)
+        # Each replica has computed the loss of the whole batch, and its
+        # gradient is the sum of all of theirs.
+        squares = sum_over_replicas(squares) / replica_count() ** 2
         self.squares.assign(DECAY * self.squares + (1 - DECAY) * squares)
         self.tracker.update_state(self.value)
 
