@@ -2,7 +2,8 @@
 
 Trains the joint-distribution GAN of `recipes/quickstart.py` in mixed bfloat16
 and prints its metrics on the clean test faces after the last epoch beside
-those of float32, from the recipe's committed result files:
+those of float32, from the committed runs of `recipes/automatic_balance.py` on
+the same processor:
 
   TF_NUM_INTRAOP_THREADS=1 PYTHONPATH=recipes python benchmarks/bfloat16.py
 """
@@ -17,7 +18,6 @@ import quickstart
 from train_step import environment
 
 from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.evaluation.results import format_table, write_json
 
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"
@@ -31,20 +31,17 @@ def main():
     add = parser.add_argument
     add("--seeds", nargs="+", type=int, default=(0, 1, 2))
     add("--dtype", default="mixed_bfloat16")
-    add("--results", type=pathlib.Path, default=RESULTS / "quickstart")
+    add("--results", type=pathlib.Path, default=RESULTS / "automatic_balance")
     add("--output", default=RESULTS / "benchmarks" / "bfloat16.json")
     flags = parser.parse_args()
     keras.config.set_dtype_policy(flags.dtype)
     rows = []
     for seed in flags.seeds:
-        path = flags.results / f"seed{seed}.json"
+        weight = quickstart.SETTINGS["lambda_joint"]
+        path = flags.results / f"lambda_{weight}_seed{seed}.json"
         recorded = json.loads(path.read_text())
         settings = recorded["settings"]
-        (float32,) = (
-            each
-            for each in recorded["results"]
-            if each["method"] == METHODS["proposed"].title
-        )
+        float32 = recorded["result"]
         data, test, _ = quickstart.make_data(settings["train_size"], seed)
         start = time.perf_counter()
         _, history = train_method(

@@ -10,19 +10,13 @@ import tempfile
 
 import keras_tuner
 import numpy as np
+from train_step import resident_mib
 
 from keras_noisyfer import CategoricalTask, LabelledImages
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.evaluation.results import write_json
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
 from keras_noisyfer.tuning.isolated_trials import isolated
-
-
-def resident_mib():
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status has no VmRSS")
 
 
 def make_hypermodel():

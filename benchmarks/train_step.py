@@ -181,6 +181,14 @@ def _peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def resident_mib():
+    """Memory of this process at the moment."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status has no VmRSS")
+
+
 def _matrix_product_rate(dtype):
     """Floating-point operations a second of a large matrix product."""
     compute = keras.dtype_policies.get(dtype).compute_dtype
