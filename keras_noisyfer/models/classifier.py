@@ -3,7 +3,6 @@
 import keras
 from keras import ops
 
-from keras_noisyfer import losses as task_losses
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import check_strategy
 from keras_noisyfer.labels import (
@@ -25,10 +24,10 @@ from keras_noisyfer.models.training import (
     CountEpochs,
     batch_shapes,
     build_optimizer,
-    check_loss,
     check_optimizer,
     check_shards,
     is_tf_dataset,
+    make_losses,
     metric_results,
 )
 from keras_noisyfer.networks import Encoder
@@ -92,7 +91,7 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         self.tasks = encoder.tasks
         self.gamma = gamma
         self.consensus = consensus
-        self.losses_by_task = self._make_losses(losses)
+        self.losses_by_task = make_losses(self.tasks, losses)
         self._evaluated_shapes = None
         self._evaluating = False
 
@@ -111,31 +110,6 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         )
         # The networks are built already, and there is nothing else to build.
         self.built = True
-
-    def _make_losses(self, losses):
-        losses = {} if losses is None else losses
-        if not isinstance(losses, dict) or not all(
-            map(callable, losses.values())
-        ):
-            raise ValueError(
-                "`losses` must be a dict of keras.losses.Loss objects by "
-                f"task name. Received: {losses!r}"
-            )
-        losses = dict(losses)
-        names = [task.name for task in self.tasks]
-        unknown = sorted(set(losses) - set(names))
-        if unknown:
-            raise ValueError(
-                f"`losses` may only have the keys {names}. "
-                f"Received: keys={unknown}"
-            )
-        for task in self.tasks:
-            default = task_losses.ConcordanceLoss
-            if isinstance(task, CategoricalTask):
-                default = task_losses.CategoricalCrossentropy
-            losses.setdefault(task.name, default())
-            check_loss(task, losses[task.name])
-        return losses
 
     @property
     def categorical_tasks(self):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.distribution import is_multi_process, replica_count
+from keras_noisyfer.losses import CategoricalCrossentropy, ConcordanceLoss
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -47,6 +48,38 @@ def check_loss(task, loss):
             f"{tuple(labels.shape)} and outputs of shape {shape}. "
             f"Received: {problem} from {getattr(loss, 'name', loss)}"
         )
+
+
+def make_losses(tasks, losses):
+    """The loss of each task, a dict by name.
+
+    Args:
+        tasks: Sequence of tasks.
+        losses: Those given, a dict by task name, or None.
+
+    Raises:
+        ValueError: if a task is unknown or a loss cannot read its labels.
+    """
+    losses = {} if losses is None else losses
+    if not isinstance(losses, dict) or not all(map(callable, losses.values())):
+        raise ValueError(
+            "`losses` must be a dict of keras.losses.Loss objects by "
+            f"task name. Received: {losses!r}"
+        )
+    losses = dict(losses)
+    names = [task.name for task in tasks]
+    unknown = sorted(set(losses) - set(names))
+    if unknown:
+        raise ValueError(
+            f"`losses` may only have the keys {names}. Received: keys={unknown}"
+        )
+    for task in tasks:
+        default = ConcordanceLoss
+        if isinstance(task, CategoricalTask):
+            default = CategoricalCrossentropy
+        losses.setdefault(task.name, default())
+        check_loss(task, losses[task.name])
+    return losses
 
 
 def check_optimizer(optimizer):
