@@ -23,6 +23,7 @@ def test_runs_end_to_end(quickstart, tmp_path, capsys):
         "training_curves.png",
         "confusion_matrix.png",
         "generated_faces.png",
+        "saved_decoder",
         "saved_model",
         "results.json",
     }

@@ -11,6 +11,8 @@ from keras_noisyfer.models.training import metric_results
 from keras_noisyfer.tasks import CategoricalTask
 
 TEST_BATCH_SIZE = 250
+# What `JointDistributionGAN` logs of its automatic weights.
+AUTOMATIC_WEIGHTS = ("lambda_joint", "gamma")
 
 
 class EpochLog(keras.callbacks.Callback):
@@ -61,7 +63,7 @@ class EpochLog(keras.callbacks.Callback):
         row |= {
             name: round(float(value), 6)
             for name, value in (logs or {}).items()
-            if name.endswith("loss")
+            if name.endswith("loss") or name in AUTOMATIC_WEIGHTS
         }
         for split, data in (
             ("validation", self.case.validation),
