@@ -16,11 +16,15 @@ from keras_noisyfer.serving.portable import (
     write_onnx,
 )
 from keras_noisyfer.serving.signatures import (
+    TASKS_FILE,
     write_decoder_signatures,
     write_predictor_signatures,
+    write_tasks,
 )
 
 FORMATS = ("saved_model", "onnx", "litert", "litert_int8")
+# One of these is in each folder that was written.
+_WRITTEN = ("saved_model.pb", TASKS_FILE)
 
 
 def export(
@@ -53,15 +57,15 @@ def export(
     Args:
         model: A trained `MultiTaskClassifier`, such as a
             `JointDistributionGAN`.
-        path: Folder to write, `<name>/<version>` for TensorFlow Serving. It
-            appears complete or not at all.
+        path: Folder to write, for TensorFlow Serving `<name>/<version>`, the
+            version a number. It appears complete or not at all.
         formats: Sequence of the formats above. All but the first need the
             extra `export`.
         card: A `ModelCard` with what the model itself does not know.
         calibration: For `"litert_int8"`: a `tf.data.Dataset` of batches as
             `fit` takes them. The ranges of the activations are those that
             its first images, at most 256, lead to.
-        overwrite: Whether to replace a folder that exists.
+        overwrite: Whether to replace a folder that an export has written.
 
     Raises:
         ValueError: if an argument is something else, the folder exists
@@ -81,9 +85,13 @@ def export(
             "`model` must be a MultiTaskClassifier, such as a "
             f"JointDistributionGAN. Received: {type(model).__name__}"
         )
-    if isinstance(formats, str) or not formats or set(formats) - set(FORMATS):
+    if (
+        not isinstance(formats, (list, tuple, set))
+        or not formats
+        or set(formats) - set(FORMATS)
+    ):
         raise ValueError(
-            "`formats` must be a sequence of one or more of "
+            "`formats` must be a list or tuple of one or more of "
             f"{', '.join(FORMATS)}. Received: {formats!r}"
         )
     if not isinstance(card, (ModelCard, type(None))):
@@ -92,7 +100,7 @@ def export(
         )
     require_converters(formats)
     if "litert_int8" in formats:
-        check_calibration(calibration)
+        check_calibration(calibration, model.encoder.image_shape)
     with _new_folder(path, overwrite) as folder:
         # First, as it needs an empty folder.
         if "saved_model" in formats:
@@ -103,6 +111,7 @@ def export(
             write_litert(model, folder / "model.tflite")
         if "litert_int8" in formats:
             write_litert(model, folder / "model_int8.tflite", calibration)
+        write_tasks(model, folder)
         write_model_card(model, card or ModelCard(), folder / "MODEL_CARD.md")
 
 
@@ -141,10 +150,18 @@ def export_decoder(model, path, overwrite=False):
 @contextlib.contextmanager
 def _new_folder(path, overwrite):
     """A folder to write to, which becomes `path` when all is written."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"`path` must be a path. Received: {path!r}")
     path = pathlib.Path(path)
-    if path.exists() and not overwrite:
+    exists = path.exists() or path.is_symlink()
+    if exists and not overwrite:
         raise ValueError(
             "`path` must not exist yet, or `overwrite` be True. "
+            f"Received: {path}"
+        )
+    if exists and not any((path / each).is_file() for each in _WRITTEN):
+        raise ValueError(
+            "`overwrite` replaces only a folder that an export has written. "
             f"Received: {path}"
         )
     try:

@@ -26,14 +26,21 @@ def require_converters(formats):
                 )
 
 
-def check_calibration(calibration):
-    """Raises `ValueError` if a data set has no batches to calibrate by."""
-    if not is_tf_dataset(calibration):
-        raise ValueError(
-            "`calibration` must be a tf.data.Dataset of (image, labels) "
-            "batches for the format 'litert_int8'. "
-            f"Received: {type(calibration).__name__}"
-        )
+def check_calibration(calibration, image_shape):
+    """Raises `ValueError` if a data set has no images to calibrate by."""
+    received = type(calibration).__name__
+    if is_tf_dataset(calibration):
+        spec = keras.tree.flatten(calibration.element_spec)[0]
+        received = f"images of shape {tuple(spec.shape[1:])}"
+        if tuple(spec.shape[1:]) == tuple(image_shape):
+            if any(True for _ in calibration.take(1)):
+                return
+            received = "an empty data set"
+    raise ValueError(
+        "`calibration` must be a tf.data.Dataset of (image, labels) batches "
+        f"for the format 'litert_int8', with images of shape {image_shape}. "
+        f"Received: {received}"
+    )
 
 
 def write_onnx(model, path):
@@ -64,7 +71,7 @@ def _portable_model(model):
     """
     images = keras.Input(model.encoder.image_shape, dtype="uint8", name="image")
     scaled = ops.cast(images, "float32") / 127.5 - 1.0
-    outputs = model.predictor(scaled)["labels"]
+    outputs = _float32_copy(model.predictor)(scaled)["labels"]
     predicted = model.predict_consensus(outputs)
     portable = keras.Model(
         images,
@@ -76,6 +83,16 @@ def _portable_model(model):
     # Keras exports no model that was never called.
     portable(ops.zeros((1, *model.encoder.image_shape), "uint8"))
     return portable
+
+
+def _float32_copy(network):
+    """A network that no interpreter lacks the types for."""
+    if network.compute_dtype == "float32":
+        return network
+    config = {**network.get_config(), "dtype": "float32"}
+    copy = type(network).from_config(config)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def _calibration_images(calibration):

@@ -77,8 +77,12 @@ def write_predictor_signatures(model, folder):
     ):
         archive.add_endpoint(name, function, input_signature=[spec])
     archive.write_out(str(folder), verbose=False)
+
+
+def write_tasks(model, folder):
+    """Writes the names of the tasks' classes and dimensions."""
     path = folder / TASKS_FILE
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(
         json.dumps(describe_tasks(model.tasks), indent=1) + "\n", "utf-8"
     )

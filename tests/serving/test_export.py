@@ -12,11 +12,13 @@ from keras_noisyfer import (
     ContinuousTask,
     Encoder,
     JointDistributionGAN,
+    MultiTaskClassifier,
     export,
     export_decoder,
     make_dataset,
 )
 from keras_noisyfer.serving.model_card import ModelCard
+from keras_noisyfer.serving.signatures import TASKS_FILE
 
 TASKS = [
     CategoricalTask(
@@ -160,12 +162,16 @@ def test_saved_model_cli_runs_the_signatures(
 # === ONNX and LiteRT ===
 
 
-def test_onnx_gives_what_the_model_predicts(folder, images, expected):
+def run_onnx(path, images):
     onnxruntime = pytest.importorskip("onnxruntime")
-    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    session = onnxruntime.InferenceSession(path)
     names = [each.name for each in session.get_outputs()]
     outputs = session.run(names, {"image": images})
-    assert_predicted(dict(zip(names, outputs, strict=True)), expected)
+    return dict(zip(names, outputs, strict=True))
+
+
+def test_onnx_gives_what_the_model_predicts(folder, images, expected):
+    assert_predicted(run_onnx(folder / "model.onnx", images), expected)
 
 
 def run_litert(path, images):
@@ -254,7 +260,9 @@ def test_rejects_arguments(model, tmp_path):
     path = tmp_path / "1"
     fails("`model` must be a MultiTaskClass", model.encoder, path)
     fails("`formats` must be .*'saved_model'$", model, path, "saved_model")
-    fails("`formats` must be a sequence", model, path, formats=("tflite",))
+    fails("`formats` must be a list", model, path, formats=("tflite",))
+    fails("`formats` must be a list.*: 5$", model, path, formats=5)
+    fails("`path` must be a path. Received: None", model, None)
     fails("`card` must be a ModelCard. .*str", model, path, card="# Card")
     fails(
         "`calibration` must be a tf.data.Dataset.*NoneType",
@@ -262,6 +270,18 @@ def test_rejects_arguments(model, tmp_path):
         path,
         formats=("litert_int8",),
     )
+    for shape, count, received in (
+        ((32, 32, 3), 0, "an empty data set"),
+        ((16, 16, 3), 1, r"images of shape \(16, 16, 3\)"),
+    ):
+        batches = tf.data.Dataset.from_tensors((tf.zeros((2, *shape)), 0))
+        fails(
+            f"`calibration` must be.*Received: {received}",
+            model,
+            path,
+            formats=("litert_int8",),
+            calibration=batches.take(count),
+        )
     fails(
         "`model` must be a JointDistributionGAN with a decoder",
         JointDistributionGAN(model.encoder, use_decoder=False),
@@ -273,6 +293,7 @@ def test_rejects_arguments(model, tmp_path):
 
 def test_overwrites_nothing_and_leaves_nothing_half_written(model, tmp_path):
     (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_text("")
     (tmp_path / "1" / "old").write_text("")
     with pytest.raises(ValueError, match="`path` must not exist yet"):
         export(model, tmp_path / "1")
@@ -297,10 +318,47 @@ def test_overwrites_nothing_and_leaves_nothing_half_written(model, tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["1", "file"]
 
 
+def test_overwrites_what_an_export_has_written_alone(model, tmp_path):
+    """Not all versions of a model, where the version was forgotten, and not
+    what somebody keeps in a folder or a file."""
+    (tmp_path / "model" / "1").mkdir(parents=True)
+    (tmp_path / "model" / "1" / "saved_model.pb").write_text("")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("model", "file", "link"):
+        for function in (export, export_decoder):
+            with pytest.raises(ValueError, match="`overwrite` replaces only"):
+                function(model, tmp_path / name, overwrite=True)
+    assert (tmp_path / "model" / "1" / "saved_model.pb").exists()
+    export(model, tmp_path / "onnx", formats=("onnx",))
+    export(model, tmp_path / "onnx", formats=("onnx",), overwrite=True)
+    names = json.loads((tmp_path / "onnx" / TASKS_FILE).read_text())
+    assert list(names) == [task.name for task in TASKS]
+
+
+@pytest.mark.parametrize("name", ["onnx", "litert"])
+def test_files_of_a_bfloat16_model_run(images, tmp_path, name):
+    policy = "mixed_bfloat16"
+    encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16, dtype=policy)
+    model = MultiTaskClassifier(encoder, dtype=policy)
+    export(model, tmp_path / "1", formats=(name,))
+    if name == "onnx":
+        outputs = run_onnx(tmp_path / "1" / "model.onnx", images)
+    else:
+        outputs = run_litert(tmp_path / "1" / "model.tflite", images)
+    expected = model.predict(images.astype("float32") / 127.5 - 1, verbose=0)
+    for task in TASKS:
+        # To bfloat16's eight bits.
+        np.testing.assert_allclose(
+            outputs[task.name], expected[task.name], atol=0.02
+        )
+
+
 def test_keeps_the_old_folder_where_the_new_cannot_take_its_place(
     model, tmp_path
 ):
     (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_text("")
     (tmp_path / "1" / "old").write_text("")
     replace = os.replace
 
