@@ -66,7 +66,14 @@ def number_flag(kind, minimum=None, above=None, maximum=None, words=()):
     def parse(text):
         if text in words:
             return text
-        value = kind(text)
+        try:
+            value = kind(text)
+        except ValueError:
+            if not words:
+                raise
+            raise argparse.ArgumentTypeError(
+                f"must be a number or {', '.join(words)}. Received: {text}"
+            ) from None
         try:
             check_number("value", value, minimum, above, maximum=maximum)
         except ValueError:

@@ -40,7 +40,7 @@ WEIGHTS = {
 def run(flags):
     output = prepare_output_dir(flags.output_dir)
     runs = []
-    for seed in flags.seeds:
+    for seed in dict.fromkeys(flags.seeds):
         results = []
         for name, (lambda_joint, gamma) in WEIGHTS.items():
             path = output / f"{name.replace(' ', '_')}_seed{seed}.json"
@@ -93,7 +93,7 @@ def settings_of(flags):
 
 
 def distances(by_run):
-    """How far the automatic weights' mean accuracy is from the best lambda's,
+    """How far the automatic weights' mean accuracy is above the best lambda's,
     in points: rows for `format_table`."""
     means = {
         name: np.mean(
@@ -107,7 +107,7 @@ def distances(by_run):
         {
             "weights": name,
             "best of the grid": best,
-            "distance in points": 100 * (means[name] - means[best]),
+            "points above it": 100 * (means[name] - means[best]),
         }
         for name in WEIGHTS
         if name not in fixed

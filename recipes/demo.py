@@ -197,7 +197,12 @@ def load_decoder(path):
 def run(flags):
     decoder = flags.decoder and load_decoder(flags.decoder)
     page = Page(Predictor(flags.model), decoder).build()
-    page.launch(server_port=flags.port, share=False, quiet=False)
+    try:
+        page.launch(server_port=flags.port, share=False)
+    except OSError as error:
+        raise ValueError(
+            f"--port must be one that is free. Received: {flags.port}"
+        ) from error
 
 
 def main(arguments=None):

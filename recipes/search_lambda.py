@@ -25,7 +25,11 @@ from quickstart import SETTINGS, make_data
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.plots import plot_training_curves
-from keras_noisyfer.evaluation.results import format_table, prepare_output_dir
+from keras_noisyfer.evaluation.results import (
+    format_table,
+    prepare_output_dir,
+    write_json,
+)
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
 from keras_noisyfer.tuning.isolated_trials import (
@@ -48,6 +52,14 @@ def run(flags):
             "--held-out must be smaller than --train-size. "
             f"Received: {flags.held_out}"
         )
+    for name in ("lambda", "gamma"):
+        low, high = getattr(flags, f"{name}_range")
+        if low >= high:
+            raise ValueError(
+                f"--{name}-range must have LOW below HIGH. "
+                f"Received: {low} {high}"
+            )
+    check_settings(output / "settings.json", flags)
     data, _, _ = make_data(flags.train_size, flags.seed)
     train, held_out = data.split(
         (flags.train_size - flags.held_out, flags.held_out), seed=flags.seed
@@ -78,6 +90,23 @@ def run(flags):
     )
     tuner.search(epochs=flags.epochs, verbose=0)
     report(output, tuner, flags.objective)
+
+
+def check_settings(path, flags):
+    """Keeps the settings of a search, which goes on with the same alone."""
+    settings = {
+        name: list(value) if isinstance(value, (list, tuple)) else value
+        for name, value in vars(flags).items()
+        if name not in ("max_trials", "output_dir", "objective", "tuner")
+    }
+    if not path.exists():
+        write_json(path, settings)
+    kept = json.loads(path.read_text("utf-8"))
+    if kept != settings:
+        raise ValueError(
+            f"--output-dir has a search with other settings: {kept}. "
+            f"Received: {settings}"
+        )
 
 
 def report(output, tuner, objective):
@@ -124,7 +153,7 @@ def main(arguments=None):
     add(
         "--targets",
         nargs=2,
-        type=float,
+        type=number_flag(float),
         default=PAPER_TARGETS,
         metavar=("GENERATOR", "DISCRIMINATOR"),
         help="joint losses for the objective joint_loss_distance",

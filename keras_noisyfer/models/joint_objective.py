@@ -51,6 +51,12 @@ class JointDistributionObjective(MultiTaskClassifier):
         consensus="mean",
         **kwargs,
     ):
+        for name, value in (("lambda_joint", lambda_joint), ("gamma", gamma)):
+            if isinstance(value, str) and value != AUTO:
+                raise ValueError(
+                    f"`{name}` must be a number, at least 0, or '{AUTO}'. "
+                    f"Received: {value!r}"
+                )
         super().__init__(
             encoder,
             gamma=1.0 if gamma == AUTO else gamma,

@@ -4,6 +4,7 @@ import keras
 import keras_tuner
 
 from keras_noisyfer.arguments import AUTO, check_number
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
@@ -79,6 +80,15 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         encoder_options=None,
     ):
         super().__init__()
+        for name, given in (
+            ("data", data),
+            ("validation_data", validation_data),
+        ):
+            if not isinstance(given, LabelledImages):
+                raise ValueError(
+                    f"`{name}` must be LabelledImages. "
+                    f"Received: {type(given).__name__}"
+                )
         if list(data.tasks) != list(validation_data.tasks):
             raise ValueError(
                 "`validation_data` must have the tasks of `data`, "

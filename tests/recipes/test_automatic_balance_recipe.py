@@ -4,7 +4,7 @@ import types
 import pytest
 from conftest import RECIPES, load_recipe
 
-FLAGS = ["--seeds", "0", "1", "--train-size", "4", "--epochs", "2"]
+FLAGS = ["--seeds", "0", "1", "0", "--train-size", "4", "--epochs", "2"]
 # A run's accuracy by its lambda, where gamma is fixed.
 ACCURACY = {0.2: 0.5, 0.4: 0.6, 0.6: 0.7, 0.8: 0.6, 1.0: 0.5, "auto": 0.69}
 

@@ -27,6 +27,11 @@ def test_prints_and_writes_the_trials(recipe, tmp_path, capsys):
     chosen = table.iloc[0]
     assert f"Chosen: lambda_joint={chosen['lambda_joint']:.3g}, gamma=" in out
     assert (tmp_path / "curves.png").stat().st_size > 1000
+    with pytest.raises(SystemExit):
+        recipe.main(
+            [*flags.split(), "--output-dir", str(tmp_path), "--seed", "3"]
+        )
+    assert "a search with other settings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,8 @@ def test_prints_and_writes_the_trials(recipe, tmp_path, capsys):
         ("--objective val_accuracy", "invalid choice: 'val_accuracy'"),
         ("--held-out 600", "--held-out must be smaller than --train-size"),
         ("--max-trials 0", "argument --max-trials"),
+        ("--targets nan 1", "argument --targets"),
+        ("--lambda-range 2 1", "--lambda-range must have LOW below HIGH"),
     ],
 )
 def test_rejects_flags(recipe, flags, message, tmp_path, capsys):
