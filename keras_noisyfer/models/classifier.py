@@ -323,10 +323,18 @@ class MultiTaskClassifier(PlainStep, keras.Model):
             List of a scalar for each of `plain_updates`.
         """
         images, labels = self.unpack_batch(data)
-        outputs = self.encoder(images, training=True)["labels"]
-        loss, losses = self.compute_objective(labels, outputs)
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
-        return [loss]
+        outputs = self.encoder(images, training=True)
+        return [self.compute_tracked_loss(labels, outputs)]
+
+    def compute_tracked_loss(self, labels, outputs, added=None):
+        """The objective plus what is added to it, a scalar; updates the
+        metrics."""
+        raw = outputs["labels"]
+        loss, losses = self.compute_objective(labels, raw)
+        if added is not None:
+            loss += added
+        self.track(loss, losses, labels, self.predict_consensus(raw))
+        return loss
 
     def predict_batch(self, data):
         """The consensus prediction for a batch of images."""

@@ -229,11 +229,10 @@ class JointDistributionObjective(MultiTaskClassifier):
     def compute_training_losses(self, data):
         images, labels = self.unpack_batch(data)
         outputs = self.encoder(images, training=True)
-        self._balance_tasks(labels, outputs)
-        loss, losses = self.compute_objective(labels, outputs["labels"])
-        predictions = self.predict_consensus(outputs["labels"])
-        self.track(loss, losses, labels, predictions)
-        return [loss]
+        # In the warm-up there is no joint loss to weigh.
+        if self.gamma_ratio:
+            self._balance_tasks(labels, outputs)
+        return [self.compute_tracked_loss(labels, outputs)]
 
     def compute_generator_loss(self, labels, outputs, encoded, decoded):
         """What encoder and decoder minimise; updates the metrics and the
@@ -258,14 +257,10 @@ class JointDistributionObjective(MultiTaskClassifier):
                 joint_gradient(self, labels, outputs, encoded, features),
             )
             weight = self.lambda_ratio.value
-        loss, losses = self.compute_objective(labels, outputs["labels"])
-        loss += weight * joint_loss
-        predictions = self.predict_consensus(outputs["labels"])
-        self.track(loss, losses, labels, predictions)
         self.generator_joint_loss_tracker.update_state(
             joint_loss, sample_weight=ops.shape(encoded["image"])[0]
         )
-        return loss
+        return self.compute_tracked_loss(labels, outputs, weight * joint_loss)
 
     def _balance_tasks(self, labels, outputs):
         """Updates an automatic gamma; returns the tasks' gradients if a
