@@ -27,8 +27,8 @@ from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.plots import plot_training_curves
 from keras_noisyfer.evaluation.results import (
     format_table,
+    keep_settings,
     prepare_output_dir,
-    write_json,
 )
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
@@ -59,7 +59,11 @@ def run(flags):
                 f"--{name}-range must have LOW below HIGH. "
                 f"Received: {low} {high}"
             )
-    check_settings(output / "settings.json", flags)
+    settings = vars(flags).copy()
+    # More trials, or another search, are no other settings.
+    for name in ("max_trials", "output_dir", "objective", "tuner"):
+        del settings[name]
+    keep_settings(output, {"search": settings})
     data, _, _ = make_data(flags.train_size, flags.seed)
     train, held_out = data.split(
         (flags.train_size - flags.held_out, flags.held_out), seed=flags.seed
@@ -90,23 +94,6 @@ def run(flags):
     )
     tuner.search(epochs=flags.epochs, verbose=0)
     report(output, tuner, flags.objective)
-
-
-def check_settings(path, flags):
-    """Keeps the settings of a search, which goes on with the same alone."""
-    settings = {
-        name: list(value) if isinstance(value, (list, tuple)) else value
-        for name, value in vars(flags).items()
-        if name not in ("max_trials", "output_dir", "objective", "tuner")
-    }
-    if not path.exists():
-        write_json(path, settings)
-    kept = json.loads(path.read_text("utf-8"))
-    if kept != settings:
-        raise ValueError(
-            f"--output-dir has a search with other settings: {kept}. "
-            f"Received: {settings}"
-        )
 
 
 def report(output, tuner, objective):

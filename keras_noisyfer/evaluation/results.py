@@ -8,6 +8,8 @@ import tempfile
 
 import numpy as np
 
+SETTINGS = "settings.json"
+
 
 def prepare_output_dir(path):
     """Creates a folder for results and proves that it can be written to.
@@ -64,6 +66,33 @@ def write_json(path, data):
     except BaseException:
         pathlib.Path(unfinished).unlink(missing_ok=True)
         raise
+
+
+def keep_settings(folder, settings):
+    """Keeps results of different settings apart.
+
+    Args:
+        folder: `pathlib.Path` of results, where `settings.json` is written
+            the first time.
+        settings: Dict of dicts of settings, each by name.
+
+    Raises:
+        ValueError: if the folder holds results of other settings.
+    """
+    path = folder / SETTINGS
+    # As they are read.
+    settings = json.loads(json.dumps(settings))
+    if not path.exists():
+        write_json(path, settings)
+    kept = json.loads(path.read_text("utf-8"))
+    for kind, values in settings.items():
+        for name, value in values.items():
+            if kept[kind].get(name) != value:
+                raise ValueError(
+                    f"The results in {folder} are of {name}="
+                    f"{kept[kind].get(name)}; others need an --output-dir of "
+                    f"their own. Received: {name}={value}"
+                )
 
 
 def format_table(rows):

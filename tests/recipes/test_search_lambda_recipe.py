@@ -31,7 +31,9 @@ def test_prints_and_writes_the_trials(recipe, tmp_path, capsys):
         recipe.main(
             [*flags.split(), "--output-dir", str(tmp_path), "--seed", "3"]
         )
-    assert "a search with other settings" in capsys.readouterr().err
+    assert (
+        "are of seed=0; others need an --output-dir" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

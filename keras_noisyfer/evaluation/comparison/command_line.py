@@ -16,11 +16,11 @@ from keras_noisyfer.evaluation.comparison.profiles import (
     profile_of,
 )
 from keras_noisyfer.evaluation.comparison.runner import (
-    SETTINGS,
     check_settings,
     run_cells,
 )
 from keras_noisyfer.evaluation.methods import method_data
+from keras_noisyfer.evaluation.results import SETTINGS
 from keras_noisyfer.evaluation.training_run import recipe_parser
 
 

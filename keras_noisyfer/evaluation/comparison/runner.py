@@ -12,10 +12,13 @@ import subprocess
 import sys
 import time
 
-from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
+from keras_noisyfer.evaluation.results import (
+    keep_settings,
+    prepare_output_dir,
+    write_json,
+)
 
 CELLS = "cells.csv"
-SETTINGS = "settings.json"
 COLUMNS = (
     "setting",
     "method",
@@ -108,19 +111,10 @@ def check_settings(folder, profile, data):
     Raises:
         ValueError: if the folder holds results of other settings.
     """
-    path = prepare_output_dir(folder) / SETTINGS
-    given = _plain({"profile": dataclasses.asdict(profile), "data": data})
-    if not path.exists():
-        write_json(path, given)
-    kept = _read(path)
-    for kind, values in given.items():
-        for name, value in values.items():
-            if kept[kind].get(name) != value:
-                raise ValueError(
-                    f"The results in {folder} are of {name}="
-                    f"{kept[kind].get(name)}; others need an --output-dir of "
-                    f"their own. Received: {name}={value}"
-                )
+    keep_settings(
+        prepare_output_dir(folder),
+        {"profile": dataclasses.asdict(profile), "data": data},
+    )
 
 
 def _identity(row):
