@@ -20,9 +20,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_noisyfer", "keras_noisyfer.*"]),
+    package_data={"keras_noisyfer.auditing": ["page.html", "page.js"]},
     python_requires=">=3.11",
     install_requires=[
-        "keras>=3.10,<3.16",
+        # Earlier ones let a `.keras` file read other files, write them or run
+        # code in spite of `safe_mode`, one way or another.
+        "keras>=3.15.1,<3.16",
         "tensorflow>=2.20,<2.22",
         "tensorflow-datasets>=4.9.10,<4.10",
         # tensorflow-datasets imports it to load its own data sets, and does
@@ -39,12 +42,19 @@ setup(
     extras_require={
         # TensorFlow no longer brings tensorboard, which keras-tuner imports.
         "tune": ["keras-tuner>=1.4.7,<1.5", "tensorboard>=2.20,<2.22"],
-        "audit": ["krippendorff>=0.7,<0.10", "scikit-learn>=1.5,<1.10"],
+        "audit": [
+            "cleanlab>=2.7.1,<2.10",
+            "jinja2>=3.1,<4",
+            "krippendorff>=0.7,<0.10",
+            "scikit-learn>=1.5,<1.10",
+            "scipy>=1.13,<1.19",
+        ],
         "crowd": ["crowd-kit>=1.4.1,<1.5"],
         "jax": ["jax>=0.10,<0.11"],
         "export": ["onnx>=1.23,<1.24", "tf2onnx>=1.17,<1.18"],
         "demo": ["gradio>=6.0,<7"],
         "dev": [
+            "hypothesis>=6.100,<7",
             "pytest>=8.0,<10",
             "pytest-timeout>=2.2,<3",
             "pytest-xdist>=3.5,<4",

@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "LabelledImages": "datasets.labelled_images",
     "align_faces": "datasets.faces.alignment",
+    "audit": "auditing.audit",
     "convert_images": "datasets.conversion",
     "crop_and_flip": "datasets.augmentation",
     "export": "serving.export",
@@ -48,6 +49,7 @@ _MODULES = {
     "load_raf_base": "datasets.faces.raf",
     "make_dataset": "datasets.labelled_images",
     "relabel": "relabelling",
+    "write_audit": "auditing.page",
 }
 
 

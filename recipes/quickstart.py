@@ -111,7 +111,12 @@ def make_data(train_size, seed):
             noisy[task.name], train[task.name]
         )
         print(noise.format_realised_noise(task.name, realised[task.name]))
-    data = LabelledImages(ImageArray(train["image"]), TASKS, noisy)
+    data = LabelledImages(
+        ImageArray(train["image"]),
+        TASKS,
+        noisy,
+        clean={task.name: train[task.name] for task in TASKS},
+    )
     return data, test, realised
 
 

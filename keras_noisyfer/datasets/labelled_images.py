@@ -141,10 +141,11 @@ class LabelledImages:
             )
         order = np.random.default_rng(seed).permutation(len(self))
         parts = np.split(order, np.cumsum(sizes))[: len(sizes)]
-        return [
-            self._cut(self.images.select(part), part)
-            for part in map(np.sort, parts)
-        ]
+        return [self.select(part) for part in map(np.sort, parts)]
+
+    def select(self, indices):
+        """The images of increasing indices, with their labels."""
+        return self._cut(self.images.select(indices), indices)
 
     def _cut(self, images, kept):
         arrays = {

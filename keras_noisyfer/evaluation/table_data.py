@@ -24,11 +24,17 @@ _OPTIONS = (
 )
 
 
-def add_table_flags(parser):
-    """Adds the flags to an `argparse` parser."""
+def add_table_flags(parser, required=True):
+    """Adds the flags to an `argparse` parser; `required` tells whether the
+    data has to be named."""
     add = parser.add_argument
-    add("--csv", required=True, metavar="FILE", help="labels")
-    add("--image-root", required=True, metavar="DIR", help="folder of images")
+    add("--csv", required=required, metavar="FILE", help="labels")
+    add(
+        "--image-root",
+        required=required,
+        metavar="DIR",
+        help="folder of images",
+    )
     add("--test-csv", metavar="FILE", help="labels of test images")
     add("--test-image-root", metavar="DIR", help="folder of test images")
     add("--image-column", default="image", metavar="COLUMN")

@@ -1,0 +1,1 @@
+"""Which labels are wrong, and how good each annotator is."""

@@ -1,0 +1,93 @@
+"""Label quality by cleanlab, each task alone."""
+
+import numpy as np
+
+from keras_noisyfer.auditing.findings import ClassFindings, ValueFindings
+from keras_noisyfer.noise import MISSING, realised_confusion, realised_noise
+from keras_noisyfer.noise.checks import nanmean
+
+
+def score_classes(labels, predictions):
+    """CROWDLAB; with one annotator, the probability of his label.
+
+    Args:
+        labels: Class ids, `(n, annotators)`, -1 where missing.
+        predictions: Class probabilities, `(n, num_classes)`.
+
+    Returns:
+        `ClassFindings`.
+
+    Reference:
+
+    - [Goh et al., 2022](https://arxiv.org/abs/2210.06812)
+    """
+    from cleanlab.multiannotator import get_label_quality_multiannotator
+    from cleanlab.rank import get_label_quality_scores
+
+    num_classes = predictions.shape[1]
+    given = labels != MISSING
+    # What nobody labelled is the model's alone; cleanlab refuses it.
+    consensus = predictions.argmax(axis=1)
+    confidence = predictions.max(axis=1)
+    scores = np.full(labels.shape, np.nan)
+    used = given.any(axis=1)
+    active = given.any(axis=0)
+    if active.sum() > 1:
+        columns = np.flatnonzero(active)
+        answers = np.where(given, labels, np.nan)[used][:, columns]
+        result = get_label_quality_multiannotator(
+            answers, predictions[used], verbose=False
+        )
+        quality = result["label_quality"]
+        consensus[used] = quality["consensus_label"].to_numpy("int64")
+        confidence[used] = quality["consensus_quality_score"].to_numpy()
+        detailed = result["detailed_label_quality"].to_numpy("float64")
+        scores[np.ix_(used, columns)] = detailed
+    elif active.any():
+        (column,) = np.flatnonzero(active)
+        scores[used, column] = get_label_quality_scores(
+            labels[used, column], predictions[used]
+        )
+    realised = realised_noise(labels, consensus)
+    return ClassFindings(
+        consensus=consensus,
+        confidence=confidence,
+        scores=scores,
+        noise_rates=np.array([each["wrong"] for each in realised]),
+        confusion=realised_confusion(labels, consensus, num_classes),
+    )
+
+
+def score_values(labels, predictions):
+    """Residuals of each dimension; a label's score is its lowest.
+
+    Args:
+        labels: Values, `(n, annotators, dimensions)`, NaN where missing.
+        predictions: Values, `(n, dimensions)`.
+
+    Returns:
+        `ValueFindings`; the consensus is the annotators' mean, or the
+        prediction where there is no label.
+    """
+    from cleanlab.regression.rank import get_label_quality_scores
+
+    known = ~np.isnan(labels)
+    quality = np.full(labels.shape, np.inf)
+    for a in range(labels.shape[1]):
+        for d in range(labels.shape[2]):
+            present = known[:, a, d]
+            if present.any():
+                quality[present, a, d] = get_label_quality_scores(
+                    labels[present, a, d],
+                    predictions[present, d],
+                    method="residual",
+                )
+    scores = quality.min(axis=-1)
+    scores[np.isinf(scores)] = np.nan
+    mean = nanmean(labels, axis=1)
+    consensus = np.where(np.isnan(mean), predictions, mean)
+    residuals = labels - consensus[:, None]
+    bias = nanmean(residuals, axis=0)
+    spread = np.sqrt(nanmean((residuals - bias) ** 2, axis=0))
+    deviations = np.sqrt(nanmean((labels - mean[:, None]) ** 2, axis=1))
+    return ValueFindings(consensus, deviations, scores, bias, spread)

@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import RECIPES, load_recipe
+from PIL import Image
+
+SMALL = ["--epochs", "4", "--width", "0.0625", "--batch-size", "8"]
+
+
+@pytest.fixture
+def recipe(monkeypatch):
+    # It shares the quickstart's faces.
+    monkeypatch.syspath_prepend(str(RECIPES))
+    return load_recipe("audit")
+
+
+def test_audits_drawn_faces_and_tells_how_well(recipe, tmp_path, capsys):
+    output = tmp_path / "out"
+    arguments = ["--train-size", "40", "--output-dir", str(output)]
+    recipe.main([*SMALL, *arguments])
+    printed = capsys.readouterr().out
+    assert "The most suspect labels of 160:" in printed
+    assert "expression, against the truth:" in printed
+    labels = pd.read_csv(output / "labels.csv")
+    assert len(labels) == 160
+    measured = json.loads((output / "measures.json").read_text())
+    assert measured["settings"]["images"] == 40
+    assert measured["settings"]["warmup_epochs"] == 1
+    assert set(measured["measures"]) == {"posterior", "cleanlab"}
+
+    # The same again from its predictions, without training.
+    again = tmp_path / "again"
+    predictions = str(output / "predictions.npz")
+    arguments = ["--train-size", "40", "--output-dir", str(again)]
+    recipe.main(["--predictions", predictions, *arguments])
+    pd.testing.assert_frame_equal(pd.read_csv(again / "labels.csv"), labels)
+
+
+def test_audits_your_own_files(recipe, tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    rows = ["image,mood.ann,mood.bob,valence,arousal"]
+    for index in range(20):
+        pixels = generator.integers(0, 256, (32, 32, 3), "uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+        mood = ("calm", "glad")[index % 2]
+        rows.append(f"{index}.png,{mood},{mood},{0.4 * (index % 2)},0.1")
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(rows))
+    predictions = tmp_path / "predictions.npz"
+    np.savez(predictions, mood=np.full((20, 2), 0.5), affect=np.zeros((20, 2)))
+    output = tmp_path / "out"
+    recipe.main(
+        [
+            *("--csv", str(table), "--image-root", str(tmp_path)),
+            *("--predictions", str(predictions)),
+            *("--output-dir", str(output)),
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert "against the truth" not in printed
+    assert not (output / "measures.json").exists()
+    labels = pd.read_csv(output / "labels.csv")
+    assert set(labels["annotator"]) == {
+        "mood.ann",
+        "mood.bob",
+        "valence+arousal",
+    }
+    assert (output / "audit.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--csv", "a.csv"], "--csv and --image-root must be given together"),
+        (["--predictions", "none.npz"], "No such file"),
+        (["--model", "none.keras"], "none.keras"),
+    ],
+)
+def test_wrong_flags(recipe, tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        recipe.main(
+            [*arguments, "--train-size", "4", "--output-dir", str(tmp_path)]
+        )
+    (line,) = capsys.readouterr().err.strip().splitlines()[-1:]
+    assert line.startswith("error: ") and message in line
