@@ -8,6 +8,32 @@ import numbers
 AUTO = "auto"
 
 
+def one_line(text, limit=400):
+    """What others wrote, as a part of a message.
+
+    Args:
+        text: Text, or an error, whose message is taken.
+        limit: Largest number of characters.
+
+    Returns:
+        A string without line breaks: they become spaces, other characters
+        that would not be printed are escaped, and what is too long is cut.
+
+    Example:
+
+    >>> one_line("a\\nb\\x1b[2J")
+    'a b\\\\x1b[2J'
+    """
+    text = " ".join(str(text)[: 4 * limit].split())
+    text = "".join(
+        each
+        if each.isprintable()
+        else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
 def check_number(
     argument,
     value,

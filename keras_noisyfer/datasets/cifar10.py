@@ -1,16 +1,15 @@
 """CIFAR-10 with true labels, or those of the paper's simulated annotators."""
 
 import os
-import zipfile
-import zlib
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.files import read_npz
 from keras_noisyfer.tasks import CategoricalTask
 
 CLASS_NAMES = (
@@ -27,6 +26,10 @@ CLASS_NAMES = (
 )
 IMAGE_SHAPE = (32, 32, 3)
 SPLITS = ("train", "test")
+# As many as CIFAR-10 has, with their labels; a file that says it has more
+# is no such file, and would fill the memory.
+MAX_IMAGES = 60_000
+_MAX_BYTES = MAX_IMAGES * (np.prod(IMAGE_SHAPE).item() + 8) + 4096
 
 
 def load_cifar10(
@@ -46,8 +49,9 @@ def load_cifar10(
             labels, for tasks of as many annotators.
         path: `.npz` file with the arrays `x_train`, `y_train`, `x_test` and
             `y_test`: images, uint8, shape `(n, 32, 32, 3)`, and class ids,
-            integers, shape `(n,)` or `(n, 1)`. By default TensorFlow
-            Datasets downloads the data once and keeps it.
+            integers, shape `(n,)` or `(n, 1)`; n is at most 60,000. By
+            default TensorFlow Datasets downloads the data once and keeps
+            it.
         size: Number of images, the first of those there are; their labels
             are the same whatever the size. By default all of them.
         annotators: Sequence of `keras_noisyfer.noise.CategoricalAnnotator`s,
@@ -131,26 +135,10 @@ def _read(path, split):
             f"`path` must be an .npz file. Received: {path}, where there is "
             "no file"
         )
-    if not zipfile.is_zipfile(path):
-        raise ValueError(
-            f"`path` must be an .npz file. Received: {path}, which is in "
-            "another format"
-        )
-    names = [f"{kind}_{each}" for each in SPLITS for kind in "xy"]
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if not missing:
-                return file[f"x_{split}"], file[f"y_{split}"]
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"`path` must be an .npz file of plain arrays. Received: {path}: "
-            f"{one_line(error)}"
-        ) from error
-    raise ValueError(
-        f"`path` must hold the arrays {', '.join(names)}. "
-        f"Received: {path} without {', '.join(missing)}"
-    )
+    required = [f"{kind}_{each}" for each in SPLITS for kind in "xy"]
+    names = [f"{kind}_{split}" for kind in "xy"]
+    arrays = read_npz(path, _MAX_BYTES, names, required)
+    return [arrays[name] for name in names]
 
 
 def _check(split, images, labels):
@@ -181,8 +169,3 @@ def _check(split, images, labels):
             f"Received: {labels[wrong[0]]} at index {wrong[0]}"
         )
     return images, labels.astype("int32")
-
-
-def one_line(error):
-    """The message of an error, its line breaks replaced by spaces."""
-    return " ".join(str(error).split())

@@ -1,19 +1,22 @@
 """CIFAR-10N: CIFAR-10 as three people on the web labelled it."""
 
+import io
 import os
 import pickle
+import pickletools
 import zipfile
 
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.cifar10 import (
     CLASS_NAMES,
+    MAX_IMAGES,
     load_cifar10,
-    one_line,
     take_first,
 )
+from keras_noisyfer.files import open_rows, read_npy
 
 HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
 LABEL_SETS = (*HUMAN_LABEL_SETS, "aggre_label", "worse_label")
@@ -25,6 +28,22 @@ LABEL_FILES = (
 )
 ORDER_FILE = "image_order_c10.npy"
 SOURCE = "https://github.com/UCSC-REAL/cifar-10-100n"
+# The largest of the authors' files has a tenth of it.
+MAX_BYTES = 2**25
+# What pickles of dicts, lists, numbers, texts and NumPy arrays are made of.
+# Left out are objects and what makes them, buffers, whose sizes would be
+# believed, and sets, whose members are hashed.
+OPCODES = (
+    "PROTO STOP FRAME MARK "
+    "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 "
+    "FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING "
+    "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
+    "BINBYTES SHORT_BINBYTES BINBYTES8 "
+    "EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS "
+    "EMPTY_DICT DICT SETITEM SETITEMS "
+    "PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET "
+    "GLOBAL STACK_GLOBAL REDUCE BUILD PERSID BINPERSID"
+).split()
 
 
 def load_cifar10n(
@@ -150,10 +169,7 @@ def _match(true_labels, expected, labels_path):
 
 
 def _read_order(path, count):
-    try:
-        order = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: {one_line(error)}") from error
+    order = read_npy(path, MAX_IMAGES * 8)
     if not np.array_equal(np.sort(order, axis=None), np.arange(count)):
         raise ValueError(
             f"{path} must hold every index from 0 to {count - 1} once. "
@@ -168,12 +184,14 @@ def _read_order(path, count):
 def _read(path, names):
     """Label sets by name, int32 arrays of one length."""
     extension = os.path.splitext(path)[1].lower()
-    read = {".pt": _read_torch, ".npy": _read_numpy, ".csv": pd.read_csv}
+    read = {".pt": _read_torch, ".npy": _read_numpy, ".csv": _read_csv}
     if extension not in read:
         raise ValueError(
             f"`labels_path` must be a .pt, .npy or .csv file. Received: {path}"
         )
     try:
+        if os.path.getsize(path) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES:,} bytes")
         table = read[extension](path)
         missing = [name for name in names if name not in table]
         table = {name: table[name] for name in names if name in table}
@@ -194,7 +212,11 @@ def _read(path, names):
 
 
 def _class_ids(values):
-    values = np.asarray(values)
+    # Lists within lists would be gone through, and may hold themselves.
+    is_flat = not isinstance(values, list) or all(
+        isinstance(each, (int, np.integer)) for each in values
+    )
+    values = np.asarray(values) if is_flat else np.empty((0, 0))
     if values.ndim != 1 or not np.isin(values, range(len(CLASS_NAMES))).all():
         raise ValueError(f"not class ids from 0 to {len(CLASS_NAMES) - 1}")
     return values.astype("int32")
@@ -207,23 +229,66 @@ def _read_torch(path):
             pickles = [n for n in names if n.endswith("/data.pkl")]
             if len(pickles) != 1:
                 raise ValueError("no file of PyTorch")
-            with archive.open(pickles[0]) as file:
-                return _Unpickler(file).load()
-    with open(path, "rb") as file:
-        # PyTorch before 1.6: a magic number, a version and facts on the
-        # machine come first.
-        for _ in range(3):
-            _Unpickler(file).load()
-        return _Unpickler(file).load()
+            if archive.getinfo(pickles[0]).file_size > MAX_BYTES:
+                raise ValueError(f"more than {MAX_BYTES:,} bytes unpacked")
+            return _unpickle(io.BytesIO(archive.read(pickles[0])))
+    file = _in_memory(path)
+    # PyTorch before 1.6: a magic number, a version and facts on the machine
+    # come first.
+    for _ in range(3):
+        _unpickle(file)
+    return _unpickle(file)
 
 
 def _read_numpy(path):
+    file = _in_memory(path)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("not as np.save writes a dict")
+    np.lib.format.read_array_header_1_0(file)
+    (labels,) = _unpickle(file).values
+    return labels
+
+
+def _in_memory(path):
     with open(path, "rb") as file:
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("not as np.save writes a dict")
-        np.lib.format.read_array_header_1_0(file)
-        (labels,) = _Unpickler(file).load().values
-        return labels
+        return io.BytesIO(file.read(MAX_BYTES))
+
+
+def _read_csv(path):
+    with open_rows(path) as file:
+        return pd.read_csv(file)
+
+
+def _unpickle(file):
+    """The object that a pickle in a `BytesIO` holds; `file` is then behind
+    it.
+
+    It is looked through before it is made: a few bytes could ask for any
+    amount of memory.
+    """
+    start = file.tell()
+    last, memo, tuples = None, set(), set()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        name = opcode.name
+        if name not in OPCODES:
+            raise ValueError(f"a pickle with {name}")
+        if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            place = len(memo) if name == "MEMOIZE" else argument
+            # A list of that length is allocated.
+            if place > count:
+                raise ValueError(f"a pickle of {place:,} objects")
+            memo.add(place)
+            if last in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+                tuples.add(place)
+        # A tuple of the same tuple twice, and so on: its hash takes for ever.
+        if name in ("GET", "BINGET", "LONG_BINGET") and argument in tuples:
+            raise ValueError("a pickle with one tuple in several places")
+        last = name
+    end = file.tell()
+    file.seek(start)
+    loaded = _Unpickler(file).load()
+    file.seek(end)
+    return loaded
 
 
 class _Unpickler(pickle.Unpickler):
@@ -233,14 +298,25 @@ class _Unpickler(pickle.Unpickler):
     what a file says of their memory.
     """
 
+    def __init__(self, file):
+        super().__init__(file)
+        self._left_to_encode = MAX_BYTES
+
+    def _encode(self, text, _):
+        # One text may be named again and again.
+        self._left_to_encode -= len(text)
+        if self._left_to_encode < 0:
+            raise ValueError(f"more than {MAX_BYTES:,} bytes unpacked")
+        return text.encode("latin1")
+
     def find_class(self, module, name):
         known = {
             "numpy.ndarray": _Array,
             "numpy.dtype": _DType,
             "numpy.core.multiarray._reconstruct": lambda kind, *_: kind(),
             "numpy.core.multiarray.scalar": _scalar,
-            # How Python 2 pickles keep bytes.
-            "_codecs.encode": lambda text, _: text.encode("latin1"),
+            # How bytes are kept for Python 2.
+            "_codecs.encode": self._encode,
         }
         # As NumPy 2 calls it.
         path = f"{module}.{name}".replace("numpy._core", "numpy.core")

@@ -7,12 +7,21 @@ for the joint score, each with a state dict of its own.
 
 import collections
 import os
+import re
 
 import numpy as np
 
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.files import check_archive, read_npz
 from keras_noisyfer.networks.decoder import Decoder
 from keras_noisyfer.networks.discriminator import FILTERS, Discriminator
 from keras_noisyfer.networks.encoder import VGG16_GROUPS, Encoder
+
+# The release's largest network, the discriminator, has 0.13 GB.
+MAX_BYTES = 2**30
+# Earlier ones run code, or write where they must not, for files that are made
+# to that end, `weights_only` or not.
+MIN_TORCH = (2, 10)
 
 # `convert` turns the arrays of these names into the variable's layout.
 ReleaseWeight = collections.namedtuple(
@@ -35,12 +44,14 @@ def load_release_weights(network, state):
             `discriminator_z0`, one `discriminator_z1...` a label stream in
             the order of the tasks, `discriminator_joint_xz`. A path ends in
             `.npz`, with names as `module/name` for a discriminator, or in
-            `.pth`, which needs PyTorch.
+            `.pth`, which needs PyTorch 2.10 or later. Nothing but numbers is
+            read, no code in a file is run, and what unpacks to more than
+            1 GiB is refused.
 
     Raises:
-        ValueError: if the network is of another kind, or a weight is
-            missing from the state or has another shape. The network is then
-            left as it was.
+        ValueError: if the network is of another kind, a file cannot be read,
+            or a weight is missing from the state or has another shape. The
+            network is then left as it was.
         ImportError: for a `.pth` file without PyTorch.
     """
     if isinstance(state, str) or hasattr(state, "__fspath__"):
@@ -56,9 +67,15 @@ def load_release_weights(network, state):
                     f"weights, such as {sorted(state)[:3]}"
                 )
         given = [np.asarray(state[name]) for name in names]
+        if any(each.dtype.kind not in "biuf" for each in given):
+            raise ValueError(
+                f"The weight {', '.join(map(repr, names))} of `state` must be "
+                f"numbers. Received: {given[0].dtype}"
+            )
         try:
             array = convert(*given)
-        except ValueError:
+        # Axes that are not there.
+        except (ValueError, IndexError):
             array = None
         if array is None or array.shape != tuple(variable.shape):
             raise ValueError(
@@ -268,8 +285,7 @@ def _read(path):
     if not os.path.isfile(path):
         raise ValueError(f"`state` must be a file. Received: {path}")
     if path.endswith(".npz"):
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        return read_npz(path, MAX_BYTES)
     if path.endswith(".pth"):
         try:
             import torch
@@ -278,10 +294,54 @@ def _read(path):
                 "Reading a `.pth` file needs PyTorch: `pip install torch`. "
                 f"Received: {path}"
             ) from error
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return _read_torch(torch, path)
     raise ValueError(
         f"`state` must be a path ending in .npz or .pth. Received: {path}"
     )
+
+
+def _read_torch(torch, path):
+    version = re.match(r"(\d+)\.(\d+)", torch.__version__)
+    if tuple(map(int, version.groups())) < MIN_TORCH:
+        raise ValueError(
+            "Reading a `.pth` file needs PyTorch "
+            f"{'.'.join(map(str, MIN_TORCH))} or later, since earlier ones "
+            f"may run code in it. Received: {torch.__version__}"
+        )
+    # What PyTorch wrote before 1.6 is no archive and not compressed.
+    with open(path, "rb") as file:
+        is_archive = file.read(2) == b"PK"
+    if is_archive:
+        check_archive(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return _as_arrays(state)
+    # A damaged pickle can lead to any error at all; the advice of PyTorch's
+    # is to trust the file.
+    except Exception as error:
+        reason = one_line(error, limit=100) or type(error).__name__
+        raise ValueError(
+            f"{path} must be a state dict of PyTorch, tensors alone. "
+            f"Received: {reason}"
+        ) from error
+
+
+def _as_arrays(state):
+    """A state dict with arrays, in whose place are no views of few values
+    that are any number of them."""
+    return {
+        str(key): _as_arrays(value)
+        if isinstance(value, dict)
+        else _as_array(value)
+        for key, value in state.items()
+    }
+
+
+def _as_array(tensor):
+    array = np.asarray(tensor)
+    if array.nbytes > MAX_BYTES:
+        raise ValueError(f"a tensor of shape {array.shape}")
+    return array
 
 
 def _flatten(state):

@@ -161,10 +161,10 @@ def test_rejects_what_is_no_npz_file(save, tmp_path):
 
     other = tmp_path / "other.npz"
     other.write_text("not a file of arrays")
-    with pytest.raises(ValueError, match="in another format"):
+    with pytest.raises(ValueError, match="not a zip file"):
         load_cifar10("train", other)
 
-    with pytest.raises(ValueError, match="plain arrays.*allow_pickle"):
+    with pytest.raises(ValueError, match="plain arrays.*of object"):
         load_cifar10("test", save(x_test=np.array([{}, None], object)))
 
     path = save()
@@ -180,7 +180,7 @@ def test_names_the_missing_arrays(tmp_path):
     del data["x_test"], data["y_train"]
     path = tmp_path / "cifar10.npz"
     np.savez(path, **data)
-    with pytest.raises(ValueError, match="without y_train, x_test$"):
+    with pytest.raises(ValueError, match="none called y_train, x_test$"):
         load_cifar10("train", path)
 
 

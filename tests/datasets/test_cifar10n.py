@@ -205,7 +205,7 @@ def test_rejects_wrong_orders(folder, images, order, message):
     with pytest.raises(ValueError, match=message):
         load_cifar10n("train", path, images)
     (folder / "image_order_c10.npy").write_text("<html>")
-    with pytest.raises(ValueError, match="image_order_c10.npy: "):
+    with pytest.raises(ValueError, match="image_order_c10.npy must be an .npy"):
         load_cifar10n("train", path, images)
 
 

@@ -78,7 +78,7 @@ def test_reads_pth_safely_and_only_with_torch(state, tmp_path, monkeypatch):
         assert weights_only and map_location == "cpu"
         return below(state, "encoder/")
 
-    torch = types.SimpleNamespace(load=load)
+    torch = types.SimpleNamespace(load=load, __version__="2.13.0+cpu")
     monkeypatch.setitem(sys.modules, "torch", torch)
     load_release_weights(encoder, path)
     np.testing.assert_array_equal(
