@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageOps
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.image_files import (
     EXTENSIONS,
     FORMATS,
@@ -20,6 +20,7 @@ from keras_noisyfer.datasets.image_files import (
     locate_image,
 )
 from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.files import read_json
 
 SETTINGS_FILE = "settings.json"
 REJECTED_FILE = "rejected.csv"
@@ -349,10 +350,13 @@ def _opened(path):
     except Image.UnidentifiedImageError:
         detail = f"not one of {', '.join(READABLE_FORMATS)}"
         raise UnusableImage("unsupported format", detail) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow finds damage behind the header when it decodes.
-        detail = " ".join(str(error).split())
-        raise UnusableImage("truncated or damaged image", detail) from error
+    except UnusableImage:
+        raise
+    # Pillow finds damage behind the header when it decodes: any error at all.
+    except Exception as error:
+        raise UnusableImage(
+            "truncated or damaged image", one_line(error)
+        ) from error
 
 
 def _write(made, target, modified):
@@ -395,7 +399,10 @@ def _keep_settings(output_root, settings):
     try:
         output_root.mkdir(parents=True, exist_ok=True)
         if any(output_root.iterdir()):
-            return json.loads(path.read_text("utf-8"))
+            earlier = read_json(path)
+            if not isinstance(earlier, dict):
+                raise ValueError(f"{path} must hold settings")
+            return earlier
         path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
     except (OSError, ValueError) as error:
         raise ValueError(

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.faces.expressions import (
     expression_task,
     to_class_ids,
@@ -16,6 +16,7 @@ from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import SPLITS
+from keras_noisyfer.files import open_rows
 
 IMAGE_SHAPE = (48, 48, 1)
 MISSING = -1
@@ -207,7 +208,7 @@ def _check_votes(table, path):
         row, column = wrong[0]
         raise ValueError(
             f"{path}: numbers of votes must be from 0 to {VOTES}. "
-            f"Received: {votes.iat[row, column]!r} for "
+            f"Received: {one_line(votes.iat[row, column])!r} for "
             f"{VOTE_COLUMNS[column]} in row {row}"
         )
     return table.assign(**dict(zip(VOTE_COLUMNS, numbers.T, strict=True)))
@@ -303,7 +304,7 @@ def _read_fer2013(paths, usages):
             row = class_ids.isna().idxmax()
             raise ValueError(
                 f"{path}: emotion must be from 0 to 6. Received: "
-                f"{chunk['emotion'][row]!r} in row {row}"
+                f"{one_line(chunk['emotion'][row])!r} in row {row}"
             )
         expected = usages.iloc[count : count + len(chunk)].to_numpy(object)
         usage = chunk["Usage"].to_numpy(object)[: len(expected)]
@@ -311,8 +312,8 @@ def _read_fer2013(paths, usages):
             row = np.flatnonzero(usage != expected)[0]
             raise ValueError(
                 f"{votes_path} must have the rows of {path}. Received: "
-                f"Usage {expected[row]!r} and {usage[row]!r} in row "
-                f"{count + row}"
+                f"Usage {one_line(expected[row])!r} and "
+                f"{one_line(usage[row])!r} in row {count + row}"
             )
         pairs = zip(chunk["pixels"], class_ids, strict=True)
         if count + len(chunk) <= len(usages):
@@ -344,22 +345,20 @@ def _parse_pixels(text):
 def _read_csv(path, **options):
     """Yields the parts of a CSV file as tables, whose cells are text."""
     try:
-        tables = pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-            **options,
-        )
-        if "chunksize" not in options:
-            yield tables
-        else:
-            with tables:
-                yield from tables
+        with open_rows(path) as file:
+            tables = pd.read_csv(
+                file, dtype=str, keep_default_na=False, **options
+            )
+            if "chunksize" not in options:
+                yield tables
+            else:
+                with tables:
+                    yield from tables
     # Of pandas' own errors too.
     except (OSError, ValueError) as error:
-        message = " ".join(str(error).split())
-        raise ValueError(f"{path} could not be read: {message}") from error
+        raise ValueError(
+            f"{path} could not be read: {one_line(error)}"
+        ) from error
 
 
 def _require_images(good, data_dir):

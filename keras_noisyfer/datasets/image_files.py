@@ -8,6 +8,8 @@ import tensorflow as tf
 import tqdm
 from PIL import Image
 
+from keras_noisyfer.arguments import one_line
+
 # What both Pillow and TensorFlow decode, with the usual file name endings.
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe"),
@@ -31,6 +33,13 @@ MODE_PROBLEMS = {
 }
 
 
+# Decoders go through the whole image once a scan of a progressive JPEG file;
+# ten are usual.
+MAX_SCANS = 200
+_SCAN_MARKER = b"\xff\xda"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
 def locate_image(image_root, name):
     """The path of an image, which has to stay within its folder.
 
@@ -46,9 +55,13 @@ def locate_image(image_root, name):
     root = os.path.realpath(image_root)
     if not name or "\0" in name:
         return None, ("missing image", f"no file name but {name!r}")
-    path = os.path.normpath(os.path.join(root, name))
-    if not path.startswith(os.path.join(root, "")):
+    # Even if it comes back to the folder: images made of this one get its
+    # name in another folder.
+    relative = os.path.normpath(name)
+    parts = relative.split(os.sep)
+    if os.path.isabs(name) or parts[0] in (os.curdir, os.pardir):
         return None, ("path out of the image folder", f"in {image_root}")
+    path = os.path.join(root, relative)
     if not os.path.exists(path):
         return None, ("missing image", f"no such file in {image_root}")
     target = os.path.realpath(path)
@@ -80,6 +93,8 @@ def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
     try:
         with Image.open(path) as image:
             problem = _header_problem(image, path, max_pixels)
+        if not problem and _count_scans(path) > MAX_SCANS:
+            problem = "too many scans", f"more than {MAX_SCANS}"
     except (
         Image.DecompressionBombError,
         # Where the user has turned warnings into errors.
@@ -88,8 +103,9 @@ def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
         return "too large image", str(error)
     except Image.UnidentifiedImageError:
         return "not an image", "unknown or damaged format"
-    except (OSError, ValueError, SyntaxError) as error:
-        return "truncated or damaged image", " ".join(str(error).split())
+    # A damaged header can lead to any error at all.
+    except Exception as error:
+        return "truncated or damaged image", one_line(error)
     if problem or not decode:
         return problem
     return _decoding_problem(path)
@@ -127,6 +143,15 @@ def _png_bit_depth(path):
     # Pillow opens 16-bit colours as 8-bit ones without saying so.
     with open(path, "rb") as file:
         return file.read(25)[24]
+
+
+def _count_scans(path):
+    """Number of scans of a JPEG file, 0 of others."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"\xff\xd8":
+            return 0
+        # Pixels never look like this: 0xff is followed by 0 there.
+        return file.read().count(_SCAN_MARKER)
 
 
 def check_image_files(image_root, names, report, decode=True):
@@ -204,7 +229,7 @@ def _decoding_problem(path):
     except tf.errors.OpError as error:
         # Without the marks of the operation that TensorFlow adds.
         detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
-        return "truncated or damaged image", " ".join(detail.split())
+        return "truncated or damaged image", one_line(detail)
     return None
 
 
@@ -275,6 +300,51 @@ def decode_image(encoded, image_shape, is_jpeg=False):
 
     image = tf.cond(has_size, lambda: image, scale)
     return tf.ensure_shape(image, (height, width, channels))
+
+
+def pixel_count(encoded):
+    """Width times height of an image file, by its header.
+
+    Args:
+        encoded: String tensor, the bytes of a file.
+
+    Returns:
+        int64 scalar; 0 if they are not of a JPEG, PNG or BMP file.
+    """
+
+    # Too few bytes have sides of 0.
+    header = tf.strings.substr(encoded + b"\0" * 26, 0, 26)
+
+    def sides(begin, little_endian):
+        sides = tf.io.decode_raw(
+            tf.strings.substr(header, begin, 8),
+            tf.int32,
+            little_endian=little_endian,
+        )
+        # The height of a BMP file that begins at the top is negative.
+        return tf.abs(tf.cast(sides, tf.int64))
+
+    return tf.reduce_prod(
+        tf.case(
+            [
+                (
+                    tf.io.is_jpeg(encoded),
+                    lambda: tf.cast(
+                        tf.image.extract_jpeg_shape(encoded)[:2], tf.int64
+                    ),
+                ),
+                (
+                    tf.strings.substr(header, 0, 8) == PNG_SIGNATURE,
+                    lambda: sides(16, False),
+                ),
+                (
+                    tf.strings.substr(header, 0, 2) == b"BM",
+                    lambda: sides(18, True),
+                ),
+            ],
+            default=lambda: tf.zeros(2, tf.int64),
+        )
+    )
 
 
 def _decode_jpeg(encoded, height, width, channels):

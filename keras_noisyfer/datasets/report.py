@@ -4,6 +4,9 @@ import collections
 import csv
 import pathlib
 
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.files import spreadsheet_cell
+
 ON_ERROR = ("raise", "skip")
 
 
@@ -54,9 +57,11 @@ class ImportReport:
         Raises:
             ValueError: with `on_error="raise"`.
         """
+        # Names are chosen by others, with line breaks or a megabyte long.
+        detail = one_line(detail)
         if self.on_error == "raise":
             raise ValueError(
-                f"{entry}: {problem}"
+                f"{one_line(entry)}: {problem}"
                 + f" ({detail})" * bool(detail)
                 + '. With `on_error="skip"` it is left out and counted'
             )
@@ -70,17 +75,22 @@ class ImportReport:
         self.notes.update(other.notes)
 
     def write_csv(self, path):
-        """Writes one line a rejected entry: entry, problem, detail."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        """Writes one line a rejected entry: entry, problem, detail.
+
+        Cells that a spreadsheet would compute begin with an apostrophe.
+        """
+        # Names on disk need not be text.
+        options = {"encoding": "utf-8", "errors": "backslashreplace"}
+        with open(path, "w", newline="", **options) as file:
             writer = csv.writer(file)
             writer.writerow(("entry", "problem", "detail"))
-            writer.writerows(self.entries)
+            writer.writerows(map(spreadsheet_cell, row) for row in self.entries)
         return pathlib.Path(path)
 
     def __str__(self):
         first = {}
         for entry, problem, _ in self.entries:
-            first.setdefault(problem, entry)
+            first.setdefault(problem, one_line(entry))
         lines = [f"accepted: {self.accepted:,} images"]
         lines += [
             f"rejected: {count:,} {problem} (first: {first[problem]})"

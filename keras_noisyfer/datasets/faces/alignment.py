@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.conversion import (
     UnusableImage,
     output_path,
@@ -16,6 +16,8 @@ from keras_noisyfer.datasets.conversion import (
     process_images,
     read_rgb,
 )
+from keras_noisyfer.datasets.image_files import locate_image
+from keras_noisyfer.files import open_rows
 
 EYES_FILE = "eyes.csv"
 EYE_COLUMNS = ["left_x", "left_y", "right_x", "right_y"]
@@ -234,18 +236,21 @@ def raf_eyes(annotation_dir, names):
     eyes = np.full((len(names), 2, 2), np.nan)
     for index, name in enumerate(names):
         stem = pathlib.PurePosixPath(name).stem.removesuffix("_aligned")
-        path = pathlib.Path(annotation_dir, f"{stem}_manu_attri.txt")
+        file_name = f"{stem}_manu_attri.txt"
+        path, problem = locate_image(annotation_dir, file_name)
+        if problem:
+            if problem[0] == "missing image":
+                continue
+            raise ValueError(f"{file_name}: {problem[0]} ({problem[1]})")
         try:
-            lines = path.read_text("utf-8-sig").splitlines()
-        except FileNotFoundError:
-            continue
-        try:
-            points = [list(map(float, line.split())) for line in lines[:2]]
+            with open_rows(path, None, quotes=False) as file:
+                lines = [file.readline() for _ in range(2)]
+            points = [list(map(float, line.split())) for line in lines]
             eyes[index] = np.reshape(points, (2, 2))
-        except ValueError:
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"{path} must begin with two lines of x and y. "
-                f"Received: {lines[:2]}"
+                f"Received: {one_line(error)}"
             ) from None
     return eyes
 
@@ -303,16 +308,16 @@ def read_eyes(path):
     """
     columns = ["image", *EYE_COLUMNS]
     try:
-        table = pd.read_csv(
-            path,
-            usecols=columns,
-            dtype={"image": str, **dict.fromkeys(EYE_COLUMNS, "float64")},
-            encoding="utf-8-sig",
-        )
+        with open_rows(path) as file:
+            table = pd.read_csv(
+                file,
+                usecols=columns,
+                dtype={"image": str, **dict.fromkeys(EYE_COLUMNS, "float64")},
+            )
     except (OSError, ValueError) as error:
         raise ValueError(
             f"`path` must be a CSV file with the columns {', '.join(columns)}."
-            f" Received: {path} ({' '.join(str(error).split())})"
+            f" Received: {path} ({one_line(error)})"
         ) from None
     names = table["image"].fillna("").tolist()
     return names, table[EYE_COLUMNS].to_numpy().reshape(-1, 2, 2)

@@ -6,12 +6,14 @@ import os
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     RAF_EXPRESSIONS,
     to_class_ids,
     to_file_ids,
 )
+from keras_noisyfer.files import RowTooLong, open_rows
 
 
 def read_raf_expressions(path, report):
@@ -132,16 +134,25 @@ def check_count(names, array):
 
 
 @contextlib.contextmanager
-def open_labels(path):
-    """A text file, with one line of an error if it is none."""
+def open_labels(path, quotes=False):
+    """A text file, with one line of an error if it is none.
+
+    Args:
+        path: The file.
+        quotes: As of `open_rows`.
+    """
     try:
-        with open(path, encoding="utf-8-sig", newline=None) as file:
+        with open_rows(path, None, quotes) as file:
             yield file
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} must be a text file in UTF-8. Received: {error}"
+        ) from error
+    except RowTooLong as error:
+        raise ValueError(
+            f"{path} must be a text file of lines. Received: {one_line(error)}"
         ) from error
 
 

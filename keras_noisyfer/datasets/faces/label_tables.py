@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import tqdm
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, landmark_eyes
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
@@ -24,6 +25,7 @@ from keras_noisyfer.datasets.faces.label_files import (
     open_labels,
     replacing,
 )
+from keras_noisyfer.files import read_npy
 
 NAME_COLUMN = "subDirectory_filePath"
 BOX_COLUMNS = ("face_x", "face_y", "face_width", "face_height")
@@ -41,6 +43,8 @@ _ROWS_AT_ONCE = 50_000
 _ROUNDING = 1e-6
 # What a row holds behind the last column.
 _SURPLUS = "surplus"
+# 68 landmarks take a kilobyte, as text a little more.
+_MAX_ARRAY_BYTES = 2**16
 
 
 def read_affectnet_labels(path, report, faces=False):
@@ -135,12 +139,11 @@ def read_affectnet_annotations(folder, report, eyes=True):
     ):
         try:
             rows[f"{number}.jpg"] = _read_annotation(folder, number, eyes)
-        except (OSError, ValueError, TypeError) as error:
-            detail = " ".join(str(error).split())
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             report.reject(
                 f"{os.path.basename(os.path.dirname(folder))}/{number}",
                 "malformed label",
-                detail,
+                str(error),
             )
             rejected.append(f"{number}.jpg")
     if not rows:
@@ -154,7 +157,7 @@ def read_affectnet_annotations(folder, report, eyes=True):
 def _read_annotation(folder, number, eyes):
     def read(kind):
         path = os.path.join(folder, f"{number}_{kind}.npy")
-        return np.load(path, allow_pickle=False)
+        return read_npy(path, _MAX_ARRAY_BYTES)
 
     # Some copies hold the numbers as strings.
     expression = float(read("exp").item())
@@ -251,7 +254,7 @@ def _affectnet_rows(path, columns):
 
     pandas' own reader drops what a row has too much, without a word.
     """
-    with open_labels(path) as file:
+    with open_labels(path, quotes=True) as file:
         rows = csv.reader(file, strict=True)
         try:
             header = [field.strip() for field in next(rows, [])]
@@ -285,7 +288,7 @@ def _affectnet_rows(path, columns):
         except csv.Error as error:
             raise ValueError(
                 f"{path} must be a table of comma-separated values. "
-                f"Received: {error}"
+                f"Received: {one_line(error)}"
             ) from error
 
 

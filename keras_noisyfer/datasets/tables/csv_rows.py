@@ -7,8 +7,11 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.files import RowTooLong, open_rows
+
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
-_ERRORS = (UnicodeError, pd.errors.ParserError, OSError)
+_ERRORS = (UnicodeError, pd.errors.ParserError, OSError, RowTooLong)
 
 
 def read_header(path):
@@ -29,7 +32,8 @@ def read_header(path):
             "file"
         )
     try:
-        return [name.strip() for name in _read_csv(path, nrows=1).iloc[0]]
+        with open_rows(path) as file:
+            return [name.strip() for name in _read_csv(file, nrows=1).iloc[0]]
     except pd.errors.EmptyDataError:
         raise ValueError(
             "`path` must be a CSV file whose first row names the columns. "
@@ -61,12 +65,15 @@ def read_rows(path, header, chunk_size, report):
     try:
         # With `usecols`, pandas would not notice a row with too many values,
         # whose labels have shifted.
-        with _read_csv(
-            path,
-            names=range(len(header)),
-            chunksize=chunk_size,
-            on_bad_lines="warn",
-        ) as chunks:
+        with (
+            open_rows(path) as file,
+            _read_csv(
+                file,
+                names=range(len(header)),
+                chunksize=chunk_size,
+                on_bad_lines="warn",
+            ) as chunks,
+        ):
             yield from _numbered(chunks, header, report)
     except _ERRORS as error:
         raise _unreadable(path, error) from error
@@ -97,7 +104,7 @@ def _reject_skipped(message, report):
     lines = _SKIPPED.findall(message)
     if not lines:
         # Of some other kind, it must not pass for a row that was reported.
-        raise ValueError(f"pandas: {' '.join(message.split())}")
+        raise ValueError(f"pandas: {one_line(message)}")
     for row, names, values in lines:
         report.reject(
             f"row {row}",
@@ -107,23 +114,21 @@ def _reject_skipped(message, report):
     return [int(row) for row, _, _ in lines]
 
 
-def _read_csv(path, **options):
+def _read_csv(file, **options):
     # As text, with nothing guessed.
     return pd.read_csv(
-        path,
+        file,
         header=None,
         dtype=object,
         na_filter=False,
         index_col=False,
         skip_blank_lines=False,
-        encoding="utf-8-sig",
         **options,
     )
 
 
 def _unreadable(path, error):
-    reason = " ".join(str(error).split())
     return ValueError(
         "`path` must be a CSV file in UTF-8 whose quotes are closed. "
-        f"Received: {path}: {reason}"
+        f"Received: {path}: {one_line(error)}"
     )

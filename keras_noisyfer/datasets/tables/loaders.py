@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -339,7 +339,7 @@ def _check_header(used, header, table):
         hint = ""
         if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
             hint = ". The values must be separated by commas"
-        there = ", ".join(map(str, header))
+        there = one_line(", ".join(map(str, header)))
         raise ValueError(
             f"`columns` must name columns of {table}: {there}. "
             f"Received: {', '.join(missing)}{hint}"

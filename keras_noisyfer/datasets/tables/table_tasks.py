@@ -1,5 +1,6 @@
 """The tasks of a CSV file of labels, read off its header and its cells."""
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.columns import INTEGER, MISSING_CELLS
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
@@ -79,7 +80,8 @@ def infer_tasks(path, columns=None, ignored=(), classes=None):
         if missing:
             raise ValueError(
                 f"`columns['{name}']` must name columns of {path}: "
-                f"{', '.join(header)}. Received: {', '.join(missing)}"
+                f"{one_line(', '.join(header))}. "
+                f"Received: {', '.join(missing)}"
             )
     for chunk in _chunks(path, header):
         for name, used in categorical.items():
@@ -132,7 +134,7 @@ def _columns_of(path, header, ignored):
     if "image" not in header:
         raise ValueError(
             f"{path} must have the column 'image'. "
-            f"Received: {', '.join(header)}"
+            f"Received: {one_line(', '.join(header))}"
         )
     labels, clean = {}, {}
     for column in header:
@@ -157,7 +159,7 @@ def _columns_of(path, header, ignored):
     if not labels:
         raise ValueError(
             f"{path} must have a column of labels beside 'image'. "
-            f"Received: {', '.join(header)}"
+            f"Received: {one_line(', '.join(header))}"
         )
     columns = {"image": "image"}
     columns.update({name: list(each.values()) for name, each in labels.items()})
@@ -217,7 +219,7 @@ def _categorical(name, cells):
         count = len(names)
     if not 2 <= count <= MAX_CLASSES:
         raise ValueError(
-            f"Column or task '{name}' must have 2 to {MAX_CLASSES} classes to "
-            f"be a categorical task. Received: {count}"
+            f"Column or task {one_line(name)!r} must have 2 to {MAX_CLASSES} "
+            f"classes to be a categorical task. Received: {count}"
         )
     return CategoricalTask(name, count, class_names=names)
