@@ -7,7 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer import noise
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.files import check_archive
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 
 
@@ -34,7 +36,10 @@ def relabel(
             a dict by task name, or a sequence in the order of `tasks`, or for
             one task an array: class scores of shape
             `(batch_size, num_classes)`, or values of shape
-            `(batch_size, dimensions)`.
+            `(batch_size, dimensions)`. No code in a `.keras` file is run,
+            but the network that it describes is built, as large as that may
+            be. A SavedModel is a program, which may read and write files:
+            give only those of people you trust.
         tasks: The tasks that `model` predicts, with the class names in its
             order. A task that `data` has too is mapped by class names, never
             by position: classes that `data` does not know are left out of
@@ -154,14 +159,22 @@ def _load(model):
             "`model` must be a model or the path of one. "
             f"Received: {model}, where there is nothing"
         )
+    expected = "`model` must be a .keras file or the folder of a SavedModel"
+    is_folder = os.path.isdir(model)
+    # Keras would take the ending for the format: .h5 files of old may run
+    # code.
+    if not is_folder and not os.fspath(model).endswith(".keras"):
+        raise ValueError(f"{expected}. Received: {model}")
     try:
-        if os.path.isdir(model):
+        if is_folder:
             return tf.saved_model.load(os.fspath(model))
-        return keras.saving.load_model(model, compile=False)
-    except (OSError, ValueError) as error:
+        check_archive(model)
+        return keras.saving.load_model(model, compile=False, safe_mode=True)
+    # What describes a network wrongly can lead to any error at all.
+    except Exception as error:
         raise ValueError(
-            "`model` must be a .keras file or the folder of a SavedModel. "
-            f"Received: {model}: {' '.join(str(error).split())}"
+            f"{expected}. Received: {model}: "
+            f"{one_line(error) or type(error).__name__}"
         ) from error
 
 

@@ -22,7 +22,11 @@ from matplotlib.figure import Figure
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
-from keras_noisyfer.serving.predictor import Predictor, newest_version
+from keras_noisyfer.serving.predictor import (
+    Predictor,
+    load_saved_model,
+    newest_version,
+)
 
 try:
     import gradio as gr
@@ -182,8 +186,10 @@ def draw_values(dimensions, values):
 def load_decoder(path):
     """An exported decoder.
 
+    A SavedModel is a program: load only those of people you trust.
+
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none that can be read.
     """
     folder = newest_version(path)
     if not (folder / "saved_model.pb").is_file():
@@ -191,7 +197,7 @@ def load_decoder(path):
             "--decoder must be a folder that `export_decoder` has written. "
             f"Received: {path}"
         )
-    return tf.saved_model.load(str(folder))
+    return load_saved_model(folder)
 
 
 def run(flags):

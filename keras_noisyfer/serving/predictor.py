@@ -1,20 +1,23 @@
 """Predictions for image files by an exported model."""
 
 import io
-import json
 import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.conversion import UnusableImage, read_upright_rgb
+from keras_noisyfer.files import read_json
 from keras_noisyfer.serving.signatures import TASKS_FILE
 
 
 class Predictor:
     """An exported model, loaded to predict.
+
+    A SavedModel is a program, which may read and write files: load only
+    those of people you trust. Images may come from anyone.
 
     Args:
         path: Folder that `export` has written with the format
@@ -27,7 +30,7 @@ class Predictor:
             `{"dimensions": [...]}`.
 
     Raises:
-        ValueError: if there is no exported model.
+        ValueError: if there is no exported model, or none that can be read.
 
     Example:
 
@@ -38,9 +41,19 @@ class Predictor:
 
     def __init__(self, path):
         self.path = _version_folder(path)
-        self.tasks = json.loads((self.path / TASKS_FILE).read_text("utf-8"))
-        self._model = tf.saved_model.load(str(self.path))
-        self._predict = self._model.signatures["serve_bytes"]
+        self.tasks = _read_tasks(self.path / TASKS_FILE)
+        self._model = load_saved_model(self.path)
+        self._predict = self._model.signatures.get("serve_bytes")
+        outputs = getattr(self._predict, "structured_outputs", {})
+        if {
+            name: (None, len(*names.values()))
+            for name, names in self.tasks.items()
+        } != {name: tuple(each.shape) for name, each in outputs.items()}:
+            raise ValueError(
+                f"{self.path} must have the signature 'serve_bytes' with an "
+                f"output for each of the tasks {', '.join(self.tasks)}. "
+                f"Received: {', '.join(self._model.signatures)}"
+            )
 
     def predict(self, images):
         """Predicts for images.
@@ -85,8 +98,9 @@ class Predictor:
                 batch.append((path, read_upright_rgb(path), None))
             except UnusableImage as error:
                 batch.append((path, None, f"{error.problem}: {error.detail}"))
-            except OSError as error:
-                batch.append((path, None, error.strerror or str(error)))
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or one_line(error)
+                batch.append((path, None, reason))
             if len(batch) == batch_size:
                 yield from self._batch_rows(batch)
                 batch = []
@@ -130,6 +144,43 @@ def newest_version(path):
     if path.is_dir():
         versions = [each for each in path.iterdir() if each.name.isdecimal()]
     return max(versions, key=lambda each: int(each.name), default=path)
+
+
+def load_saved_model(path):
+    """Loads a SavedModel.
+
+    Raises:
+        ValueError: if there is none that can be read.
+    """
+    try:
+        return tf.saved_model.load(str(path))
+    # What describes a graph wrongly can lead to any error at all.
+    except Exception as error:
+        raise ValueError(
+            f"{path} must be the folder of a SavedModel. "
+            f"Received: {one_line(error) or type(error).__name__}"
+        ) from error
+
+
+def _read_tasks(path):
+    tasks = read_json(path)
+    if not isinstance(tasks, dict) or not all(map(_is_task, tasks.values())):
+        raise ValueError(
+            f"{path} must name the classes or dimensions of each task. "
+            f"Received: {one_line(tasks, limit=100)}"
+        )
+    return tasks
+
+
+def _is_task(names):
+    return (
+        isinstance(names, dict)
+        and (names.keys() == {"classes"} or names.keys() == {"dimensions"})
+        and all(
+            isinstance(each, list) and all(isinstance(n, str) for n in each)
+            for each in names.values()
+        )
+    )
 
 
 def _version_folder(path):

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_noisyfer.datasets.image_files import MAX_PIXELS, pixel_count
 from keras_noisyfer.tasks import CategoricalTask
 
 # The folder is TensorFlow's for assets that the graph does not read.
@@ -40,7 +41,19 @@ def write_predictor_signatures(model, folder):
         return model.predict_consensus(outputs["labels"])
 
     def decode(image):
-        # A GIF's first frame; any other file is one image.
+        # Clients send what they like: some bytes of PNG or GIF, whose frames
+        # are all unpacked, would take all memory.
+        count = pixel_count(image)
+        check = tf.debugging.Assert(
+            (count > 0) & (count <= MAX_PIXELS),
+            [
+                "image_bytes must be JPEG, PNG or BMP files of at most "
+                f"{MAX_PIXELS:,} pixels each. Received: pixels =",
+                count,
+            ],
+        )
+        with tf.control_dependencies([check]):
+            image = tf.identity(image)
         pixels = tf.io.decode_image(image, channels, expand_animations=False)
         return scale(pixels)
 
