@@ -15,8 +15,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # The operations of so narrow networks are too small to be split.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import json
-
 import numpy as np
 from quickstart import REPORTED, make_data, make_settings, make_test_data
 
@@ -30,6 +28,7 @@ from keras_noisyfer.evaluation.results import (
     write_json,
 )
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
+from keras_noisyfer.files import read_json
 
 WEIGHTS = {
     **{f"lambda {value}": (value, 1.0) for value in LAMBDAS},
@@ -47,7 +46,7 @@ def run(flags):
             if not path.exists():
                 print(f"{name}, seed {seed}", flush=True)
                 write_json(path, train(flags, seed, name, lambda_joint, gamma))
-            kept = json.loads(path.read_text("utf-8"))
+            kept = read_json(path)
             if kept["settings"] != settings_of(flags):
                 raise ValueError(
                     f"{path} is of other settings: {kept['settings']}. "

@@ -17,10 +17,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tqdm
 
-from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.arguments import number_flag, one_line
 from keras_noisyfer.datasets.conversion import list_convertible
 from keras_noisyfer.evaluation.results import format_table
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
+from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.serving.predictor import Predictor
 
 SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
@@ -48,7 +49,7 @@ def run(flags):
         )
         for row in progress:
             if "error" in row:
-                message = f"{row['image']}: {row['error']}"
+                message = f"{one_line(row['image'])}: {row['error']}"
                 progress.write(message, file=sys.stderr)
                 failed += 1
             else:
@@ -82,7 +83,7 @@ def list_paths(given):
 def shorten(row, tasks):
     """What a table has room for: the most probable class, with its
     probability, and the values."""
-    short = {"image": row["image"]}
+    short = {"image": one_line(row["image"])}
     for task, names in tasks.items():
         if "classes" in names:
             short[task] = row[task]
@@ -118,7 +119,10 @@ def row_writer(path):
             if writer is None:
                 writer = csv.DictWriter(file, row)
                 writer.writeheader()
-            writer.writerow(row)
+            # JSON lines are for programs: they have the cells as they are.
+            writer.writerow(
+                {name: spreadsheet_cell(cell) for name, cell in row.items()}
+            )
 
         yield write
 

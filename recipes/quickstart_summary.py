@@ -5,9 +5,9 @@ clean test faces, and each method's mean and standard deviation over the runs.
 """
 
 import argparse
-import json
 
 from keras_noisyfer.evaluation.results import format_table, summarise_runs
+from keras_noisyfer.files import read_json
 
 
 def main(arguments=None):
@@ -16,10 +16,9 @@ def main(arguments=None):
     runs = []
     for path in parser.parse_args(arguments).files:
         try:
-            with open(path, encoding="utf-8") as file:
-                content = json.load(file)
+            content = read_json(path)
             runs.append((content["settings"]["seed"], content["results"]))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             parser.error(
                 f"{path} is no results.json of the quickstart: {error!r}"
             )

@@ -8,6 +8,8 @@ import tempfile
 
 import numpy as np
 
+from keras_noisyfer.files import read_json
+
 SETTINGS = "settings.json"
 
 
@@ -84,7 +86,13 @@ def keep_settings(folder, settings):
     settings = json.loads(json.dumps(settings))
     if not path.exists():
         write_json(path, settings)
-    kept = json.loads(path.read_text("utf-8"))
+    kept = read_json(path)
+    if not isinstance(kept, dict) or not all(
+        isinstance(kept.get(kind), dict) for kind in settings
+    ):
+        raise ValueError(
+            f"{path} must hold the settings of {', '.join(settings)}"
+        )
     for kind, values in settings.items():
         for name, value in values.items():
             if kept[kind].get(name) != value:

@@ -5,7 +5,6 @@ that `FOLDER/cell.json` describes, and writes its results next to it.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 import sys
@@ -21,6 +20,7 @@ from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog
 from keras_noisyfer.evaluation.experiment import train_method
 from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.files import read_json
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -80,7 +80,7 @@ def run_cell(folder):
     """
     start = time.time()
     folder = pathlib.Path(folder)
-    specification = json.loads((folder / "cell.json").read_text())
+    specification = read_json(folder / "cell.json")
     cell = Cell(**specification["cell"])
     profile = specification["profile"]
     case = load_case(

@@ -1,12 +1,18 @@
 """Reads what the finished cells of a comparison have left in its folder."""
 
+import os
 import pathlib
 
-import numpy as np
 import pandas as pd
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.evaluation.comparison.cell import Cell
 from keras_noisyfer.evaluation.plots import JOINT_LOSSES
+from keras_noisyfer.files import open_rows, read_npz
+
+# 100,000 images that were drawn take 300 MB.
+MAX_BYTES = 2**30
+CELL_COLUMNS = {"setting": str, "method": str, "seed": int}
 
 
 def read_cells(folder):
@@ -19,7 +25,7 @@ def read_cells(folder):
         A `pandas.DataFrame` with a line a cell.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or it is not as it was written.
     """
     path = pathlib.Path(folder, "cells.csv")
     if not path.is_file():
@@ -27,7 +33,7 @@ def read_cells(folder):
             "`folder` must hold the cells.csv of a comparison with finished "
             f"cells. Received: {folder}"
         )
-    cells = pd.read_csv(path, dtype={"setting": str, "method": str})
+    cells = read_table(path, CELL_COLUMNS)
     # There is a line a metric.
     return cells.drop_duplicates(["setting", "method", "seed"])
 
@@ -59,7 +65,7 @@ def read_histories(folder, setting, method=None):
     histories = []
     for cell in cells.itertuples():
         path = _path(folder, setting, cell.method, cell.seed, "history.csv")
-        history = pd.read_csv(path)
+        history = read_table(path)
         history.insert(0, "method", cell.method)
         history.insert(1, "seed", cell.seed)
         histories.append(history)
@@ -89,8 +95,7 @@ def read_arrays(folder, setting, method, seed, name):
     """
     _select(folder, setting, method, seed)
     path = _path(folder, setting, method, seed, name)
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    return read_npz(path, MAX_BYTES)
 
 
 def read_class_predictions(folder, setting, methods, task, seed):
@@ -127,12 +132,37 @@ def read_class_predictions(folder, setting, methods, task, seed):
     return clean, predictions
 
 
+def read_table(path, columns=None):
+    """A CSV file of results as a `pandas.DataFrame`.
+
+    Args:
+        path: The file.
+        columns: Dict by column that it must have of a dtype.
+
+    Raises:
+        ValueError: if it is no such file.
+    """
+    columns = columns or {}
+    try:
+        with open_rows(path) as file:
+            table = pd.read_csv(file, dtype=columns)
+        missing = [each for each in columns if each not in table]
+        if missing:
+            raise ValueError(f"no column {', '.join(missing)}")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be a CSV file of results. Received: {one_line(error)}"
+        ) from error
+    return table
+
+
 def check_among(argument, value, known):
     """Raises `ValueError` if a value is none of those there are."""
     known = list(dict.fromkeys(known))
     if value not in known:
         raise ValueError(
-            f"`{argument}` must be one of {', '.join(map(str, known))}. "
+            f"`{argument}` must be one of "
+            f"{one_line(', '.join(map(str, known)))}. "
             f"Received: {value!r}"
         )
 
@@ -150,6 +180,12 @@ def _select(folder, setting, method=None, seed=None):
 def _path(folder, setting, method, seed, name):
     cell = Cell(setting=setting, method=method, seed=seed, case=None)
     path = pathlib.Path(folder, cell.folder, name)
+    # The method is what the table says.
+    root = os.path.join(os.path.realpath(folder), "")
+    if not os.path.realpath(path).startswith(root):
+        raise ValueError(
+            f"{folder} must hold its cells itself. Received: {one_line(path)}"
+        )
     if not path.is_file():
         there = sorted(p.name for p in path.parent.glob("*")) or ["nothing"]
         raise ValueError(

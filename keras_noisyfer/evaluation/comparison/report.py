@@ -4,6 +4,10 @@ import pathlib
 
 import pandas as pd
 
+from keras_noisyfer.evaluation.comparison.reading import (
+    CELL_COLUMNS,
+    read_table,
+)
 from keras_noisyfer.evaluation.comparison.runner import CELLS, COLUMNS
 from keras_noisyfer.evaluation.methods import METHODS
 
@@ -45,7 +49,8 @@ def summarise(folder, rows):
     path = pathlib.Path(folder) / CELLS
     cells = pd.DataFrame(columns=COLUMNS)
     if path.exists():
-        cells = pd.read_csv(path)
+        metrics = {"metric": str, **dict.fromkeys(EPOCHS, float)}
+        cells = read_table(path, CELL_COLUMNS | metrics)
     cells = wanted.merge(cells, on=["setting", "method"])
     if cells.empty:
         raise ValueError(

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.evaluation.results import (
     keep_settings,
     prepare_output_dir,
     write_json,
 )
+from keras_noisyfer.files import open_rows, read_json
 
 CELLS = "cells.csv"
 COLUMNS = (
@@ -91,12 +93,25 @@ def run_cells(cells, profile, folder, data=None, jobs=1):
 
 
 def read_rows(folder):
-    """The rows of a comparison's `cells.csv`, dicts of strings."""
+    """The rows of a comparison's `cells.csv`, dicts of strings.
+
+    Raises:
+        ValueError: if it is no such file.
+    """
     path = pathlib.Path(folder) / CELLS
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        with open_rows(path) as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            _identity(row)
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} must be the table of a comparison. "
+            f"Received: {one_line(repr(error))}"
+        ) from error
+    return rows
 
 
 def check_settings(folder, profile, data):
@@ -218,4 +233,4 @@ def _plain(value):
 
 
 def _read(path):
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_json(path) if path.exists() else None
