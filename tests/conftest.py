@@ -5,10 +5,21 @@ import socket
 import keras
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
+
+# The same examples in each run, and no folder of those that failed.
+settings.register_profile(
+    "deterministic",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("deterministic")
 
 
 @pytest.fixture(autouse=True)
