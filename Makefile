@@ -1,6 +1,7 @@
 # make demo    run recipes/quickstart.py              ARGS="--help" passes flags
 # make test    run the tests                          ARGS="-k losses"
 # make test-distributed   the tests of TensorFlow's strategies
+# make test-fuzz          12,000 damaged files for all loaders
 # make test-browser       the page of recipes/demo.py in Chromium
 # make test-jax           the tests on the JAX backend
 # make lint    check the code with ruff
@@ -20,7 +21,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Off by default on processors without AVX-512 VNNI or AMX, and faster on all.
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 
-.PHONY: demo test test-distributed test-browser test-jax lint clean
+.PHONY: demo test test-distributed test-fuzz test-browser test-jax lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -31,6 +32,9 @@ test: $(ENV_TEST)/installed
 
 test-distributed: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m pytest -m "distributed and not jax" $(ARGS)
+
+test-fuzz: $(ENV_TEST)/installed
+	@$(ENV_TEST)/bin/python -m pytest -m fuzz $(ARGS)
 
 test-browser: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m pytest -m browser $(ARGS)

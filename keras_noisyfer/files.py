@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import sys
 import zipfile
 
 import numpy as np
@@ -82,7 +83,7 @@ def read_npy(path, max_bytes):
         try:
             _check_header(stream, max_bytes)
             stream.seek(0)
-            return np.lib.format.read_array(stream, allow_pickle=False)
+            return _read_array(stream)
         except Exception as error:
             raise ValueError(
                 f"{path} must be an .npy file of a plain array. "
@@ -94,7 +95,17 @@ def _read_member(archive, member):
     with archive.open(member) as stream:
         _check_header(stream, member.file_size)
     with archive.open(member) as stream:
-        return np.lib.format.read_array(stream, allow_pickle=False)
+        return _read_array(stream)
+
+
+def _read_array(stream):
+    array = np.lib.format.read_array(stream, allow_pickle=False)
+    if array.dtype.kind == "U":
+        # NumPy makes strings of them later on, and fails.
+        codes = np.frombuffer(array.tobytes(), f"{array.dtype.str[0]}u4")
+        if codes.max(initial=0) > sys.maxunicode:
+            raise ValueError("a text of no characters")
+    return array
 
 
 def _check_header(stream, max_bytes):

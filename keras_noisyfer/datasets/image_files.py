@@ -19,6 +19,8 @@ FORMATS = {
 EXTENSIONS = tuple(each for group in FORMATS.values() for each in group)
 # A 50-megapixel photograph takes 150 MB once decoded.
 MAX_PIXELS = 50_000_000
+# That of JPEG files. TensorFlow's decoder of PNG files stops at a million.
+MAX_SIDE = 65_500
 ORIENTATION_TAG = 0x0112
 
 MODE_PROBLEMS = {
@@ -113,7 +115,7 @@ def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
 
 def _header_problem(image, path, max_pixels):
     width, height = image.size
-    if width * height > max_pixels:
+    if width * height > max_pixels or max(width, height) > MAX_SIDE:
         return "too large image", f"{width}x{height} pixels"
     # What many cameras write: a JPEG file with further images at its end.
     kind = "JPEG" if image.format == "MPO" else image.format

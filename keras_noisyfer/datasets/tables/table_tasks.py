@@ -53,6 +53,7 @@ def infer_tasks(path, columns=None, ignored=(), classes=None):
     header = read_header(path)
     if columns is None and set(LONG_COLUMNS) <= set(header):
         columns = {name: name for name in LONG_COLUMNS}
+        _check_once(path, header, LONG_COLUMNS)
         found, dimensions, has_clean = _long_cells(path, header)
         if has_clean:
             columns["clean"] = CLEAN
@@ -83,6 +84,7 @@ def infer_tasks(path, columns=None, ignored=(), classes=None):
                 f"{one_line(', '.join(header))}. "
                 f"Received: {', '.join(missing)}"
             )
+    _check_once(path, header, sum(categorical.values(), []))
     for chunk in _chunks(path, header):
         for name, used in categorical.items():
             for column in used:
@@ -166,6 +168,16 @@ def _columns_of(path, header, ignored):
     if clean:
         columns["clean"] = clean
     return columns
+
+
+def _check_once(path, header, columns):
+    for column in columns:
+        if header.count(column) > 1:
+            raise ValueError(
+                f"{path} must have each column of labels once. "
+                f"Received: {header.count(column)} columns "
+                f"{one_line(column)!r}"
+            )
 
 
 def _chunks(path, header):

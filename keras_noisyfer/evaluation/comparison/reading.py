@@ -70,7 +70,7 @@ def read_histories(folder, setting, method=None):
         history.insert(1, "seed", cell.seed)
         histories.append(history)
     histories = pd.concat(histories, ignore_index=True)
-    if "discriminator_loss" in histories:
+    if set(JOINT_LOSSES) <= set(histories):
         started = histories["discriminator_loss"].fillna(0) != 0
         for key in JOINT_LOSSES:
             histories[key] = histories[key].where(started)
@@ -149,7 +149,8 @@ def read_table(path, columns=None):
         missing = [each for each in columns if each not in table]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
-    except (OSError, ValueError) as error:
+    # The latter by numbers of too many digits.
+    except (OSError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{path} must be a CSV file of results. Received: {one_line(error)}"
         ) from error
