@@ -43,7 +43,7 @@ setup(
         # TensorFlow no longer brings tensorboard, which keras-tuner imports.
         "tune": ["keras-tuner>=1.4.7,<1.5", "tensorboard>=2.20,<2.22"],
         "audit": [
-            "cleanlab>=2.7.1,<2.10",
+            "cleanlab>=2.8,<2.10",
             "jinja2>=3.1,<4",
             "krippendorff>=0.7,<0.10",
             "scikit-learn>=1.5,<1.10",

@@ -15,8 +15,9 @@ _ITERATIONS = 100
 _TOLERANCE = 1e-4
 # Labels a class that an annotator's matrix may count beside the given ones.
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
-# The exponent of the predictions: 0 ignores them.
-_EXPONENTS = (0.0, 10.0)
+# The exponent of the predictions: 0 ignores them, and one above 3 is of
+# predictions that have seen the labels.
+_EXPONENTS = (0.0, 3.0)
 _MIN_VARIANCE = 1e-4
 _TINY = 1e-12
 

@@ -77,7 +77,7 @@ def test_finds_an_annotator_who_mixes_two_classes_up():
     assert accuracy(findings, data) > (vote == data.truth).mean() + 0.05
 
 
-@pytest.mark.parametrize("overconfidence", [0.3, 3.0])
+@pytest.mark.parametrize("overconfidence", [0.4, 3.0])
 def test_predictions_need_not_be_calibrated(overconfidence):
     options = {"count": 900, "confusion": QUICKSTART, "strength": 1.2}
     calibrated = judge(simulate(**options))
