@@ -5,6 +5,7 @@ import importlib
 from keras_noisyfer.checkpoints import (
     ChiefModelCheckpoint as ChiefModelCheckpoint,
 )
+from keras_noisyfer.checkpoints import ResumeTraining as ResumeTraining
 from keras_noisyfer.models import (
     AuxiliaryImageRegularizer as AuxiliaryImageRegularizer,
 )

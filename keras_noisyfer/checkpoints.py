@@ -1,8 +1,20 @@
 """Files of a model in the course of training."""
 
+import pathlib
+
 import keras
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import is_chief
+from keras_noisyfer.training_state import (
+    assign_state,
+    check_folder,
+    check_state,
+    describe_settings,
+    read_state,
+    state_variables,
+    write_state,
+)
 
 
 class ChiefModelCheckpoint(keras.callbacks.ModelCheckpoint):
@@ -31,6 +43,184 @@ class ChiefModelCheckpoint(keras.callbacks.ModelCheckpoint):
         if is_chief():
             with _UndistributedArrays():
                 super().on_epoch_end(epoch, logs)
+
+
+class ResumeTraining(keras.callbacks.Callback):
+    """Lets a run that was stopped or killed go on as if it had not been.
+
+    Give the same command again: the second run restores all weights, both
+    optimizers, random states, the epoch and the warm-up, automatic weights,
+    and the place in the data, and `fit` returns the history of both. On a CPU
+    its losses are those of a run that was never interrupted.
+
+    `keras.callbacks.BackupAndRestore` keeps neither random states nor a
+    discriminator's optimizer, and does not know which order of the images
+    comes next.
+
+    The file is replaced as a whole, and stays when training ends: the same
+    command then trains nothing, and one with more epochs goes on. What other
+    callbacks remember, such as the patience of `EarlyStopping`, is not kept.
+
+    Args:
+        path: The file, which ends in `.npz`; its folder is created. In a
+            single process of three times the size of the weights.
+        save_freq: `"epoch"`, or a number of batches, at least 1, after which
+            it is written; also then at the end of each epoch.
+
+    Raises:
+        ValueError: if an argument is wrong; when training begins, if the file
+            is damaged, of another kind, model or data set, or the data is not
+            a `tf.data.Dataset` of known size.
+        OSError: if the file cannot be written. The last one is kept.
+
+    Example:
+
+    >>> resume = ResumeTraining("runs/gan.npz")
+    >>> model.fit(dataset, epochs=30, callbacks=[resume])
+    """
+
+    def __init__(self, path, save_freq="epoch"):
+        super().__init__()
+        self.path = pathlib.Path(path)
+        if self.path.suffix != ".npz":
+            raise ValueError(f"`path` must end in '.npz'. Received: {path}")
+        if save_freq != "epoch":
+            check_number("save_freq", save_freq, minimum=1, integer=True)
+        self.save_freq = save_freq
+        self._data = None
+
+    def set_data(self, data):
+        """What `fit` trains on."""
+        self._data = data
+
+    def on_train_begin(self, logs=None):
+        self._batches = self._check_data()
+        check_folder(self.path)
+        self._settings = describe_settings(self.model)
+        self._settings["batches"] = self._batches
+        self._history = {}
+        self._epoch = self._batch = self._unsaved = self._skipped = 0
+        self._restored = None
+        if not self.path.exists():
+            return
+        header, values = read_state(self.path)
+        check_state(self.path, self.model, self._settings, header, values)
+        self._history = header["history"]
+        self._epoch, self._batch = header["epoch"], header["batch"]
+        assign_state(state_variables(self.model), values)
+        self._restored = values
+        self.model._initial_epoch = self._epoch
+        # A data set that shuffles has another order for each iterator.
+        for _ in range(_ITERATORS_AN_EPOCH * self._epoch):
+            iter(self._data)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        if self._restored is None:
+            return
+        # Keras would begin another call of `fit` there too.
+        self.model._initial_epoch = None
+        self._fill_history()
+        if self._batch:
+            # Keras has just reset the metrics.
+            assign_state(state_variables(self.model), self._restored)
+            self._skip_batches()
+        self._restored = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        done = batch + 1
+        if done <= self._skipped:
+            return
+        self._unsaved += done - self._batch
+        self._batch = done
+        if (
+            self.save_freq != "epoch"
+            and self._unsaved >= self.save_freq
+            and done < self._batches
+        ):
+            self._save(self._epoch, done)
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, value in (logs or {}).items():
+            self._history.setdefault(name, []).append(float(value))
+        self._batch = self._skipped = 0
+        self._save(epoch + 1, 0)
+
+    def on_train_end(self, logs=None):
+        self.model._initial_epoch = None
+        # Where no epoch was left.
+        self._fill_history()
+
+    def _check_data(self):
+        # TensorFlow need not be there.
+        size = getattr(self._data, "cardinality", lambda: -1)()
+        size = int(size)
+        if size < 1:
+            raise ValueError(
+                "`x` must be a tf.data.Dataset of a known number of batches, "
+                "to be gone on with by ResumeTraining. Received: "
+                f"{type(self._data).__name__}"
+            )
+        if self.params.get("steps") != size:
+            raise ValueError(
+                "`steps_per_epoch` must be left out with ResumeTraining. "
+                f"Received: {self.params.get('steps')} of {size} batches"
+            )
+        return size
+
+    def _save(self, epoch, batch):
+        self._unsaved = 0
+        if not is_chief():
+            return
+        header = {
+            "epoch": epoch,
+            "batch": batch,
+            "history": self._history,
+            "settings": self._settings,
+        }
+        try:
+            with _UndistributedArrays():
+                write_state(self.path, self.model, header)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"The state of training could not be written after epoch "
+                f"{self._epoch + 1}, batch {self._batch or self._batches}: "
+                f"{error.strerror}. The last one is kept in {self.path}",
+            ) from error
+
+    def _fill_history(self):
+        history = self.model.history
+        if len(history.epoch) < self._finished_epochs():
+            history.history = {n: list(e) for n, e in self._history.items()}
+            history.epoch = list(range(self._finished_epochs()))
+
+    def _finished_epochs(self):
+        return max(map(len, self._history.values()), default=0)
+
+    def _skip_batches(self):
+        """Reads the batches that have been trained on, and no more."""
+        model, train = self.model, self.model.train_function
+        self._skipped = self._batch
+        left = self._batch
+
+        def skip(*arguments):
+            nonlocal left
+            left -= model.steps_per_execution
+            if left <= 0:
+                model.train_function = train
+            if keras.backend.backend() == "jax":
+                # The batch has been read.
+                return {}, arguments[0]
+            for _ in range(model.steps_per_execution):
+                next(arguments[0])
+            return model.get_metrics_result()
+
+        model.train_function = skip
+
+
+# Keras makes one more at the end of each epoch; on JAX it is not started.
+_ITERATORS_AN_EPOCH = 1 if keras.backend.backend() == "jax" else 2
 
 
 class _UndistributedArrays:

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import check_strategy
 from keras_noisyfer.labels import (
     check_consensus,
@@ -249,6 +250,9 @@ class MultiTaskClassifier(PlainStep, keras.Model):
             validation_data=validation_data,
         )
         callbacks = keras.tree.flatten(callbacks or [])
+        for each in callbacks:
+            if isinstance(each, ResumeTraining):
+                each.set_data(x)
         # First, so that the others save a model whose epoch is counted.
         callbacks.insert(0, CountEpochs())
         check_arrays(self, x, y)

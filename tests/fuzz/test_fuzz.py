@@ -27,7 +27,9 @@ def run_group(group, folder):
         f"{reading.read_text() if reading.exists() else 'its start'}:\n"
         f"{result.stderr[-2000:]}"
     )
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    # TFDS prints too.
+    lines = result.stdout.splitlines()
+    return [json.loads(each) for each in lines if each.startswith('{"')]
 
 
 @pytest.mark.fuzz

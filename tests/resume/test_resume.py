@@ -1,0 +1,218 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import resumed_training
+import tensorflow as tf
+from resumed_training import EPOCHS, make_data, make_encoder, make_model
+
+import keras_noisyfer as kn
+from keras_noisyfer.training_state import state_variables
+
+
+class StopAt(keras.callbacks.Callback):
+    """Interrupts a run after a batch."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at = epoch, batch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise KeyboardInterrupt
+
+
+def train(path=None, stop=None, seed=1, epochs=EPOCHS):
+    """The history and all variables, or nothing where it is stopped."""
+    keras.utils.set_random_seed(seed)
+    data, model = make_data(), make_model()
+    callbacks = [kn.ResumeTraining(path, save_freq=2)] if path else []
+    if stop is not None:
+        callbacks.append(StopAt(*stop))
+    try:
+        history = model.fit(data, epochs=epochs, callbacks=callbacks, verbose=0)
+    except KeyboardInterrupt:
+        return None
+    values = [
+        keras.ops.convert_to_numpy(each.value)
+        for each in state_variables(model)
+    ]
+    return history, values
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return train()
+
+
+def check_equal(found, whole):
+    (history, values), (expected, expected_values) = found, whole
+    assert history.epoch == expected.epoch
+    assert history.history == expected.history
+    for value, one in zip(values, expected_values, strict=True):
+        np.testing.assert_array_equal(value, one)
+
+
+# In the warm-up and after it.
+@pytest.mark.parametrize("stop", [(0, 2), (2, 3)])
+def test_goes_on_bit_for_bit(tmp_path, whole, stop):
+    path = tmp_path / "new" / "state.npz"
+    assert train(path, stop) is None
+    # Nothing of the first process is left, not even its weights' seed.
+    check_equal(train(path, seed=1), whole)
+    # Once more: nothing is left to train.
+    history, _ = train(path)
+    assert history.history == whole[0].history
+    assert [each.name for each in path.parent.iterdir()] == ["state.npz"]
+
+
+def test_more_epochs_go_on(tmp_path, whole):
+    path = tmp_path / "state.npz"
+    train(path, epochs=2)
+    check_equal(train(path), whole)
+
+
+def small_fit(path, model=None, data=None, **options):
+    model = model or kn.MultiTaskClassifier(make_encoder())
+    if not model.compiled:
+        model.compile(kn.FusedAdam(1e-3))
+    callbacks = [kn.ResumeTraining(path)]
+    data = make_data() if data is None else data
+    options = {"epochs": 1, "verbose": 0, **options}
+    return model.fit(data, callbacks=callbacks, **options)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    path = tmp_path_factory.mktemp("state") / "state.npz"
+    small_fit(path)
+    return path
+
+
+def copy(state, folder, change=lambda content: content):
+    path = folder / "state.npz"
+    path.write_bytes(change(state.read_bytes()))
+    return path
+
+
+def refused(message, *args, error=ValueError, **kwargs):
+    with pytest.raises(error, match=message) as caught:
+        small_fit(*args, **kwargs)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: b"",
+        lambda content: b"not a checkpoint",
+        lambda content: content[:5000] + b"damaged" + content[5007:],
+    ],
+)
+def test_damaged_files_are_refused(state, tmp_path, change):
+    path = copy(state, tmp_path, change)
+    refused("state.npz must be a whole file of ResumeTraining", path)
+
+
+def test_files_of_others_are_refused(state, tmp_path):
+    foreign = tmp_path / "foreign.npz"
+    np.savez(foreign, weights=np.zeros(3))
+    refused("foreign.npz must be a whole file of ResumeTraining", foreign)
+    path = copy(state, tmp_path)
+    other = kn.MultiTaskClassifier(make_encoder(), gamma=2.0)
+    refused("other settings.*gamma=2.0, and in the file 1.0", path, other)
+    other = kn.MultiTaskClassifier(make_encoder())
+    other.compile(kn.FusedAdam(5e-3))
+    refused("learning_rate=0.00499.*in the file 0.00", path, other)
+    refused("model='JointDistributionGAN'", path, make_model())
+    fewer = make_data().take(3)
+    refused("batches=3, and in the file 5", path, data=fewer)
+
+
+def test_wrong_arguments(tmp_path):
+    path = tmp_path / "state.npz"
+    with pytest.raises(ValueError, match="`path` must end in '.npz'"):
+        kn.ResumeTraining(tmp_path / "state.keras")
+    with pytest.raises(ValueError, match="`save_freq` must be at least 1"):
+        kn.ResumeTraining(path, save_freq=0)
+    refused("`steps_per_epoch` must be left out", path, steps_per_epoch=2)
+    endless = make_data().repeat()
+    refused(
+        "`x` must be .* known number", path, data=endless, steps_per_epoch=2
+    )
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "state.npz"
+    refused("`path` must be in a folder", path, error=OSError)
+
+
+FULL_DISK = """
+import resource, signal, sys
+import keras
+sys.path.insert(0, sys.argv[2])
+from test_resume import small_fit
+
+class Fill(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            # What a write beyond a limit gives is what a full disk does.
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+import keras_noisyfer as kn
+from resumed_training import make_data, make_encoder
+model = kn.MultiTaskClassifier(make_encoder())
+model.compile(kn.FusedAdam(1e-3))
+callbacks = [Fill(), kn.ResumeTraining(sys.argv[1])]
+try:
+    model.fit(make_data(), epochs=2, callbacks=callbacks, verbose=0)
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_leaves_the_last_state(tmp_path):
+    path = tmp_path / "state.npz"
+    folder = resumed_training.__file__.rpartition("/")[0]
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, path, folder],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "could not be written after epoch 2, batch 5" in result.stdout
+    assert f"The last one is kept in {path}" in result.stdout
+    assert [each.name for each in tmp_path.iterdir()] == ["state.npz"]
+    model = kn.MultiTaskClassifier(make_encoder())
+    history = small_fit(path, model, epochs=2)
+    assert history.epoch == [0, 1]
+    assert int(model.completed_epochs) == 2
+
+
+def test_left_over_temporary_files_are_removed(tmp_path):
+    (tmp_path / "state.npz.123.tmp").write_text("of a killed process")
+    small_fit(tmp_path / "state.npz")
+    assert [each.name for each in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_a_data_set_is_needed(tmp_path):
+    images, labels = next(iter(make_data(20).take(1)))
+    labels = tf.nest.map_structure(lambda each: each.numpy(), labels)
+    model = kn.MultiTaskClassifier(make_encoder())
+    model.compile()
+    with pytest.raises(ValueError, match="`x` must be a tf.data.Dataset"):
+        model.fit(
+            images.numpy(),
+            labels,
+            callbacks=[kn.ResumeTraining(tmp_path / "state.npz")],
+            verbose=0,
+        )
