@@ -19,6 +19,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 import keras
 import numpy as np
 import quickstart
+from audit_summary import METRICS
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.auditing.audit import METHODS, audit
@@ -52,15 +53,6 @@ TRAINING = (
     "dropout",
     "lambda_joint",
     "gamma",
-)
-REPORTED = (
-    "auroc",
-    "precision_at_100",
-    "consensus",
-    "majority_vote",
-    "dawid_skene",
-    "noise_rate_error",
-    "confusion_error",
 )
 
 
@@ -161,7 +153,7 @@ def report(flags, data, settings, predictions, output):
             if task.name in measures[method]
         ]
         if rows and "auroc" in rows[0]:
-            keys = ("method", *REPORTED)
+            keys = ("method", *METRICS[0])
             rows = [{key: row[key] for key in keys} for row in rows]
             print(f"\n{task.name}, against the truth:\n{format_table(rows)}")
 

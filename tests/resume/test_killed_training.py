@@ -31,6 +31,7 @@ def test_killed_at_random_moments(tmp_path, capsys):
     while not (killed / "losses.json").exists():
         process = start(killed)
         runs += 1
+        unfinished = killed / f"state.npz.{process.pid}.tmp"
         if kills == KILLS:
             assert process.wait() == 0
             break
@@ -40,13 +41,13 @@ def test_killed_at_random_moments(tmp_path, capsys):
         during_save = kills % 2
         while process.poll() is None:
             if time.monotonic() >= moment and (
-                not during_save or list(killed.glob("*.tmp"))
+                not during_save or unfinished.exists()
             ):
                 process.kill()
                 break
             time.sleep(0.0005)
         kills += process.wait() != 0
-        saving += bool(list(killed.glob("*.tmp")))
+        saving += unfinished.exists()
         if process.returncode == 0 and kills < KILLS:
             # Through before its moment came: begin anew.
             (killed / "losses.json").unlink()
