@@ -91,7 +91,11 @@ FILES = {
         "too large image",
     ),
     "size.gif": (
-        b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + b"\0\0\0;",
+        # With a frame: some releases of Pillow know no GIF file without one.
+        b"GIF89a"
+        + struct.pack("<HHxxx", 60_000, 60_000)
+        + struct.pack("<s4Hx", b",", 0, 0, 60_000, 60_000)
+        + b"\2\2\x44\1\0;",
         "too large image",
     ),
     # Programs and pages under the name of an image.
