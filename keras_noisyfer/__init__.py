@@ -16,6 +16,7 @@ from keras_noisyfer.models import (
 from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
 from keras_noisyfer.models import LTNet as LTNet
 from keras_noisyfer.models import MultiTaskClassifier as MultiTaskClassifier
+from keras_noisyfer.models import NumericalFault as NumericalFault
 from keras_noisyfer.networks import Decoder as Decoder
 from keras_noisyfer.networks import Discriminator as Discriminator
 from keras_noisyfer.networks import Encoder as Encoder

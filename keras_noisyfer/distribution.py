@@ -38,6 +38,13 @@ def mean_over_batch(tensor):
     return sum_over_replicas(ops.sum(tensor)) / sum_over_replicas(size)
 
 
+def gather_over_replicas(tensor):
+    """The rows of all replicas' tensors; on one replica the tensor itself."""
+    if not _is_replicated():
+        return tensor
+    return _context().all_gather(tensor, axis=0)
+
+
 def draw_noise(shape, seed_generator):
     """Gaussian noise, other for each element of the batch.
 

@@ -33,13 +33,15 @@ def state_variables(model):
 def describe_settings(model):
     """What must be the same when training goes on, as JSON has it.
 
-    Names are left out, since Keras numbers them anew in each process.
+    Names are left out, since Keras numbers them anew in each process, and so
+    is `on_nonfinite`: a run that a fault has stopped may go on without it.
     """
     settings = {
         "model": type(model).__name__,
         **model.get_config().get("config", model.get_config()),
         **(model.get_compile_config() or {}),
     }
+    settings.pop("on_nonfinite", None)
     return json.loads(json.dumps(_without_names(settings), default=str))
 
 

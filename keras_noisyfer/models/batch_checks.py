@@ -83,6 +83,31 @@ def check_batch_images(images, image_shape):
     require(tf.logical_not(largest > _MAX_VALUE), _IMAGES_RANGE, largest)
 
 
+def check_batch_index(index):
+    """Checks that what follows the labels tells which images a batch holds.
+
+    Args:
+        index: Integer tensor of shape `(batch_size,)`, or None.
+
+    Raises:
+        ValueError: if it is something else, such as sample weights.
+    """
+    if index is None:
+        return
+    shape = getattr(index, "shape", None)
+    dtype = getattr(index, "dtype", type(index).__name__)
+    if (
+        shape is None
+        or len(shape) != 1
+        or not keras.backend.is_int_dtype(index.dtype)
+    ):
+        raise ValueError(
+            "A batch must be (image, labels) or (image, labels, index), its "
+            "`index` integers of shape (batch_size,); there are no sample "
+            f"weights. Received: {dtype} of shape {shape}"
+        )
+
+
 def check_batch_labels(tasks, labels):
     """Checks the range of standardized labels, a dict by task name."""
     if not ASSERTS_VALUES:

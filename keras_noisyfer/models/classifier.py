@@ -4,40 +4,22 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import check_strategy
 from keras_noisyfer.labels import (
     check_consensus,
     consensus,
     invert_consensus,
-    standardize_labels,
 )
 from keras_noisyfer.metrics import metrics_for
-from keras_noisyfer.models.batch_checks import (
-    check_arrays,
-    check_batch_images,
-    check_batch_labels,
-    check_batch_size,
-    one_line_errors,
-)
-from keras_noisyfer.models.steps import PlainStep, keep_values
-from keras_noisyfer.models.training import (
-    CountEpochs,
-    batch_shapes,
-    build_optimizer,
-    check_optimizer,
-    check_shards,
-    is_tf_dataset,
-    make_losses,
-    metric_results,
-)
+from keras_noisyfer.models.batch_checks import check_batch_images
+from keras_noisyfer.models.trainer import TaskTrainer
+from keras_noisyfer.models.training import make_losses, metric_results
 from keras_noisyfer.networks import Encoder
-from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import CategoricalTask
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class MultiTaskClassifier(PlainStep, keras.Model):
+class MultiTaskClassifier(TaskTrainer):
     """An encoder trained on the labels as they are: the paper's VGGNet.
 
     Minimises the sum of the categorical tasks' losses plus `gamma` times
@@ -93,22 +75,12 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         self.gamma = gamma
         self.consensus = consensus
         self.losses_by_task = make_losses(self.tasks, losses)
-        self._evaluated_shapes = None
-        self._evaluating = False
-
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.task_loss_trackers = {
             task.name: keras.metrics.Mean(name=f"{task.name}_loss")
             for task in self.tasks
         }
         self.task_metrics = {t.name: metrics_for(t) for t in self.tasks}
-        self.completed_epochs = self.add_weight(
-            name="completed_epochs",
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            trainable=False,
-        )
         # The networks are built already, and there is nothing else to build.
         self.built = True
 
@@ -187,107 +159,6 @@ class MultiTaskClassifier(PlainStep, keras.Model):
 
     # === Training and evaluation ===
 
-    def compile(
-        self,
-        optimizer=None,
-        jit_compile=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-    ):
-        """Configures training.
-
-        Args:
-            optimizer: Optimizer of the encoder. By default `FusedAdam`
-                with learning rate 1e-4, as in the paper.
-            jit_compile: Whether to compile the steps with XLA; by default
-                on JAX alone. With TensorFlow it is slower on a CPU.
-            run_eagerly: Whether to run the steps eagerly.
-            steps_per_execution: Number of batches a call of the compiled
-                step runs.
-        """
-        self._jit_compile_argument = jit_compile
-        if jit_compile is None:
-            jit_compile = keras.backend.backend() == "jax"
-        super().compile(
-            optimizer=optimizer or FusedAdam(),
-            jit_compile=jit_compile,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-        )
-        check_optimizer(self.optimizer)
-        build_optimizer(self.optimizer, self.generator_variables)
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return None
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            # Of the argument, for a file may be loaded on another backend.
-            "jit_compile": self._jit_compile_argument,
-            "run_eagerly": self.run_eagerly,
-            "steps_per_execution": self.steps_per_execution,
-        }
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def fit(self, x=None, y=None, callbacks=None, **kwargs):
-        """Trains the model; the arguments are those of `keras.Model.fit`.
-
-        Raises:
-            ValueError: if a batch is not in the data contract: shapes,
-                dtypes, ranges, or fewer than two elements for a continuous
-                task.
-        """
-        if is_tf_dataset(x):
-            # Keras' default would warn that a data set shuffles itself.
-            kwargs.setdefault("shuffle", False)
-        validation_data = kwargs.get("validation_data")
-        check_shards(
-            self,
-            kwargs.get("batch_size"),
-            x=x,
-            validation_data=validation_data,
-        )
-        callbacks = keras.tree.flatten(callbacks or [])
-        for each in callbacks:
-            if isinstance(each, ResumeTraining):
-                each.set_data(x)
-        # First, so that the others save a model whose epoch is counted.
-        callbacks.insert(0, CountEpochs())
-        check_arrays(self, x, y)
-        with one_line_errors(), keep_values(self):
-            return super().fit(x, y, callbacks=callbacks, **kwargs)
-
-    def predict(self, *args, **kwargs):
-        """Predicts the consensus; the arguments are those of
-        `keras.Model.predict`."""
-        with one_line_errors(), keep_values(self):
-            return super().predict(*args, **kwargs)
-
-    def evaluate(self, x=None, *args, **kwargs):
-        """Evaluates the consensus prediction; the arguments are those of
-        `keras.Model.evaluate`."""
-        check_shards(self, kwargs.get("batch_size"), x=x)
-        check_arrays(self, x, *args[:1])
-        shapes = batch_shapes(x, *args[:1], **kwargs)
-        # One traced function for clean and noisy labels would have to take
-        # labels of unknown rank.
-        if shapes != self._evaluated_shapes:
-            self.test_function = None
-        self._evaluated_shapes = shapes
-        self._evaluating = True
-        try:
-            with one_line_errors(), keep_values(self):
-                return super().evaluate(x, *args, **kwargs)
-        finally:
-            self._evaluating = False
-
-    def get_metrics_result(self):
-        # Over all replicas Keras reads them here, not from the last step.
-        evaluated = self.evaluation_metrics
-        return metric_results(evaluated if self._evaluating else self.metrics)
-
     @property
     def task_variables(self):
         """Variables that plain training, on the tasks' losses, updates."""
@@ -360,26 +231,6 @@ class MultiTaskClassifier(PlainStep, keras.Model):
         loss = self.weigh_task_losses(losses)
         self.track(loss, losses, labels, predictions)
         return metric_results(self.evaluation_metrics)
-
-    def unpack_batch(self, data, evaluation=False):
-        """Splits a batch into images and standardized labels.
-
-        Raises:
-            ValueError: if the batch is not `(image, labels)` in the data
-                contract's shapes and dtypes.
-        """
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if labels is None or weights is not None:
-            raise ValueError(
-                "A batch must be a pair (image, labels). Received: "
-                + ("images alone" if labels is None else "sample weights")
-            )
-        check_batch_images(images, self.encoder.image_shape)
-        labels = standardize_labels(self.tasks, labels, evaluation)
-        check_batch_labels(self.tasks, labels)
-        if not evaluation:
-            check_batch_size(self.tasks, ops.shape(images)[0])
-        return images, labels
 
     def track(self, loss, losses, labels, predictions):
         """Updates the trackers of the losses and the tasks' metrics."""

@@ -192,14 +192,7 @@ class CoTeaching(MultiTaskClassifier):
 
     # === Training ===
 
-    def compile(
-        self,
-        optimizer=None,
-        second_optimizer=None,
-        jit_compile=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-    ):
+    def compile(self, optimizer=None, second_optimizer=None, **options):
         """Configures training.
 
         Args:
@@ -209,18 +202,9 @@ class CoTeaching(MultiTaskClassifier):
                 new one with the configuration of `optimizer`, its schedule
                 included; callbacks that set the learning rate do so for
                 `optimizer` alone.
-            jit_compile: Whether to compile the steps with XLA; by default
-                on JAX alone. With TensorFlow it is slower on a CPU.
-            run_eagerly: Whether to run the steps eagerly.
-            steps_per_execution: Number of batches a call of the compiled
-                step runs.
+            **options: See `MultiTaskClassifier.compile`.
         """
-        super().compile(
-            optimizer=optimizer,
-            jit_compile=jit_compile,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-        )
+        super().compile(optimizer=optimizer, **options)
         if second_optimizer is None:
             second_optimizer = copy_optimizer(self.optimizer)
         self.second_optimizer = keras.optimizers.get(second_optimizer)

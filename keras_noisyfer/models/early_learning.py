@@ -163,19 +163,14 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         Raises:
             ValueError: if the batch has no indices, or see `unpack_batch`.
         """
-        if not isinstance(data, tuple) or len(data) != 3:
+        index = self.batch_indices(data)
+        if index is None:
             raise ValueError(
                 "A training batch must be (image, labels, index); make the "
                 "data set with `with_index=True`. Received: "
                 f"{len(data) if isinstance(data, tuple) else 1} part(s)"
             )
-        *batch, index = data
-        images, labels = self.unpack_batch(tuple(batch))
-        if len(index.shape) != 1 or not keras.backend.is_int_dtype(index.dtype):
-            raise ValueError(
-                "`index` of a batch must be integers of shape (batch_size,). "
-                f"Received: {index.dtype} of shape {tuple(index.shape)}"
-            )
+        images, labels = self.unpack_batch(data)
         outside = tf.boolean_mask(
             index, (index < 0) | (index >= self.num_images)
         )
@@ -202,10 +197,6 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
             regularizer, sample_weight=ops.shape(images)[0]
         )
         return [loss]
-
-    def evaluate_batch(self, data):
-        # Batches may tell their images' indices, which count in training.
-        return super().evaluate_batch(data[:2])
 
     # === Saving ===
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_noisyfer.models.collapse import WarnOfCollapse
 from keras_noisyfer.models.joint_objective import JointDistributionObjective
 from keras_noisyfer.models.steps import AlternatingStep
 from keras_noisyfer.models.training import build_optimizer, copy_optimizer
@@ -83,14 +84,7 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
         super().__init__(*args, **kwargs)
         self.adversarial = self.warmup_epochs == 0
 
-    def compile(
-        self,
-        optimizer=None,
-        discriminator_optimizer=None,
-        jit_compile=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-    ):
+    def compile(self, optimizer=None, discriminator_optimizer=None, **options):
         """Configures training.
 
         Args:
@@ -98,18 +92,11 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
                 `FusedAdam` with learning rate 1e-4, as in the paper.
             discriminator_optimizer: Optimizer of the discriminator. By
                 default a new one with the configuration of `optimizer`.
-            jit_compile: Whether to compile the steps with XLA; by default
-                on JAX alone. With TensorFlow it is slower on a CPU.
-            run_eagerly: Whether to run the steps eagerly.
-            steps_per_execution: Number of batches a call of the compiled
-                step runs.
+            **options: See `MultiTaskClassifier.compile`. Where a fault is
+                found in the update of encoder and decoder, those that the
+                discriminator has had from that batch stay.
         """
-        super().compile(
-            optimizer=optimizer,
-            jit_compile=jit_compile,
-            run_eagerly=run_eagerly,
-            steps_per_execution=steps_per_execution,
-        )
+        super().compile(optimizer=optimizer, **options)
         if discriminator_optimizer is None:
             discriminator_optimizer = copy_optimizer(self.optimizer)
         self.discriminator_optimizer = keras.optimizers.get(
@@ -129,6 +116,9 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
                 )
             )
         return config
+
+    def make_callbacks(self):
+        return [*super().make_callbacks(), WarnOfCollapse()]
 
     @property
     def generator_variables(self):

@@ -108,6 +108,14 @@ def require_tensorflow(model):
         )
 
 
+def replicas_of(model):
+    """Number of replicas of TensorFlow's strategy that a model was made
+    under."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    return model.distribute_strategy.num_replicas_in_sync
+
+
 def check_shards(model, batch_size=None, **data):
     """Raises `ValueError` where Keras could not share out batches among
     processes or replicas, which it finds in the course of `fit`.
@@ -117,9 +125,7 @@ def check_shards(model, batch_size=None, **data):
         batch_size: Number of images a batch of arrays; 32 if None.
         **data: What is given to `fit` or `evaluate`, by argument.
     """
-    replicas = 1
-    if keras.backend.backend() == "tensorflow":
-        replicas = model.distribute_strategy.num_replicas_in_sync
+    replicas = replicas_of(model)
     for argument, given in data.items():
         if not is_tf_dataset(given):
             size = None if given is None else batch_size or 32
@@ -137,6 +143,48 @@ def check_shards(model, batch_size=None, **data):
                 f"`{argument}` must have batches that can be shared out "
                 f"among {replicas} replicas. Received: batch size {size}"
             )
+
+
+def revocable_variables(model):
+    """What a step changes beside weights and optimizers: batch statistics,
+    vectors of spectral norms, moving averages, metrics. Not what counts."""
+    variables = {
+        id(each): each
+        for each in (*model.variables, *model.metrics_variables)
+        if not each.trainable and keras.backend.is_float_dtype(each.dtype)
+    }
+    return list(variables.values())
+
+
+def gradient_terms(model, updates, gradients):
+    """The gradients' sums, which are not finite if an entry is not, by name.
+
+    Args:
+        model: The model that is trained.
+        updates: List of pairs of an optimizer and its variables.
+        gradients: List of lists of gradients, one of each variable.
+
+    Returns:
+        List of pairs of a name and a scalar, without those of an optimizer
+        that scales its loss and so copes with such gradients itself.
+    """
+    names = {
+        id(variable): f"{network}/{variable.path}"
+        for network, layer in vars(model).items()
+        if isinstance(layer, keras.Layer)
+        for variable in layer.trainable_variables
+    }
+    return [
+        (
+            f"gradient of {names.get(id(variable), variable.path)}",
+            ops.sum(gradient),
+        )
+        for (optimizer, variables), group in zip(
+            updates, gradients, strict=True
+        )
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        for variable, gradient in zip(variables, group, strict=True)
+    ]
 
 
 def scale_losses(losses, updates):

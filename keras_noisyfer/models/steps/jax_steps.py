@@ -11,7 +11,11 @@ import functools
 import jax
 import keras
 
-from keras_noisyfer.models.training import scale_losses
+from keras_noisyfer.models.training import (
+    gradient_terms,
+    revocable_variables,
+    scale_losses,
+)
 
 
 @contextlib.contextmanager
@@ -46,6 +50,11 @@ def keep_values(model):
         raise
 
 
+def sync_variables(model):
+    """Puts the values of the latest step of `fit` into a model's variables."""
+    model.jax_state_sync()
+
+
 def gradients_of(function, tensor):
     """Gradients of scalars with respect to a tensor that they are made of.
 
@@ -65,11 +74,13 @@ class PlainStep:
 
     def train_step(self, state, data):
         values = _Values(self, state)
-        values.minimize(
-            lambda: self.compute_training_losses(data), self.plain_updates
+        before = values.copy()
+        _, fault = values.minimize(
+            lambda: self.compute_training_losses(data),
+            self.plain_updates,
+            lambda losses: self.loss_terms,
         )
-        logs = values.run(self.get_metrics_result)
-        return logs, values.state
+        return self._finish_step(values, fault, before, data)
 
     def test_step(self, state, data):
         values = _Values(self, state)
@@ -79,6 +90,17 @@ class PlainStep:
         values = _Values(self, state)
         predictions = values.run(lambda: self.predict_batch(data))
         return predictions, values.state[1]
+
+    def _finish_step(self, values, fault, before, data):
+        """Counts a step and takes back what one with a fault has changed.
+
+        Returns:
+            The logs and the state, as Keras' trainer takes them.
+        """
+        values.run(lambda: self.faults.update(fault, self.batch_indices(data)))
+        values.restore(fault > 0, before, revocable_variables(self))
+        values.run(lambda: self.mark_fault(fault))
+        return values.run(self.get_metrics_result), values.state
 
     @property
     def non_trainable_variables(self):
@@ -102,6 +124,7 @@ class AlternatingStep(PlainStep):
         if not self.adversarial:
             return super().train_step(state, data)
         values = _Values(self, state)
+        before = values.copy()
         images, labels = self.unpack_batch(data)
         variables = self.generator_variables
         updates = [(self.optimizer, variables)]
@@ -111,8 +134,10 @@ class AlternatingStep(PlainStep):
             lambda: self.make_tuples(images, labels), variables
         )
         outputs, encoded, decoded = tuples
+        name = self.discriminator_loss_tracker.name
+        fault = 0
         for _ in range(self.discriminator_steps):
-            (discriminator_loss,) = values.minimize(
+            (discriminator_loss,), fault = values.minimize(
                 lambda: [self.compute_discriminator_loss(encoded, decoded)],
                 [
                     (
@@ -120,6 +145,8 @@ class AlternatingStep(PlainStep):
                         self.discriminator.trainable_variables,
                     )
                 ],
+                lambda losses: [(name, losses[0])],
+                fault,
             )
 
         def compute_loss(outputs, encoded, decoded):
@@ -130,12 +157,11 @@ class AlternatingStep(PlainStep):
             return scaled
 
         gradients = pull_back(values.gradient(compute_loss, *tuples))
-        values.run(lambda: self.optimizer.apply(gradients, variables))
+        fault = values.apply(updates, gradients, lambda: self.loss_terms, fault)
         values.run(
             lambda: self.track_discriminator_loss(discriminator_loss, images)
         )
-        logs = values.run(self.get_metrics_result)
-        return logs, values.state
+        return self._finish_step(values, fault, before, data)
 
 
 class _Values:
@@ -149,6 +175,7 @@ class _Values:
     """
 
     def __init__(self, model, state):
+        self._model = model
         groups = [model.trainable_variables, model.non_trainable_variables]
         if len(state) == 4:
             groups.append(model.optimizer.variables)
@@ -167,6 +194,18 @@ class _Values:
         return tuple(
             [self._values[id(each)] for each in group] for group in self._groups
         )
+
+    def copy(self):
+        """The values as they are now, a dict by the variables' ids."""
+        return dict(self._values)
+
+    def restore(self, condition, before, variables):
+        """Puts values of variables back that a copy has, if a condition
+        holds."""
+        for each in variables:
+            value, kept = self._values[id(each)], before[id(each)]
+            if value is not kept:
+                self._values[id(each)] = jax.numpy.where(condition, kept, value)
 
     def run(self, function):
         """Calls a function on the values and keeps the ones it assigns."""
@@ -212,16 +251,20 @@ class _Values:
         )(arguments)
         return gradients
 
-    def minimize(self, function, updates):
-        """Updates variables by the gradients of losses.
+    def minimize(self, function, updates, terms, fault=0):
+        """Updates variables by the gradients of losses, if all is finite.
 
         Args:
             function: Computes the losses, a list of scalars.
             updates: List of pairs of an optimizer and its variables, one a
                 loss. No loss depends on another's variables.
+            terms: Function of the losses that returns what has to be finite
+                besides the gradients; see `FaultRecord.find`.
+            fault: Number of a fault that has been found before, or 0.
 
         Returns:
-            The losses.
+            The losses; and the number of that fault or of one found here, or
+            0.
         """
 
         def compute_losses():
@@ -238,7 +281,31 @@ class _Values:
                 jax.tree.map(jax.numpy.zeros_like, losses),
             )
         )
-        for optimizer, group in updates:
-            part, gradients = gradients[: len(group)], gradients[len(group) :]
-            self.run(functools.partial(optimizer.apply, part, group))
-        return losses
+        fault = self.apply(updates, gradients, lambda: terms(losses), fault)
+        return losses, fault
+
+    def apply(self, updates, gradients, terms, fault):
+        """Applies gradients to the variables of `updates`, if all is finite.
+
+        Args:
+            updates: As in `minimize`.
+            gradients: List of gradients of all these variables.
+            terms: As in `minimize`, but without argument.
+            fault: As in `minimize`.
+
+        Returns:
+            The number of that fault or of one found here, or 0.
+        """
+        left = iter(gradients)
+        grouped = [[next(left) for _ in group] for _, group in updates]
+        found = self.run(
+            lambda: self._model.faults.find(
+                [*terms(), *gradient_terms(self._model, updates, grouped)]
+            )
+        )
+        fault = jax.numpy.where(fault > 0, fault, found)
+        before = self.copy()
+        for (optimizer, variables), group in zip(updates, grouped, strict=True):
+            self.run(functools.partial(optimizer.apply, group, variables))
+            self.restore(fault > 0, before, [*variables, *optimizer.variables])
+        return fault

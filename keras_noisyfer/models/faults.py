@@ -1,0 +1,207 @@
+"""Numerical faults: losses and gradients that are not finite."""
+
+import math
+import warnings
+
+import keras
+from keras import ops
+
+from keras_noisyfer.distribution import gather_over_replicas, sum_over_replicas
+from keras_noisyfer.models.steps import sync_variables
+from keras_noisyfer.models.training import replicas_of
+
+ON_NONFINITE = ("raise", "skip")
+# So many images of a batch are remembered.
+_MAX_IMAGES = 1024
+
+
+class NumericalFault(FloatingPointError):
+    """A loss or a gradient that is not finite.
+
+    Attributes:
+        step: Number of the step among all of the model, from 1; None if it
+            is not known.
+        term: What was not finite: a loss of the logs, such as
+            `"affect_loss"`, or the gradient of a weight.
+        images: Indices of the batch's images, a list; empty where the data
+            set does not tell them.
+    """
+
+    def __init__(self, message, step=None, term=None, images=()):
+        super().__init__(message)
+        self.step = step
+        self.term = term
+        self.images = list(images)
+
+
+def check_on_nonfinite(model, on_nonfinite):
+    """Raises `ValueError` if `compile` cannot have `on_nonfinite`."""
+    if on_nonfinite not in ON_NONFINITE:
+        raise ValueError(
+            f"`on_nonfinite` must be one of {', '.join(ON_NONFINITE)}. "
+            f"Received: {on_nonfinite!r}"
+        )
+    # Where a step is spread over replicas it is not taken back.
+    replicas = replicas_of(model)
+    if on_nonfinite == "skip" and replicas > 1:
+        raise ValueError(
+            "`on_nonfinite` may be 'skip' on a single device only. "
+            f"Received: 'skip' under a strategy of {replicas} replicas"
+        )
+
+
+class FaultRecord(keras.layers.Layer):
+    """Counts a model's steps, and keeps what is known of a fault in one.
+
+    It is written in the course of a step, on any backend, and read between
+    steps: the first fault until it has been told.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._terms = []
+        self.steps = self._add("steps")
+        self.skipped = self._add("skipped")
+        self._step = self._add("step")
+        self._term = self._add("term")
+        self._images = self._add("images", (_MAX_IMAGES,))
+        self.built = True
+
+    def _add(self, name, shape=()):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            dtype="int32",
+            initializer="zeros",
+            trainable=False,
+            # The same on all replicas.
+            aggregation="only_first_replica",
+        )
+
+    def find(self, terms):
+        """Looks for a term that is not finite.
+
+        Args:
+            terms: List of pairs of a name and a scalar.
+
+        Returns:
+            The number by which `update` knows the first such term, from 1,
+            or 0; int32.
+        """
+        numbers = []
+        for name, _ in terms:
+            if name not in self._terms:
+                self._terms.append(name)
+            numbers.append(self._terms.index(name) + 1)
+        values = ops.stack([ops.cast(each, "float32") for _, each in terms])
+        wrong = ops.cast(ops.logical_not(ops.isfinite(values)), "float32")
+        wrong = ops.cast(sum_over_replicas(wrong) > 0, "int32")
+        first = ops.take(ops.convert_to_tensor(numbers), ops.argmax(wrong))
+        return first * ops.max(wrong)
+
+    def update(self, fault, images):
+        """Counts a step.
+
+        Args:
+            fault: What `find` has returned.
+            images: Indices of the batch's images, or None.
+        """
+        if images is None:
+            images = ops.zeros((0,), "int32")
+        else:
+            images = gather_over_replicas(ops.cast(images, "int32"))
+        # 0 is none.
+        images = ops.concatenate(
+            [images + 1, ops.zeros((_MAX_IMAGES,), "int32")]
+        )[:_MAX_IMAGES]
+        self.steps.assign(self.steps + 1)
+        self.skipped.assign(self.skipped + ops.cast(fault > 0, "int32"))
+        first = ops.logical_and(fault > 0, ops.equal(self._term, 0))
+        for variable, value in (
+            (self._step, self.steps),
+            (self._images, images),
+            (self._term, fault),
+        ):
+            variable.assign(ops.where(first, value, variable))
+
+    def pop(self):
+        """The first fault since the last call, or None.
+
+        Returns:
+            Its step, its term and the indices of its images.
+        """
+        number = int(self._term)
+        if number == 0:
+            return None
+        self._term.assign(0)
+        images = ops.convert_to_numpy(self._images.value)
+        return (
+            int(self._step),
+            self._terms[number - 1],
+            (images[images > 0] - 1).tolist(),
+        )
+
+
+class StopAtFaults(keras.callbacks.Callback):
+    """Stops training at a numerical fault, or tells of the batches that were
+    left out.
+
+    Raises:
+        NumericalFault: after a batch whose `loss` in the logs is not finite;
+            after an epoch of which all batches were left out.
+    """
+
+    # On JAX the variables are read from the state of the latest step.
+    async_safe = keras.backend.backend() == "tensorflow"
+
+    def on_train_begin(self, logs=None):
+        self._warned = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+        self.model.faults.skipped.assign(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._batches = batch + 1
+        if math.isfinite((logs or {}).get("loss", 0.0)):
+            return
+        sync_variables(self.model)
+        fault = self.model.faults.pop() or (None, "loss", [])
+        raise _make_fault(fault, self._epoch, _STOPPED)
+
+    def on_epoch_end(self, epoch, logs=None):
+        skipped = int(self.model.faults.skipped)
+        if not skipped:
+            return
+        fault = self.model.faults.pop()
+        if skipped == self._batches:
+            raise _make_fault(fault, epoch, _ALL_SKIPPED)
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                str(_make_fault(fault, epoch, _SKIPPED)), stacklevel=2
+            )
+
+
+_STOPPED = (
+    "{fault}: training was stopped, the model has the weights that it had "
+    "before. compile(on_nonfinite='skip') leaves such batches out"
+)
+_SKIPPED = (
+    "{fault}: the batch was left out. The logs count such batches in "
+    "skipped_batches; they are not told of again"
+)
+_ALL_SKIPPED = "{fault}, and all other batches of that epoch were left out too"
+
+
+def _make_fault(fault, epoch, message):
+    step, term, images = fault
+    text = f"The {term} was not finite in epoch {epoch + 1}"
+    if step is not None:
+        text += f", step {step}"
+        text += (
+            ", images " + ", ".join(map(str, images))
+            if images
+            else (" (`with_index=True` of the data set tells the images)")
+        )
+    return NumericalFault(message.format(fault=text), step, term, images)
