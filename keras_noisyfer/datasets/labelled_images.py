@@ -280,9 +280,9 @@ class LabelledImages:
                 [-1, 1] and a seed, such as `crop_and_flip` or `face_affine`.
             seed: Seed of the order and of the augmentation, see
                 `make_dataset`.
-            with_index: Whether each batch tells which images it holds, for
-                models that remember something of each image: elements are
-                `(image, labels, index)`, index int32 `(batch_size,)`.
+            with_index: Whether elements are `(image, labels, index)`, index
+                int32 `(batch_size,)`: for models that remember something of
+                each image, and for `NumericalFault`, which then names them.
 
         Returns:
             A `tf.data.Dataset` whose elements are float32 images in [-1, 1]
@@ -345,6 +345,7 @@ def make_dataset(
     training=False,
     augmentation=None,
     seed=0,
+    with_index=False,
 ):
     """A `tf.data.Dataset` of batches `(image, labels)` from arrays.
 
@@ -369,10 +370,11 @@ def make_dataset(
             the same batches, and other ones in each epoch; as everywhere in
             `tf.data` it counts together with the global seed, that of
             `keras.utils.set_random_seed`, when the data set is made.
+        with_index: See `LabelledImages.batches`.
 
     Returns:
-        A `tf.data.Dataset` whose elements are float32 images in [-1, 1] and
-        a dict of labels: int32 or float32.
+        A `tf.data.Dataset` of float32 images in [-1, 1] and a dict of labels:
+        int32 or float32.
 
     Raises:
         ValueError: if shapes or dtypes are wrong, a value is out of its
@@ -387,7 +389,9 @@ def make_dataset(
     >>> model.fit(dataset, epochs=10)
     """
     data = LabelledImages(ImageArray(images), tasks, labels)
-    return data.batches(None, batch_size, training, augmentation, seed)
+    return data.batches(
+        None, batch_size, training, augmentation, seed, with_index
+    )
 
 
 def _fit_annotators(task, labels):

@@ -68,7 +68,8 @@ def train_method(
         training=True,
         augmentation=augmentation,
         seed=seed,
-        with_index=chosen.with_index,
+        # ELR needs it, and a numerical fault names its images by it.
+        with_index=True,
     )
     shape = dataset.element_spec[0].shape
     model = make_model(

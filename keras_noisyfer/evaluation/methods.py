@@ -41,7 +41,6 @@ class Method:
             with the labels that the method trains on.
         one_head: Whether the encoder has one head for all annotators of a
             task.
-        with_index: Whether the model has to be told which images it sees.
         pretrained: Whether the encoder is first trained as `"vggnet"`.
         requires: `(module, extra)`: a module that must be installed, and the
             extra of this package that brings it.
@@ -51,7 +50,6 @@ class Method:
     make_model: Callable
     labels: Callable = lambda data, seed: data
     one_head: bool = False
-    with_index: bool = False
     pretrained: bool = False
     requires: tuple | None = None
 
@@ -191,7 +189,7 @@ METHODS = {
         _dawid_skene_labels,
         requires=("crowdkit", "crowd"),
     ),
-    "elr": Method("ELR", _elr, with_index=True),
+    "elr": Method("ELR", _elr),
     "without-joint": Method(
         "GAN without joint score", _without("use_joint_score")
     ),

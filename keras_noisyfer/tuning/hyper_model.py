@@ -152,6 +152,7 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
                 training=True,
                 augmentation=self.augmentation,
                 seed=self.seed,
+                with_index=True,
             ),
             validation_data=held_out,
             # First, so that the others find the objectives in the logs.
