@@ -66,6 +66,9 @@ class ResumeTraining(keras.callbacks.Callback):
             single process of three times the size of the weights.
         save_freq: `"epoch"`, or a number of batches, at least 1, after which
             it is written; also then at the end of each epoch.
+        settings: Optional dict, as JSON has it, of what else must be the same
+            when the run goes on, such as the seed of the data set. Settings
+            of the model and its optimizers always must.
 
     Raises:
         ValueError: if an argument is wrong; when training begins, if the file
@@ -79,7 +82,7 @@ class ResumeTraining(keras.callbacks.Callback):
     >>> model.fit(dataset, epochs=30, callbacks=[resume])
     """
 
-    def __init__(self, path, save_freq="epoch"):
+    def __init__(self, path, save_freq="epoch", settings=None):
         super().__init__()
         self.path = pathlib.Path(path)
         if self.path.suffix != ".npz":
@@ -87,6 +90,7 @@ class ResumeTraining(keras.callbacks.Callback):
         if save_freq != "epoch":
             check_number("save_freq", save_freq, minimum=1, integer=True)
         self.save_freq = save_freq
+        self.settings = dict(settings or {})
         self._data = None
 
     def set_data(self, data):
@@ -96,8 +100,11 @@ class ResumeTraining(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self._batches = self._check_data()
         check_folder(self.path)
-        self._settings = describe_settings(self.model)
-        self._settings["batches"] = self._batches
+        self._settings = {
+            **describe_settings(self.model),
+            "batches": self._batches,
+            "settings": self.settings,
+        }
         self._history = {}
         self._epoch = self._batch = self._unsaved = self._skipped = 0
         self._restored = None
@@ -143,6 +150,7 @@ class ResumeTraining(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
+        _align(self._history)
         self._batch = self._skipped = 0
         self._save(epoch + 1, 0)
 
@@ -150,6 +158,7 @@ class ResumeTraining(keras.callbacks.Callback):
         self.model._initial_epoch = None
         # Where no epoch was left.
         self._fill_history()
+        _align(self.model.history.history)
 
     def _check_data(self):
         # TensorFlow need not be there.
@@ -217,6 +226,13 @@ class ResumeTraining(keras.callbacks.Callback):
             return model.get_metrics_result()
 
         model.train_function = skip
+
+
+def _align(history):
+    """Puts NaN where a value was not logged in the first epochs."""
+    epochs = max(map(len, history.values()), default=0)
+    for values in history.values():
+        values[:0] = [float("nan")] * (epochs - len(values))
 
 
 # Keras makes one more at the end of each epoch; on JAX it is not started.

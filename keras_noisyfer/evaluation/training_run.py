@@ -3,12 +3,15 @@
 import argparse
 import pathlib
 import sys
+import zlib
 
 import keras
 import numpy as np
+import pandas as pd
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import AUTO, number_flag
+from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.evaluation.experiment import train_method
 from keras_noisyfer.evaluation.methods import METHODS
@@ -17,6 +20,7 @@ from keras_noisyfer.evaluation.plots import (
     plot_training_curves,
 )
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
+from keras_noisyfer.models import NumericalFault
 from keras_noisyfer.networks.network import IMAGE_SIZES
 from keras_noisyfer.serving.export import export
 from keras_noisyfer.serving.model_card import ModelCard
@@ -104,6 +108,12 @@ def training_parser(description, output_dir, **defaults):
         default=output_dir,
         help="folder of the results; those of an earlier run are replaced",
     )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the state of training in the folder of the results, and "
+        "go on from the one that an interrupted run has left there",
+    )
     parser.set_defaults(**defaults)
     return parser
 
@@ -178,6 +188,11 @@ def parse_flags(parser, arguments):
             "--warmup-epochs must be less than --epochs for the method "
             f"'proposed'. Received: {flags.warmup_epochs} of {flags.epochs}"
         )
+    if flags.resume and METHODS[flags.method].pretrained:
+        parser.error(
+            f"--resume cannot be given for the method '{flags.method}', whose "
+            "solver's state is not saved"
+        )
     try:
         prepare_output_dir(flags.output_dir)
     except ValueError as error:
@@ -190,7 +205,7 @@ def run_recipe(run, flags):
     ends the program with one line."""
     try:
         run(flags)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NumericalFault) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -201,7 +216,8 @@ def run_recipe(run, flags):
 def train_and_report(flags, train, test=None, augmentation=None, faces=True):
     """Trains a method, prints what came out and writes it to a folder.
 
-    Writes `history.csv` (a line an epoch, as training goes on),
+    Writes `history.csv` (a line an epoch, as training goes on), with
+    `--resume` the state of training `training.npz`,
     `results.json`, `model.keras`, the SavedModel of the encoder
     `saved_model/1`, and with test data `training_curves.png` and a
     `confusion_matrix_<task>.png`.
@@ -227,6 +243,13 @@ def train_and_report(flags, train, test=None, augmentation=None, faces=True):
         test_data = test.batches(shape, TEST_BATCH_SIZE)
 
     print(METHODS[flags.method].title, flush=True)
+    history_file = output / "history.csv"
+    callbacks = [keras.callbacks.CSVLogger(history_file, append=flags.resume)]
+    if flags.resume:
+        state = output / "training.npz"
+        callbacks.append(
+            ResumeTraining(state, settings=_describe_run(flags, train))
+        )
     model, history = train_method(
         flags.method,
         train,
@@ -237,15 +260,20 @@ def train_and_report(flags, train, test=None, augmentation=None, faces=True):
         learning_rate=flags.learning_rate,
         augmentation=augmentation,
         seed=flags.seed,
-        callbacks=[keras.callbacks.CSVLogger(output / "history.csv")],
+        callbacks=callbacks,
         width=flags.width,
         batch_normalization=not flags.no_batch_normalization,
         lambda_joint=flags.lambda_joint,
         gamma=flags.gamma,
         warmup_epochs=flags.warmup_epochs,
     )
+    if flags.resume:
+        # Epochs whose line was written and whose state was not are in twice.
+        rows = pd.DataFrame(history.history).rename_axis("epoch")
+        rows.sort_index(axis=1).to_csv(history_file)
     model.save(output / "model.keras")
     settings = vars(flags).copy()
+    del settings["resume"]
     results = {
         "method": settings.pop("method"),
         "seed": settings.pop("seed"),
@@ -284,6 +312,15 @@ def train_and_report(flags, train, test=None, augmentation=None, faces=True):
     write_json(output / "results.json", results)
     print(f"History, results, pictures and model: {output}")
     return results
+
+
+def _describe_run(flags, train):
+    """What must be the same when a run goes on, beside its model."""
+    settings = vars(flags).copy()
+    for name in ("epochs", "output_dir", "resume"):
+        del settings[name]
+    arrays = [np.ascontiguousarray(each) for each in train.labels.values()]
+    return {**settings, "labels": [zlib.crc32(each) for each in arrays]}
 
 
 def _print_labels(train):

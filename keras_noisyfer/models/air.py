@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import is_distributed
 from keras_noisyfer.models.batch_checks import one_line_errors
 from keras_noisyfer.models.classifier import MultiTaskClassifier
@@ -179,6 +180,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
             x = tf.data.Dataset.from_tensor_slices((x, y)).batch(
                 batch_size or 32
             )
+        self._check_training(callbacks)
         if x.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(
                 "`x` must be a finite data set, whose images AIR gathers. "
@@ -208,6 +210,20 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
             batch_size, drop_remainder=True
         )
         return super().fit(features, callbacks=callbacks, **kwargs)
+
+    def _check_training(self, callbacks):
+        """Refuses what needs a state of training that the model holds."""
+        if self.on_nonfinite == "skip":
+            raise ValueError(
+                "`on_nonfinite` must be 'raise' for AIR, whose solver cannot "
+                "take a step back. Received: 'skip'"
+            )
+        for each in keras.tree.flatten(callbacks or []):
+            if isinstance(each, ResumeTraining):
+                raise ValueError(
+                    "`callbacks` must be without ResumeTraining for AIR, whose "
+                    "solver's state is not saved. Received: one"
+                )
 
     def _gather(self, dataset):
         """What the steps read of all images, and the size of a batch."""

@@ -74,6 +74,34 @@ def test_trains_and_writes_its_results(
     assert accuracy == pytest.approx(results["test"]["object_accuracy"])
 
 
+def test_goes_on_where_it_was(recipe, cifar10, tmp_path, capsys):
+    def flags(folder, epochs, *more):
+        return (
+            f"--data {cifar10} --method vggnet --width 0.0625 --batch-size 32 "
+            f"--train-size 0 --resume --epochs {epochs} "
+            f"--output-dir {tmp_path / folder}"
+        ).split() + list(more)
+
+    def read(folder):
+        results = json.loads((tmp_path / folder / "results.json").read_text())
+        return results["history"], (
+            tmp_path / folder / "history.csv"
+        ).read_text()
+
+    recipe.main(flags("whole", 2))
+    recipe.main(flags("parts", 1))
+    # As a process leaves it that is killed after a line and before a state.
+    with (tmp_path / "parts" / "history.csv").open("a") as file:
+        file.write("1,0.5\n")
+    recipe.main(flags("parts", 2))
+    assert read("parts") == read("whole")
+    assert len(read("parts")[1].splitlines()) == 3
+    assert "Epoch 1/2" not in capsys.readouterr().out.rpartition("VGGNet")[2]
+    line = run_and_fail(recipe, capsys, *flags("parts", 3, "--seed", "1"))
+    assert "training.npz is of a run with other settings" in line
+    assert "Received: settings.seed=1, and in the file 0" in line
+
+
 def run_and_fail(recipe, capsys, *flags):
     """Runs the recipe, which must fail, and returns its last line."""
     with pytest.raises(SystemExit) as exit:
@@ -123,6 +151,7 @@ def test_needs_data(recipe, cifar10, tmp_path, capsys):
         ("--lambda-joint -0.1", "argument --lambda-joint: must be at least 0"),
         ("--warmup-epochs -1", "argument --warmup-epochs: must be at least 0"),
         ("--epochs 5", "--warmup-epochs must be less than --epochs"),
+        ("--resume --method air", "--resume cannot be given for the method"),
         ("--seed -1", "argument --seed: must be at least 0"),
     ],
 )

@@ -136,6 +136,51 @@ def test_files_of_others_are_refused(state, tmp_path):
     refused("batches=3, and in the file 5", path, data=fewer)
 
 
+def test_other_settings_of_the_data_are_refused(tmp_path):
+    path = tmp_path / "state.npz"
+    model = kn.MultiTaskClassifier(make_encoder())
+    model.compile(kn.FusedAdam(1e-3))
+    for seed in (0, 0, 1):
+        resume = kn.ResumeTraining(path, settings={"seed": seed})
+        if seed == 1:
+            break
+        model.fit(make_data(), callbacks=[resume], verbose=0)
+    with pytest.raises(ValueError, match="settings.seed=1, and in the file 0"):
+        model.fit(make_data(), callbacks=[resume], verbose=0)
+
+
+class Poison(keras.callbacks.Callback):
+    """Makes a weight infinite after the second batch of the second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (1, 1):
+            self.model.encoder.trainable_variables[0].assign_add(
+                np.full((3, 3, 3, 4), np.inf)
+            )
+
+
+def test_a_fault_leaves_the_last_state_from_which_to_go_on(tmp_path):
+    def train(path, *callbacks, **options):
+        keras.utils.set_random_seed(1)
+        data = make_data()
+        model = kn.MultiTaskClassifier(make_encoder())
+        model.compile(kn.FusedAdam(1e-3), **options)
+        resume = kn.ResumeTraining(path, save_freq=1)
+        callbacks = [resume, *callbacks]
+        return model.fit(data, epochs=3, callbacks=callbacks, verbose=0)
+
+    path = tmp_path / "state.npz"
+    with pytest.raises(kn.NumericalFault, match="in epoch 2, step 8"):
+        train(path, Poison())
+    history = train(path, on_nonfinite="skip").history
+    # Of the epochs before it nothing is known.
+    assert np.isnan(history.pop("skipped_batches")[0])
+    assert history == train(tmp_path / "whole.npz").history
+
+
 def test_wrong_arguments(tmp_path):
     path = tmp_path / "state.npz"
     with pytest.raises(ValueError, match="`path` must end in '.npz'"):
