@@ -1,5 +1,6 @@
 # make demo    run recipes/quickstart.py              ARGS="--help" passes flags
 # make test    run the tests                          ARGS="-k losses"
+# make test-slow    those left out there, the run killed 20 times among them
 # make test-distributed   the tests of TensorFlow's strategies
 # make test-fuzz          12,000 damaged files for all loaders
 # make test-browser       the page of recipes/demo.py in Chromium
@@ -21,7 +22,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Off by default on processors without AVX-512 VNNI or AMX, and faster on all.
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 
-.PHONY: demo test test-distributed test-fuzz test-browser test-jax lint clean
+.PHONY: demo test test-slow test-distributed test-fuzz test-browser test-jax lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -29,6 +30,9 @@ demo: $(ENV_DEMO)/installed
 
 test: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m pytest -n auto $(ARGS)
+
+test-slow: $(ENV_TEST)/installed
+	@$(ENV_TEST)/bin/python -m pytest -n auto -m slow $(ARGS)
 
 test-distributed: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m pytest -m "distributed and not jax" $(ARGS)
@@ -48,8 +52,8 @@ test-jax: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 test-jax: $(ENV_JAX)/installed
 	@$(ENV_JAX)/bin/python -m pytest -n auto --dist loadfile \
 	  -m "not slow and (jax or not distributed)" tests/backends \
-	  tests/distributed tests/layers tests/models/test_golden_step.py \
-	  tests/test_losses.py tests/test_metrics.py $(ARGS)
+	  tests/distributed tests/layers tests/models/test_faults.py \
+	  tests/models/test_golden_step.py tests/test_losses.py tests/test_metrics.py $(ARGS)
 
 lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff check .

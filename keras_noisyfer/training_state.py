@@ -58,7 +58,7 @@ def write_state(path, model, header):
     """
     values = {}
     for index, variable in enumerate(state_variables(model)):
-        value = keras.ops.convert_to_numpy(variable.value)
+        value = variable.numpy()
         if variable.dtype in _AS_FLOAT32:
             value = value.astype("float32")
         values[str(index)] = value

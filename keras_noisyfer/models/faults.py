@@ -116,13 +116,13 @@ class FaultRecord(keras.layers.Layer):
         )[:_MAX_IMAGES]
         self.steps.assign(self.steps + 1)
         self.skipped.assign(self.skipped + ops.cast(fault > 0, "int32"))
-        first = ops.logical_and(fault > 0, ops.equal(self._term, 0))
+        first = ops.logical_and(fault > 0, ops.equal(self._term.value, 0))
         for variable, value in (
-            (self._step, self.steps),
+            (self._step, self.steps.value),
             (self._images, images),
             (self._term, fault),
         ):
-            variable.assign(ops.where(first, value, variable))
+            variable.assign(ops.where(first, value, variable.value))
 
     def pop(self):
         """The first fault since the last call, or None.
@@ -130,13 +130,13 @@ class FaultRecord(keras.layers.Layer):
         Returns:
             Its step, its term and the indices of its images.
         """
-        number = int(self._term)
+        number = int(self._term.numpy())
         if number == 0:
             return None
         self._term.assign(0)
-        images = ops.convert_to_numpy(self._images.value)
+        images = self._images.numpy()
         return (
-            int(self._step),
+            int(self._step.numpy()),
             self._terms[number - 1],
             (images[images > 0] - 1).tolist(),
         )
@@ -170,7 +170,7 @@ class StopAtFaults(keras.callbacks.Callback):
         raise _make_fault(fault, self._epoch, _STOPPED)
 
     def on_epoch_end(self, epoch, logs=None):
-        skipped = int(self.model.faults.skipped)
+        skipped = int(self.model.faults.skipped.numpy())
         if not skipped:
             return
         fault = self.model.faults.pop()

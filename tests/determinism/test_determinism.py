@@ -3,10 +3,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 SCRIPT = pathlib.Path(__file__).parent / "seeded_training.py"
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_training(tmp_path):
     """Curves and weights of two processes are equal bit for bit; those of
     another seed are not."""

@@ -25,6 +25,10 @@ def test_two_replicas_train_as_one_device_does(tmp_path):
     assert_equal_training(tmp_path / "1.npz", tmp_path / "2.npz")
 
 
+def test_a_fault_of_two_replicas_leaves_the_last_state(tmp_path):
+    assert start("faulty_replicas.py", tmp_path / "state.npz").wait() == 0
+
+
 def test_several_workers_are_referred_to_jax():
     ports = [free_port() for _ in range(2)]
     workers = [

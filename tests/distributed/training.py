@@ -32,7 +32,7 @@ def make_model():
     return model
 
 
-def make_batches():
+def make_batches(**options):
     """Two batches whose parts are unlike each other and the whole."""
     generator = np.random.default_rng(0)
     images = generator.uniform(-1, 1, (32, 32, 32, 3)).astype("float32")
@@ -44,7 +44,7 @@ def make_batches():
     labels["affect"][1::16] = np.nan
     labels["affect"][4::8] += 0.5
     labels["affect"] = np.clip(labels["affect"], -1, 1)
-    return make_dataset(images, labels, TASKS, batch_size=16)
+    return make_dataset(images, labels, TASKS, batch_size=16, **options)
 
 
 def train(model, output, callbacks=()):

@@ -154,7 +154,7 @@ def test_a_gan_stops_before_the_fault_and_goes_on():
 def test_what_the_discriminator_finds_stops_all_updates():
     model = compiled(JointDistributionGAN, on_nonfinite="skip")
     bias = model.discriminator.trainable_variables[-1]
-    bias.assign(ops.full_like(bias, float("inf")))
+    bias.assign(ops.full(bias.shape, float("inf")))
     weights = model.trainable_variables
     before = [ops.convert_to_numpy(each.value) for each in weights]
     with pytest.raises(NumericalFault) as caught:
@@ -166,7 +166,7 @@ def test_what_the_discriminator_finds_stops_all_updates():
 def test_both_networks_of_co_teaching_are_watched():
     model = compiled(CoTeaching, on_nonfinite="skip")
     weight = model.second_encoder.trainable_variables[0]
-    weight.assign(ops.full_like(weight, float("nan")))
+    weight.assign(ops.full(weight.shape, float("nan")))
     with pytest.raises(NumericalFault, match="second_loss|second_encoder/"):
         model.fit(make_batches([]), verbose=0)
 

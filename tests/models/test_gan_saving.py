@@ -29,6 +29,7 @@ def test_warmup_trains_plainly_then_adversarially():
     assert int(model.completed_epochs) == 3
 
 
+@pytest.mark.slow
 def test_warmup_ends_within_one_fit():
     tasks = CASES["three_label_sets"]
     model = compiled(

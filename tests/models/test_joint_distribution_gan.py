@@ -248,6 +248,7 @@ def test_last_batch_of_one_is_evaluated():
     assert np.isfinite(results["affect_ccc"])
 
 
+@pytest.mark.slow
 def test_traced_step_equals_eager_step():
     tasks = CASES["expression_and_affect"]
 

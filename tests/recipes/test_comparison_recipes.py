@@ -128,6 +128,7 @@ def files(output):
     return {each.name for each in output.iterdir() if each.suffix != ".lock"}
 
 
+@pytest.mark.slow
 def test_table1_trains_in_processes_and_reports_again(
     cifar10, tmp_path, capsys, monkeypatch
 ):

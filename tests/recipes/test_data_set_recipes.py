@@ -20,6 +20,7 @@ def run(name, output, *flags):
     return json.loads((output / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_raf_base(tmp_path, capsys):
     labels = write_raf(tmp_path / "rafd" / "basic", train=9, test=5)
     output = tmp_path / "run"

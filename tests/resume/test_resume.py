@@ -59,7 +59,9 @@ def check_equal(found, whole):
 
 
 # In the warm-up and after it.
-@pytest.mark.parametrize("stop", [(0, 2), (2, 3)])
+@pytest.mark.parametrize(
+    "stop", [pytest.param((0, 2), marks=pytest.mark.slow), (2, 3)]
+)
 def test_goes_on_bit_for_bit(tmp_path, whole, stop):
     path = tmp_path / "new" / "state.npz"
     assert train(path, stop) is None
@@ -71,6 +73,7 @@ def test_goes_on_bit_for_bit(tmp_path, whole, stop):
     assert [each.name for each in path.parent.iterdir()] == ["state.npz"]
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on(tmp_path, whole):
     path = tmp_path / "state.npz"
     train(path, epochs=2)
