@@ -53,7 +53,9 @@ test-jax: $(ENV_JAX)/installed
 	@$(ENV_JAX)/bin/python -m pytest -n auto --dist loadfile \
 	  -m "not slow and (jax or not distributed)" tests/backends \
 	  tests/distributed tests/layers tests/models/test_faults.py \
-	  tests/models/test_golden_step.py tests/test_losses.py tests/test_metrics.py $(ARGS)
+	  tests/models/test_golden_step.py tests/test_losses.py \
+	  tests/test_metrics.py \
+	  tests/resume/test_resume.py::test_goes_on_bit_for_bit $(ARGS)
 
 lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff check .

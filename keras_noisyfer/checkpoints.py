@@ -218,12 +218,11 @@ class ResumeTraining(keras.callbacks.Callback):
             left -= model.steps_per_execution
             if left <= 0:
                 model.train_function = train
-            if keras.backend.backend() == "jax":
-                # The batch has been read.
-                return {}, arguments[0]
+            *state, iterator = arguments
             for _ in range(model.steps_per_execution):
-                next(arguments[0])
-            return model.get_metrics_result()
+                next(iterator)
+            # On JAX the state of the variables passes through a step.
+            return ({}, *state) if state else model.get_metrics_result()
 
         model.train_function = skip
 
