@@ -11,26 +11,29 @@ _ADVICE = (
     "Compare `lambda_joint='auto'`, a longer warm-up, a smaller rate of "
     "`discriminator_optimizer`, `batch_normalization=True` in the encoder"
 )
-# Each with a test of (generator's joint loss, discriminator's loss), of which
-# the first is the gap between the mean scores of both tuples.
+# Each with a test of the generator's joint loss, which is the gap between the
+# mean scores of both tuples, of the discriminator's loss, and of its lowest.
 _STATES = (
     (
         "The generator's joint loss diverges: above 10, where a game in "
         "balance has about 1 to 5",
-        lambda gap, loss: gap > 10,
+        lambda gap, loss, lowest: gap > 10,
         _ADVICE,
     ),
     (
         "The discriminator has won: its loss is below 0.1, so that hardly "
         "any score has a gradient left for it",
-        lambda gap, loss: loss < 0.1,
+        lambda gap, loss, lowest: loss < 0.1,
         _ADVICE + ", all scores (`use_marginal_scores=True`)",
     ),
     (
-        "The discriminator cannot tell the two tuples apart: its loss is "
-        "above 1.8, where 2 is that of no knowledge, and the joint loss "
-        "teaches nothing",
-        lambda gap, loss: loss > 1.8 and abs(gap) < 0.25,
+        "The discriminator can no longer tell the two tuples apart: its loss "
+        "has risen above 1.8, where 2 is that of no knowledge, and the joint "
+        "loss teaches nothing",
+        # At first it has yet to learn.
+        lambda gap, loss, lowest: (
+            loss > max(1.8, lowest + 0.1) and abs(gap) < 0.25
+        ),
         "Compare a larger rate of `discriminator_optimizer`, more "
         "`discriminator_steps`, the decoder (`use_decoder=True`)",
     ),
@@ -47,14 +50,16 @@ class WarnOfCollapse(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._lasting = [0] * len(_STATES)
+        self._lowest = float("inf")
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
         if not self.model.adversarial or "discriminator_loss" not in logs:
             return
         gap, loss = logs["generator_joint_loss"], logs["discriminator_loss"]
+        self._lowest = min(self._lowest, loss)
         for index, (state, holds, advice) in enumerate(_STATES):
-            if not holds(gap, loss):
+            if not holds(gap, loss, self._lowest):
                 self._lasting[index] = 0
                 continue
             self._lasting[index] += 1

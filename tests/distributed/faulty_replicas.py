@@ -8,7 +8,7 @@ import sys
 import keras
 import tensorflow as tf
 from keras import ops
-from training import TASKS, make_batches, make_model
+from training import make_batches, make_model
 
 from keras_noisyfer import NumericalFault, ResumeTraining
 from keras_noisyfer.training_state import read_state

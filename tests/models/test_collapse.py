@@ -31,7 +31,7 @@ def replay(losses, warmup=0):
     [
         ((14.0, 1.2), "The generator's joint loss diverges", "'auto'"),
         ((5.0, 0.05), "The discriminator has won", "use_marginal_scores"),
-        ((0.1, 1.95), "The discriminator cannot tell", "discriminator_steps"),
+        ((0.1, 1.95), "The discriminator can no longer", "discriminator_steps"),
     ],
 )
 def test_a_lost_game_is_warned_of_once(lost, beginning, advice):
@@ -40,6 +40,10 @@ def test_a_lost_game_is_warned_of_once(lost, beginning, advice):
     assert found[0].startswith(beginning) and advice in found[0]
     assert f"in epochs 5 to 7: generator_joint_loss={lost[0]:.3g}" in found[0]
     assert replay([BALANCED, lost, lost] * 4) == []
+
+
+def test_a_discriminator_may_begin_to_learn():
+    assert replay([(0.0, 2.0)] * 9 + [(0.1, 1.85)] * 9 + [BALANCED]) == []
 
 
 def test_the_warmup_is_no_game():
@@ -91,6 +95,6 @@ def test_committed_runs_that_went_wrong_are_told_from_the_others():
             "The discriminator has",
         ],
         f"{cells}/single-label/without-decoder/seed0/history.csv": [
-            "The discriminator cannot",
+            "The discriminator can",
         ],
     }
