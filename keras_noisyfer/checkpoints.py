@@ -1,5 +1,6 @@
 """Files of a model in the course of training."""
 
+import json
 import pathlib
 
 import keras
@@ -90,7 +91,13 @@ class ResumeTraining(keras.callbacks.Callback):
         if save_freq != "epoch":
             check_number("save_freq", save_freq, minimum=1, integer=True)
         self.save_freq = save_freq
-        self.settings = dict(settings or {})
+        try:
+            # As it comes back from the file: tuples are lists there.
+            self.settings = json.loads(json.dumps(dict(settings or {})))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`settings` must be a dict, as JSON has it. Received: {error}"
+            ) from error
         self._data = None
 
     def set_data(self, data):

@@ -144,7 +144,8 @@ def test_other_settings_of_the_data_are_refused(tmp_path):
     model = kn.MultiTaskClassifier(make_encoder())
     model.compile(kn.FusedAdam(1e-3))
     for seed in (0, 0, 1):
-        resume = kn.ResumeTraining(path, settings={"seed": seed})
+        settings = {"seed": seed, "columns": [("ann", "bob")]}
+        resume = kn.ResumeTraining(path, settings=settings)
         if seed == 1:
             break
         model.fit(make_data(), callbacks=[resume], verbose=0)
@@ -190,6 +191,8 @@ def test_wrong_arguments(tmp_path):
         kn.ResumeTraining(tmp_path / "state.keras")
     with pytest.raises(ValueError, match="`save_freq` must be at least 1"):
         kn.ResumeTraining(path, save_freq=0)
+    with pytest.raises(ValueError, match="`settings` must be a dict, as JSON"):
+        kn.ResumeTraining(path, settings={"seed": {1}})
     refused("`steps_per_epoch` must be left out", path, steps_per_epoch=2)
     endless = make_data().repeat()
     refused(
