@@ -129,7 +129,9 @@ class SampleGrid(keras.callbacks.Callback):
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
     def on_epoch_end(self, epoch, logs=None):
-        in_warmup = int(self.model.completed_epochs) <= self.model.warmup_epochs
+        in_warmup = (
+            int(self.model.completed_epochs.numpy()) <= self.model.warmup_epochs
+        )
         if in_warmup or (epoch + 1) % self.every:
             return
         figure = plot_image_grid(self._generate(), self._titles())
