@@ -16,13 +16,13 @@ from keras_noisyfer.models import (
 from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
 from keras_noisyfer.models import LTNet as LTNet
 from keras_noisyfer.models import MultiTaskClassifier as MultiTaskClassifier
-from keras_noisyfer.models import NumericalFault as NumericalFault
 from keras_noisyfer.networks import Decoder as Decoder
 from keras_noisyfer.networks import Discriminator as Discriminator
 from keras_noisyfer.networks import Encoder as Encoder
 from keras_noisyfer.networks import (
     load_release_weights as load_release_weights,
 )
+from keras_noisyfer.numerical_fault import NumericalFault as NumericalFault
 from keras_noisyfer.optimizers import FusedAdam as FusedAdam
 from keras_noisyfer.tasks import CategoricalTask as CategoricalTask
 from keras_noisyfer.tasks import ContinuousTask as ContinuousTask

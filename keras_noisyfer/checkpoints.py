@@ -7,6 +7,7 @@ import keras
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import is_chief
+from keras_noisyfer.numerical_fault import check_weights
 from keras_noisyfer.training_state import (
     assign_state,
     check_folder,
@@ -60,7 +61,9 @@ class ResumeTraining(keras.callbacks.Callback):
 
     The file is replaced as a whole, and stays when training ends: the same
     command then trains nothing, and one with more epochs goes on. What other
-    callbacks remember, such as the patience of `EarlyStopping`, is not kept.
+    callbacks remember is not kept: `EarlyStopping` and `ReduceLROnPlateau`
+    begin to wait anew, `ModelCheckpoint(save_best_only=True)` takes the next
+    model for the best, and `CSVLogger` wants `append=True`.
 
     Args:
         path: The file, which ends in `.npz`; its folder is created. In a
@@ -68,14 +71,17 @@ class ResumeTraining(keras.callbacks.Callback):
         save_freq: `"epoch"`, or a number of batches, at least 1, after which
             it is written; also then at the end of each epoch.
         settings: Optional dict, as JSON has it, of what else must be the same
-            when the run goes on, such as the seed of the data set. Settings
-            of the model and its optimizers always must.
+            when the run goes on: what makes the data set, such as its seed
+            and file, is not known otherwise. Settings of the model and its
+            optimizers, and the seed of `keras.utils.set_random_seed`, always
+            must.
 
     Raises:
         ValueError: if an argument is wrong; when training begins, if the file
-            is damaged, of another kind, model or data set, or the data is not
-            a `tf.data.Dataset` of known size.
+            is damaged, of another kind, model, global seed or number of
+            batches, or the data is not a `tf.data.Dataset` of known size.
         OSError: if the file cannot be written. The last one is kept.
+        NumericalFault: if a weight is not finite. Likewise.
 
     Example:
 
@@ -110,6 +116,8 @@ class ResumeTraining(keras.callbacks.Callback):
         self._settings = {
             **describe_settings(self.model),
             "batches": self._batches,
+            # On which the order of the images depends.
+            "global_seed": _global_seed(),
             "settings": self.settings,
         }
         self._history = {}
@@ -157,7 +165,6 @@ class ResumeTraining(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
-        _align(self._history)
         self._batch = self._skipped = 0
         self._save(epoch + 1, 0)
 
@@ -165,7 +172,6 @@ class ResumeTraining(keras.callbacks.Callback):
         self.model._initial_epoch = None
         # Where no epoch was left.
         self._fill_history()
-        _align(self.model.history.history)
 
     def _check_data(self):
         # TensorFlow need not be there.
@@ -186,6 +192,7 @@ class ResumeTraining(keras.callbacks.Callback):
 
     def _save(self, epoch, batch):
         self._unsaved = 0
+        check_weights(self.model)
         if not is_chief():
             return
         header = {
@@ -234,11 +241,12 @@ class ResumeTraining(keras.callbacks.Callback):
         model.train_function = skip
 
 
-def _align(history):
-    """Puts NaN where a value was not logged in the first epochs."""
-    epochs = max(map(len, history.values()), default=0)
-    for values in history.values():
-        values[:0] = [float("nan")] * (epochs - len(values))
+def _global_seed():
+    """That of `keras.utils.set_random_seed`, or TensorFlow's default."""
+    import tensorflow as tf
+
+    # There is a tf.data.Dataset.
+    return int(tf.compat.v1.get_seed(0)[0])
 
 
 # Keras makes one more at the end of each epoch; on JAX it is not started.

@@ -93,7 +93,7 @@ def relabel(
     targets = [given.get(t.name, t).with_annotators(1) for t in tasks]
     for task, target in zip(tasks, targets, strict=True):
         _check_match(task, target)
-    model = _load(model)
+    model = load_model(model)
     images = data.batches(image_shape or _input_shape(model), batch_size)
     outputs = _predict(model, images.map(lambda x, _: x), preprocess)
 
@@ -151,7 +151,12 @@ def _columns(task, target):
     )
 
 
-def _load(model):
+def load_model(model):
+    """A model, or that of a path, read without running what is in it.
+
+    Raises:
+        ValueError: if the file is none, in one line.
+    """
     if not isinstance(model, (str, os.PathLike)):
         return model
     if not os.path.exists(model):

@@ -16,7 +16,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # The operations of so narrow networks are too small to be split.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import keras
 import numpy as np
 import quickstart
 from audit_summary import METRICS
@@ -43,7 +42,10 @@ from keras_noisyfer.evaluation.table_data import (
     table_options,
 )
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
+from keras_noisyfer.files import read_npz
+from keras_noisyfer.relabelling import load_model
 
+_MAX_BYTES = 2**32
 # What a profile sets of training.
 TRAINING = (
     "warmup_epochs",
@@ -110,10 +112,13 @@ def load_data(flags):
 def make_predictions(flags, data, settings):
     """Predictions for all images, from where the flags say."""
     if flags.predictions:
-        with np.load(flags.predictions, allow_pickle=False) as file:
-            return predict_images(dict(file), data)
+        names = [task.name for task in data.tasks]
+        arrays = read_npz(
+            flags.predictions, _MAX_BYTES, required=names, names=names
+        )
+        return predict_images(arrays, data)
     if flags.model:
-        return predict_images(keras.saving.load_model(flags.model), data)
+        return predict_images(load_model(flags.model), data)
 
     def train(part):
         model, _ = train_method(

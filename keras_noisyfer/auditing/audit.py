@@ -33,9 +33,10 @@ class LabelAudit:
             several dimensions are joined by spaces.
         images: DataFrame, one row an image: `image`; of a categorical task
             `<task>` (the consensus' class name) and `<task>_confidence`; of a
-            continuous task `<dimension>` and `<dimension>_deviation` (its
-            standard deviation); `score`, the lowest of the image's labels.
-            Empty where an image has no label at all.
+            continuous task `<task>_<dimension>` and
+            `<task>_<dimension>_deviation` (its standard deviation); `score`,
+            the lowest of the image's labels. Empty where an image has no
+            label at all.
         annotators: Dict by task of what `annotator_report` measures without
             clean labels, each stream with `"name"` and, of classes,
             `"noise_rate"`, `"confusion"` (row i: shares of the labels given
@@ -137,7 +138,7 @@ def audit(
         finding = findings[task.name]
         names = _annotator_names(data, task, finding.scores.shape[1])
         lowest = np.fmin(lowest, _row_minimum(finding.scores))
-        images.update(finding.image_columns(task))
+        images = _add_columns(images, finding.image_columns(task))
         rows.append(
             _label_rows(
                 data.names,
@@ -156,9 +157,20 @@ def audit(
     table = table.sort_values("row", kind="stable", ignore_index=True)
     return LabelAudit(
         table.drop(columns="row"),
-        pd.DataFrame({**images, "score": lowest}),
+        pd.DataFrame(_add_columns(images, {"score": lowest})),
         annotators,
     )
+
+
+def _add_columns(columns, more):
+    twice = sorted(set(columns) & set(more))
+    if twice:
+        raise ValueError(
+            "`data` must have tasks whose names, with `_confidence` and their "
+            "dimensions, are columns of one table. Received: more than one "
+            f"column {', '.join(twice)}"
+        )
+    return {**columns, **more}
 
 
 def _fit_posteriors(tasks, labels, predictions):

@@ -74,6 +74,11 @@ class ValueFindings:
     bias: np.ndarray
     spread: np.ndarray
 
+    @staticmethod
+    def value_columns(task):
+        """Names of the columns of the values, as a prediction file has."""
+        return [f"{task.name}_{each}" for each in task.dimensions]
+
     @property
     def confidence(self):
         """None: a value has a standard deviation in its place."""
@@ -82,7 +87,7 @@ class ValueFindings:
     def image_columns(self, task):
         """Columns of the table of images, a dict."""
         columns = {}
-        for index, name in enumerate(task.dimensions):
+        for index, name in enumerate(self.value_columns(task)):
             columns[name] = self.consensus[:, index]
             columns[f"{name}_deviation"] = self.deviations[:, index]
         return columns

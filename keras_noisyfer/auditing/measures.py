@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from keras_noisyfer.auditing.findings import ValueFindings
 from keras_noisyfer.noise import (
     MISSING,
     dawid_skene,
@@ -105,7 +106,9 @@ def _measure_values(found, task, labels, clean, seed):
     scores = _scores(found, task, labels)
     distances = np.sqrt(np.square(labels - clean[:, None]).sum(axis=-1))
     judged = ~np.isnan(scores) & ~np.isnan(distances)
-    consensus = found.images[list(task.dimensions)].to_numpy("float32")
+    consensus = found.images[ValueFindings.value_columns(task)].to_numpy(
+        "float32"
+    )
     measures = {
         "rank_correlation": float(
             spearmanr(scores[judged], distances[judged]).statistic

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
+from keras_noisyfer.models.batch_checks import one_line_errors
 from keras_noisyfer.tasks import CategoricalTask
 
 _TEMPLATE = "page.html"
@@ -223,11 +224,12 @@ def _encode(data, indices):
     images = data.select(indices).images
     shape = images.image_shape or _THUMBNAIL_SHAPE
     decoded = images.encoded().map(lambda each: images.decode(each, shape))
-    for image in decoded:
-        if image.dtype != tf.uint8:
-            image = tf.cast(tf.round((image + 1.0) * 127.5), tf.uint8)
-        encoded = tf.io.encode_jpeg(image, quality=90).numpy()
-        yield f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+    with one_line_errors():
+        for image in decoded:
+            if image.dtype != tf.uint8:
+                image = tf.cast(tf.round((image + 1.0) * 127.5), tf.uint8)
+            encoded = tf.io.encode_jpeg(image, quality=90).numpy()
+            yield f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
 
 
 def _shaded(value):

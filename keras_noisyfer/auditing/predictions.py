@@ -69,10 +69,26 @@ def _predict_out_of_sample(train, data, folds, image_shape, seed):
 
 
 def _predict(model, data, image_shape):
+    for task, own in zip(data.tasks, getattr(model, "tasks", ()), strict=False):
+        _check_task(task, own)
     if image_shape is None and hasattr(model, "encoder"):
         image_shape = model.encoder.image_shape
     images = data.batches(image_shape).map(lambda image, _: image)
     return model.predict(images, verbose=0)
+
+
+def _check_task(task, own):
+    """Refuses a model whose outputs are of classes or dimensions in another
+    order; one of other tasks is refused by its predictions."""
+    if task.name != own.name or type(task) is not type(own):
+        return
+    for name in ("class_names", "dimensions"):
+        first, second = (getattr(each, name, None) for each in (task, own))
+        if None not in (first, second) and tuple(first) != tuple(second):
+            raise ValueError(
+                f"`model` must have the {name} of `data` for task "
+                f"'{task.name}', {tuple(first)}. Received: {tuple(second)}"
+            )
 
 
 def _check_predictions(what, predictions, data):

@@ -21,7 +21,8 @@ class LabelledImages:
     `tf.data.Dataset` of it.
 
     Args:
-        images: `ImageFiles`, `ImageRecords` or `ImageArray`.
+        images: `ImageFiles`, `ImageRecords`, `ImageArray` or an array as
+            `make_dataset` takes it.
         tasks: Sequence of tasks.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
@@ -62,6 +63,8 @@ class LabelledImages:
         annotators=None,
         writer=None,
     ):
+        if isinstance(images, np.ndarray):
+            images = ImageArray(images)
         self.images = images
         self.annotators = dict(annotators or {})
         self.writer = writer
@@ -388,7 +391,7 @@ def make_dataset(
     ... )
     >>> model.fit(dataset, epochs=10)
     """
-    data = LabelledImages(ImageArray(images), tasks, labels)
+    data = LabelledImages(np.asarray(images), tasks, labels)
     return data.batches(
         None, batch_size, training, augmentation, seed, with_index
     )

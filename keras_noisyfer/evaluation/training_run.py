@@ -20,8 +20,8 @@ from keras_noisyfer.evaluation.plots import (
     plot_training_curves,
 )
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
-from keras_noisyfer.models import NumericalFault
 from keras_noisyfer.networks.network import IMAGE_SIZES
+from keras_noisyfer.numerical_fault import NumericalFault
 from keras_noisyfer.serving.export import export
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask

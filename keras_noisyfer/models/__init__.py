@@ -10,7 +10,6 @@ from keras_noisyfer.models.co_teaching import CoTeaching as CoTeaching
 from keras_noisyfer.models.early_learning import (
     EarlyLearningRegularizer as EarlyLearningRegularizer,
 )
-from keras_noisyfer.models.faults import NumericalFault as NumericalFault
 from keras_noisyfer.models.joint_distribution_gan import (
     JointDistributionGAN as JointDistributionGAN,
 )

@@ -31,6 +31,9 @@ _FAILED_CHECK = re.compile(
     + r"""[\]'"]+\s+(?:\[|b['"])(.*?Received:[^\]\n]*?)(?:\]|['"]\n)"""
     + r"""\s*\[*([-+.\w]+?)[.,]*(?:\]|\s|$)"""
 )
+_MISSING_FILE = re.compile(
+    r"(?:}} |: |^)(/[^\n]*?); No such file or directory", re.MULTILINE
+)
 
 
 def check_arrays(model, images=None, labels=None):
@@ -141,7 +144,8 @@ def check_batch_size(tasks, batch_size):
 
 @contextlib.contextmanager
 def one_line_errors():
-    """Turns a failed check of a batch into a `ValueError` of one line."""
+    """Turns a failed check of a batch into a `ValueError` of one line, and an
+    image file that is gone into a `FileNotFoundError`."""
     if not ASSERTS_VALUES:
         yield
         return
@@ -154,6 +158,14 @@ def one_line_errors():
         message, value = found.groups()
         message = message.replace("\\'", "'")
         raise ValueError(f"{message} {value}") from None
+    except tf.errors.NotFoundError as error:
+        found = _MISSING_FILE.search(error.message)
+        if found is None:
+            raise
+        raise FileNotFoundError(
+            "The images must stay where they were when the data set was made. "
+            f"Received: no file {found.group(1)}"
+        ) from None
 
 
 def require(condition, message, value):

@@ -9,29 +9,11 @@ from keras import ops
 from keras_noisyfer.distribution import gather_over_replicas, sum_over_replicas
 from keras_noisyfer.models.steps import sync_variables
 from keras_noisyfer.models.training import replicas_of
+from keras_noisyfer.numerical_fault import NumericalFault, check_weights
 
 ON_NONFINITE = ("raise", "skip")
 # So many images of a batch are remembered.
 _MAX_IMAGES = 1024
-
-
-class NumericalFault(FloatingPointError):
-    """A loss or a gradient that is not finite.
-
-    Attributes:
-        step: Number of the step among all of the model, from 1; None if it
-            is not known.
-        term: What was not finite: a loss of the logs, such as
-            `"affect_loss"`, or the gradient of a weight.
-        images: Indices of the batch's images, a list; empty where the data
-            set does not tell them.
-    """
-
-    def __init__(self, message, step=None, term=None, images=()):
-        super().__init__(message)
-        self.step = step
-        self.term = term
-        self.images = list(images)
 
 
 def check_on_nonfinite(model, on_nonfinite):
@@ -148,7 +130,8 @@ class StopAtFaults(keras.callbacks.Callback):
 
     Raises:
         NumericalFault: after a batch whose `loss` in the logs is not finite;
-            after an epoch of which all batches were left out.
+            after an epoch that has left a weight not finite, or of which all
+            batches were left out.
     """
 
     # On JAX the variables are read from the state of the latest step.
@@ -171,12 +154,12 @@ class StopAtFaults(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         skipped = int(self.model.faults.skipped.numpy())
-        if not skipped:
-            return
-        fault = self.model.faults.pop()
+        fault = self.model.faults.pop() if skipped else None
         if skipped == self._batches:
             raise _make_fault(fault, epoch, _ALL_SKIPPED)
-        if not self._warned:
+        # Before anybody saves them.
+        check_weights(self.model)
+        if skipped and not self._warned:
             self._warned = True
             warnings.warn(
                 str(_make_fault(fault, epoch, _SKIPPED)), stacklevel=2
@@ -184,14 +167,17 @@ class StopAtFaults(keras.callbacks.Callback):
 
 
 _STOPPED = (
-    "{fault}: training was stopped, the model has the weights that it had "
-    "before. compile(on_nonfinite='skip') leaves such batches out"
+    "{fault}: training was stopped before that update. "
+    "compile(on_nonfinite='skip') leaves such batches out"
 )
 _SKIPPED = (
     "{fault}: the batch was left out. The logs count such batches in "
     "skipped_batches; they are not told of again"
 )
-_ALL_SKIPPED = "{fault}, and all other batches of that epoch were left out too"
+_ALL_SKIPPED = (
+    "{fault}, and so were all other batches of that epoch: training was "
+    "stopped, for the weights or all labels are at fault"
+)
 
 
 def _make_fault(fault, epoch, message):

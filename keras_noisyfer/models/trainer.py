@@ -134,9 +134,17 @@ class TaskTrainer(PlainStep, keras.Model):
             validation_data=validation_data,
         )
         callbacks = keras.tree.flatten(callbacks or [])
-        for each in callbacks:
-            if isinstance(each, ResumeTraining):
-                each.set_data(x)
+        resume = [
+            each for each in callbacks if isinstance(each, ResumeTraining)
+        ]
+        if len(resume) > 1:
+            # Each would wind the data on.
+            raise ValueError(
+                "`callbacks` must have at most one ResumeTraining. "
+                f"Received: {len(resume)}"
+            )
+        for each in resume:
+            each.set_data(x)
         # First, so that the others save a model whose epoch is counted and
         # whose last batch was sound.
         callbacks[:0] = self.make_callbacks()

@@ -76,7 +76,7 @@ def test_a_row_for_each_image(found, data_and_predictions):
     confidence = images["mood_confidence"]
     assert confidence[right].mean() == pytest.approx(0.95, abs=0.05)
     assert confidence[~right].mean() < 0.85
-    error = images["valence"] - data.clean["affect"][:, 0]
+    error = images["affect_valence"] - data.clean["affect"][:, 0]
     given = data.labels["affect"][:, 0] - data.clean["affect"][:, 0]
     assert np.square(error).mean() < 0.8 * np.square(given).mean()
 
@@ -301,3 +301,41 @@ def test_names_must_differ(data_and_predictions):
     same = LabelledImages(images, data.tasks, data.labels)
     with pytest.raises(ValueError, match="`data`.*1 names for 400 images"):
         audit(predictions, same)
+
+
+def test_a_model_of_other_classes_or_dimensions_is_refused(
+    data_and_predictions,
+):
+    data, _ = data_and_predictions
+    mood, affect = data.tasks
+    for tasks, message in (
+        (
+            [kn.CategoricalTask("mood", class_names=CLASSES[::-1]), affect],
+            "have the class_names of `data` for task 'mood'",
+        ),
+        (
+            [mood, kn.ContinuousTask("affect", ("arousal", "valence"))],
+            "have the dimensions of `data` for task 'affect'",
+        ),
+    ):
+        encoder = kn.Encoder(tasks, (32, 32, 3), width=1 / 16)
+        with pytest.raises(ValueError, match=message):
+            audit(kn.MultiTaskClassifier(encoder), data)
+
+
+def test_two_tasks_must_not_share_a_column():
+    images = np.zeros((4, 8, 8, 3), "uint8")
+    tasks = [kn.ContinuousTask(name, ("x", "y")) for name in ("face", "hand")]
+    values = np.linspace(-1, 1, 8).reshape(4, 2)
+    labels = {"face": values, "hand": -values}
+    # Images of an array have their numbers for names.
+    data = LabelledImages(images, tasks, labels)
+    table = audit(labels, data).images
+    assert list(table["image"]) == ["0", "1", "2", "3"]
+    assert {"face_x", "hand_x", "face_y_deviation"} < set(table)
+    assert (table["face_x"] * table["hand_x"] < 0).all()
+    tasks = [kn.CategoricalTask(name, 2) for name in ("a", "a_confidence")]
+    labels = {task.name: np.array([0, 1, 1, 0]) for task in tasks}
+    data = LabelledImages(images, tasks, labels)
+    with pytest.raises(ValueError, match="one column a_confidence"):
+        audit({name: np.full((4, 2), 0.5) for name in labels}, data)

@@ -11,7 +11,7 @@ from PIL import Image
 import keras_noisyfer as kn
 from keras_noisyfer.auditing.audit import audit
 from keras_noisyfer.auditing.page import write_audit
-from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 # What strangers call their files, classes and annotators.
@@ -201,3 +201,16 @@ def test_filters_in_a_browser(written):
         assert tab.title() == "Label audit"
         browser.close()
     assert not problems
+
+
+def test_an_image_that_is_gone_is_named(tmp_path):
+    data, _ = make_data()
+    names = [f"an image {i}.png" for i in range(len(data))]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    data = LabelledImages(ImageFiles(tmp_path, names), data.tasks, data.labels)
+    predictions = {"mood": np.full((6, 2), 0.5), "affect": np.zeros((6, 1))}
+    found = audit(predictions, data)
+    (tmp_path / names[2]).unlink()
+    with pytest.raises(FileNotFoundError, match="no file /.*an image 2.png$"):
+        write_audit(found, data, tmp_path / "audit")

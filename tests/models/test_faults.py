@@ -10,8 +10,8 @@ from keras_noisyfer.models import (
     CoTeaching,
     JointDistributionGAN,
     MultiTaskClassifier,
-    NumericalFault,
 )
+from keras_noisyfer.numerical_fault import NumericalFault
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.training_state import state_variables
 
@@ -127,8 +127,15 @@ def test_faulty_batches_are_left_out_and_counted(value):
 
 def test_an_epoch_without_a_sound_batch_stops():
     model = compiled(value=np.nan, on_nonfinite="skip")
-    with pytest.raises(NumericalFault, match="all other batches of that ep"):
+    with pytest.raises(NumericalFault, match="so were all other batches"):
         model.fit(make_batches(range(4)), epochs=2, verbose=0)
+
+
+def test_an_update_beyond_what_is_finite_ends_with_its_epoch():
+    model = compiled()
+    model.optimizer.learning_rate.assign(float("inf"))
+    with pytest.raises(NumericalFault, match="The weight group_1_.* is not fi"):
+        model.fit(make_batches([]).take(1), epochs=2, verbose=0)
 
 
 def test_batches_that_do_not_tell_their_images():

@@ -99,7 +99,9 @@ def test_goes_on_where_it_was(recipe, cifar10, tmp_path, capsys):
     assert "Epoch 1/2" not in capsys.readouterr().out.rpartition("VGGNet")[2]
     line = run_and_fail(recipe, capsys, *flags("parts", 3, "--seed", "1"))
     assert "training.npz is of a run with other settings" in line
-    assert "Received: settings.seed=1, and in the file 0" in line
+    assert "Received: global_seed=1, and in the file 0" in line
+    line = run_and_fail(recipe, capsys, *flags("parts", 3, "--test-size", "9"))
+    assert "Received: settings.test_size=9, and in the file 0" in line
 
 
 def run_and_fail(recipe, capsys, *flags):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from resumed_training import EPOCHS, make_data, make_encoder, make_model
 
 import keras_noisyfer as kn
-from keras_noisyfer.training_state import state_variables
+from keras_noisyfer.training_state import read_state, state_variables
 
 
 class StopAt(keras.callbacks.Callback):
@@ -135,6 +135,9 @@ def test_files_of_others_are_refused(state, tmp_path):
     other.compile(kn.FusedAdam(5e-3))
     refused("learning_rate=0.00499.*in the file 0.00", path, other)
     refused("model='JointDistributionGAN'", path, make_model())
+    keras.utils.set_random_seed(7)
+    refused("global_seed=7, and in the file", path)
+    keras.utils.set_random_seed(0)
     fewer = make_data().take(3)
     refused("batches=3, and in the file 5", path, data=fewer)
 
@@ -180,9 +183,41 @@ def test_a_fault_leaves_the_last_state_from_which_to_go_on(tmp_path):
     with pytest.raises(kn.NumericalFault, match="in epoch 2, step 8"):
         train(path, Poison())
     history = train(path, on_nonfinite="skip").history
-    # Of the epochs before it nothing is known.
-    assert np.isnan(history.pop("skipped_batches")[0])
+    assert history.pop("skipped_batches") == [0, 0]
     assert history == train(tmp_path / "whole.npz").history
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    path = tmp_path / "state.npz"
+
+    class LargeRate(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                self.model.optimizer.learning_rate.assign(float("inf"))
+
+    model = kn.MultiTaskClassifier(make_encoder())
+    model.compile(kn.FusedAdam(1e-3))
+    resume = kn.ResumeTraining(path, save_freq=1)
+    with pytest.raises(kn.NumericalFault, match="The weight .* is not finite"):
+        model.fit(make_data(), callbacks=[LargeRate(), resume], verbose=0)
+    header, values = read_state(path)
+    assert header["batch"] == 2
+    assert all(np.isfinite(each).all() for each in values)
+
+
+def test_validation_of_some_epochs(tmp_path):
+    def train(path, epochs):
+        keras.utils.set_random_seed(1)
+        # Not shuffled.
+        held_out = tf.data.Dataset.from_tensors(next(iter(make_data())))
+        options = {"validation_data": held_out, "validation_freq": 2}
+        return small_fit(path, epochs=epochs, **options).history
+
+    path = tmp_path / "state.npz"
+    train(path, 2)
+    history = train(path, 4)
+    assert len(history["loss"]) == 4 and len(history["val_loss"]) == 2
+    assert history == train(tmp_path / "whole.npz", 4)
 
 
 def test_wrong_arguments(tmp_path):
@@ -193,6 +228,11 @@ def test_wrong_arguments(tmp_path):
         kn.ResumeTraining(path, save_freq=0)
     with pytest.raises(ValueError, match="`settings` must be a dict, as JSON"):
         kn.ResumeTraining(path, settings={"seed": {1}})
+    model = kn.MultiTaskClassifier(make_encoder())
+    model.compile()
+    with pytest.raises(ValueError, match="at most one ResumeTraining"):
+        twice = [kn.ResumeTraining(path), kn.ResumeTraining(path)]
+        model.fit(make_data(), callbacks=twice, verbose=0)
     refused("`steps_per_epoch` must be left out", path, steps_per_epoch=2)
     endless = make_data().repeat()
     refused(
@@ -221,6 +261,7 @@ class Fill(keras.callbacks.Callback):
 
 import keras_noisyfer as kn
 from resumed_training import make_data, make_encoder
+keras.utils.set_random_seed(0)
 model = kn.MultiTaskClassifier(make_encoder())
 model.compile(kn.FusedAdam(1e-3))
 callbacks = [Fill(), kn.ResumeTraining(sys.argv[1])]
