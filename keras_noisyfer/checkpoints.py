@@ -160,6 +160,8 @@ class ResumeTraining(keras.callbacks.Callback):
             and self._unsaved >= self.save_freq
             and done < self._batches
         ):
+            # At the end of an epoch the model's own callbacks look at them.
+            check_weights(self.model)
             self._save(self._epoch, done)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -192,7 +194,6 @@ class ResumeTraining(keras.callbacks.Callback):
 
     def _save(self, epoch, batch):
         self._unsaved = 0
-        check_weights(self.model)
         if not is_chief():
             return
         header = {

@@ -7,7 +7,6 @@ import keras
 from keras import ops
 
 from keras_noisyfer.distribution import gather_over_replicas, sum_over_replicas
-from keras_noisyfer.models.steps import sync_variables
 from keras_noisyfer.models.training import replicas_of
 from keras_noisyfer.numerical_fault import NumericalFault, check_weights
 
@@ -134,7 +133,7 @@ class StopAtFaults(keras.callbacks.Callback):
             batches were left out.
     """
 
-    # On JAX the variables are read from the state of the latest step.
+    # On JAX the next step would take the variables' values meanwhile.
     async_safe = keras.backend.backend() == "tensorflow"
 
     def on_train_begin(self, logs=None):
@@ -148,7 +147,7 @@ class StopAtFaults(keras.callbacks.Callback):
         self._batches = batch + 1
         if math.isfinite((logs or {}).get("loss", 0.0)):
             return
-        sync_variables(self.model)
+        # On JAX `self.model` has the values of the latest step.
         fault = self.model.faults.pop() or (None, "loss", [])
         raise _make_fault(fault, self._epoch, _STOPPED)
 

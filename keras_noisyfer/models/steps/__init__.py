@@ -15,9 +15,6 @@ if keras.backend.backend() == "tensorflow":
     from keras_noisyfer.models.steps.tensorflow_steps import (
         keep_values as keep_values,
     )
-    from keras_noisyfer.models.steps.tensorflow_steps import (
-        sync_variables as sync_variables,
-    )
 elif keras.backend.backend() == "jax":
     from keras_noisyfer.models.steps.jax_steps import (
         AlternatingStep as AlternatingStep,
@@ -28,9 +25,6 @@ elif keras.backend.backend() == "jax":
     )
     from keras_noisyfer.models.steps.jax_steps import (
         keep_values as keep_values,
-    )
-    from keras_noisyfer.models.steps.jax_steps import (
-        sync_variables as sync_variables,
     )
 else:
     raise ImportError(

@@ -50,11 +50,6 @@ def keep_values(model):
         raise
 
 
-def sync_variables(model):
-    """Puts the values of the latest step of `fit` into a model's variables."""
-    model.jax_state_sync()
-
-
 def gradients_of(function, tensor):
     """Gradients of scalars with respect to a tensor that they are made of.
 

@@ -17,10 +17,6 @@ def keep_values(model):
     yield
 
 
-def sync_variables(model):
-    """In the course of `fit`, likewise."""
-
-
 def gradients_of(function, tensor):
     """Gradients of scalars with respect to a tensor that they are made of.
 
