@@ -29,7 +29,7 @@ class FakeModel:
     def __init__(self, tasks=(EXPRESSION,), warmup_epochs=0):
         self.tasks = list(tasks)
         self.warmup_epochs = warmup_epochs
-        self.completed_epochs = 0
+        self.completed_epochs = keras.Variable(0, dtype="int32")
         self.calls = []
 
     def generate(self, labels, seed):
@@ -44,7 +44,7 @@ class FakeModel:
         callback.set_model(self)
         callback.on_train_begin()
         for epoch in range(epochs):
-            self.completed_epochs += 1
+            self.completed_epochs.assign_add(1)
             callback.on_epoch_end(epoch, logs and logs[epoch])
         callback.on_train_end()
         return callback
