@@ -8,6 +8,8 @@ import zipfile
 import keras
 import numpy as np
 
+from keras_noisyfer.arguments import one_line
+
 VERSION = 1
 _HEADER = "training_state"
 # NumPy's files do not know it; every value of it is a float32.
@@ -183,4 +185,5 @@ def _difference(name, kept, value):
                 return _difference(
                     f"{name}.{key}", kept.get(key), value.get(key)
                 )
-    return f"{name}={value!r}, and in the file {kept!r}"[:300]
+    value, kept = (one_line(repr(each), 120) for each in (value, kept))
+    return f"{name}={value}, and in the file {kept}"

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.auditing.class_posteriors import fit_class_posterior
 from keras_noisyfer.auditing.cleanlab_scores import (
     score_classes,
@@ -34,7 +35,8 @@ class LabelAudit:
         images: DataFrame, one row an image: `image`; of a categorical task
             `<task>` (the consensus' class name) and `<task>_confidence`; of a
             continuous task `<task>_<dimension>` and
-            `<task>_<dimension>_deviation` (its standard deviation); `score`,
+            `<task>_<dimension>_deviation` (its standard deviation; by
+            cleanlab NaN without two labels); `score`,
             the lowest of the image's labels. Empty where an image has no
             label at all.
         annotators: Dict by task of what `annotator_report` measures without
@@ -50,7 +52,12 @@ class LabelAudit:
     annotators: dict
 
     def suspects(self, count=100):
-        """The `count` labels with the lowest scores, a DataFrame."""
+        """The `count` labels with the lowest scores, a DataFrame.
+
+        Raises:
+            ValueError: if `count` is not a positive integer.
+        """
+        check_number("count", count, minimum=1, integer=True)
         return self.labels.nsmallest(count, "score")
 
 
@@ -79,7 +86,7 @@ def audit(
             that package, which look at each task alone.
         image_shape: Shape that images are scaled to for `model`; by default
             that of its encoder.
-        seed: Of the folds, a non-negative integer.
+        seed: Of the folds, an integer from 0 to 2**32 - 1.
 
     Returns:
         A `LabelAudit`.
@@ -115,6 +122,7 @@ def audit(
             f"`method` must be one of {', '.join(METHODS)}. "
             f"Received: {method!r}"
         )
+    check_number("seed", seed, minimum=0, maximum=2**32 - 1, integer=True)
     labels = {
         task.name: _with_annotators(task, data.labels[task.name])
         for task in data.tasks

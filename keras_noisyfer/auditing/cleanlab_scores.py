@@ -72,16 +72,14 @@ def score_values(labels, predictions):
     from cleanlab.regression.rank import get_label_quality_scores
 
     known = ~np.isnan(labels)
-    quality = np.full(labels.shape, np.inf)
-    for a in range(labels.shape[1]):
-        for d in range(labels.shape[2]):
-            present = known[:, a, d]
-            if present.any():
-                quality[present, a, d] = get_label_quality_scores(
-                    labels[present, a, d],
-                    predictions[present, d],
-                    method="residual",
-                )
+    expected = np.broadcast_to(predictions[:, None], labels.shape)
+    # All at once, since cleanlab refuses a single label.
+    quality = get_label_quality_scores(
+        np.where(known, labels, expected).ravel(),
+        expected.ravel(),
+        method="residual",
+    ).reshape(labels.shape)
+    quality[~known] = np.inf
     scores = quality.min(axis=-1)
     scores[np.isinf(scores)] = np.nan
     mean = nanmean(labels, axis=1)
@@ -90,4 +88,6 @@ def score_values(labels, predictions):
     bias = nanmean(residuals, axis=0)
     spread = np.sqrt(nanmean((residuals - bias) ** 2, axis=0))
     deviations = np.sqrt(nanmean((labels - mean[:, None]) ** 2, axis=1))
+    # A single label differs from nobody's.
+    deviations[known.sum(axis=1) < 2] = np.nan
     return ValueFindings(consensus, deviations, scores, bias, spread)

@@ -52,6 +52,11 @@ def _predict_out_of_sample(train, data, folds, image_shape, seed):
     splits = KFold(folds, shuffle=True, random_state=seed)
     for kept, held_out in splits.split(np.arange(len(data))):
         model = train(data.select(kept))
+        if not hasattr(model, "predict"):
+            raise ValueError(
+                "`model` must be a function that returns the model that "
+                f"it has trained. Received: {type(model).__name__}"
+            )
         part = data.select(held_out)
         predicted = _check_predictions(
             "What the function's model predicts",

@@ -128,9 +128,9 @@ class StopAtFaults(keras.callbacks.Callback):
     left out.
 
     Raises:
-        NumericalFault: after a batch whose `loss` in the logs is not finite;
-            after an epoch that has left a weight not finite, or of which all
-            batches were left out.
+        NumericalFault: after a batch, or a validation, whose `loss` in the
+            logs is not finite; after an epoch that has left a weight not
+            finite, or of which all batches were left out.
     """
 
     # On JAX the next step would take the variables' values meanwhile.
@@ -149,25 +149,43 @@ class StopAtFaults(keras.callbacks.Callback):
             return
         # On JAX `self.model` has the values of the latest step.
         fault = self.model.faults.pop() or (None, "loss", [])
-        raise _make_fault(fault, self._epoch, _STOPPED)
+        raise _make_fault(fault, _STOPPED, self._epoch)
+
+    def on_test_end(self, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if self.model.on_nonfinite == "raise" and not math.isfinite(loss):
+            raise _make_fault(
+                (None, "validation loss", []), _NOT_VALID, self._epoch
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         skipped = int(self.model.faults.skipped.numpy())
         fault = self.model.faults.pop() if skipped else None
         if skipped == self._batches:
-            raise _make_fault(fault, epoch, _ALL_SKIPPED)
+            raise _make_fault(fault, _ALL_SKIPPED, epoch)
         # Before anybody saves them.
         check_weights(self.model)
         if skipped and not self._warned:
             self._warned = True
             warnings.warn(
-                str(_make_fault(fault, epoch, _SKIPPED)), stacklevel=2
+                str(_make_fault(fault, _SKIPPED, epoch)), stacklevel=2
             )
+
+
+def raise_fault(model):
+    """Raises `NumericalFault` if the last step had one that stops training."""
+    fault = model.faults.pop()
+    if fault is not None and model.on_nonfinite == "raise":
+        raise _make_fault(fault, _STOPPED)
 
 
 _STOPPED = (
     "{fault}: training was stopped before that update. "
     "compile(on_nonfinite='skip') leaves such batches out"
+)
+_NOT_VALID = (
+    "{fault}: training was stopped. The weights are those of its last update; "
+    "look for values that are not finite in `validation_data`"
 )
 _SKIPPED = (
     "{fault}: the batch was left out. The logs count such batches in "
@@ -179,14 +197,14 @@ _ALL_SKIPPED = (
 )
 
 
-def _make_fault(fault, epoch, message):
+def _make_fault(fault, message, epoch=None):
     step, term, images = fault
-    text = f"The {term} was not finite in epoch {epoch + 1}"
+    place = [] if epoch is None else [f"epoch {epoch + 1}"]
     if step is not None:
-        text += f", step {step}"
-        text += (
-            ", images " + ", ".join(map(str, images))
-            if images
-            else (" (`with_index=True` of the data set tells the images)")
-        )
+        place.append(f"step {step}")
+        if images:
+            place.append("images " + ", ".join(map(str, images)))
+        else:
+            place[-1] += " (`with_index=True` of the data set tells the images)"
+    text = f"The {term} was not finite in {', '.join(place)}"
     return NumericalFault(message.format(fault=text), step, term, images)

@@ -17,6 +17,7 @@ from keras_noisyfer.models.faults import (
     FaultRecord,
     StopAtFaults,
     check_on_nonfinite,
+    raise_fault,
 )
 from keras_noisyfer.models.steps import PlainStep, keep_values
 from keras_noisyfer.models.training import (
@@ -122,6 +123,8 @@ class TaskTrainer(PlainStep, keras.Model):
             ValueError: if a batch is not in the data contract: shapes,
                 dtypes, ranges, or fewer than two elements for a continuous
                 task.
+            NumericalFault: see `compile`; also if the validation loss, or a
+                weight after an epoch, is not finite.
         """
         if is_tf_dataset(x):
             # Keras' default would warn that a data set shuffles itself.
@@ -155,6 +158,25 @@ class TaskTrainer(PlainStep, keras.Model):
     def make_callbacks(self):
         """The callbacks that every call of `fit` has."""
         return [CountEpochs(), StopAtFaults()]
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Trains on one batch; the arguments are those of
+        `keras.Model.train_on_batch`.
+
+        Args:
+            x: Images.
+            y: Labels, a dict.
+            sample_weight: Indices of the images, or None: what a
+                `NumericalFault` tells of them.
+            **kwargs: `return_dict`.
+
+        Raises:
+            NumericalFault: see `compile`.
+        """
+        with one_line_errors(), keep_values(self):
+            logs = super().train_on_batch(x, y, sample_weight, **kwargs)
+        raise_fault(self)
+        return logs
 
     def predict(self, *args, **kwargs):
         """Predicts the consensus; the arguments are those of

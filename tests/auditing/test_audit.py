@@ -4,6 +4,7 @@ from simulated_labels import simulate, uniform_confusion
 
 import keras_noisyfer as kn
 from keras_noisyfer.auditing.audit import audit
+from keras_noisyfer.auditing.cleanlab_scores import score_values
 from keras_noisyfer.auditing.measures import measure_audit
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -79,6 +80,12 @@ def test_a_row_for_each_image(found, data_and_predictions):
     error = images["affect_valence"] - data.clean["affect"][:, 0]
     given = data.labels["affect"][:, 0] - data.clean["affect"][:, 0]
     assert np.square(error).mean() < 0.8 * np.square(given).mean()
+
+
+@pytest.mark.parametrize("count", ["5", 0, 2.5])
+def test_suspects_are_counted(found, count):
+    with pytest.raises(ValueError, match="`count` must be at least 1"):
+        found.suspects(count)
 
 
 def test_suspects_are_wrong(found, data_and_predictions):
@@ -168,6 +175,16 @@ def test_cleanlab_with_gaps(data_and_predictions):
     only = data.with_labels({"mood": labels["mood"][:, :1]})
     found = audit({"mood": predictions["mood"]}, only, method="cleanlab")
     assert len(found.labels) == COUNT - 5
+
+
+def test_cleanlab_of_values_by_hand():
+    # The second annotator has a single label.
+    labels = np.array([[[0.5], [0.1]], [[-0.5], [np.nan]]])
+    found = score_values(labels, np.zeros((2, 1)))
+    np.testing.assert_allclose(found.deviations, [[0.2], [np.nan]])
+    np.testing.assert_allclose(
+        found.scores, np.exp([[-0.5, -0.1], [-0.5, np.nan]])
+    )
 
 
 def test_measures_by_hand(data_and_predictions, found):
@@ -269,6 +286,8 @@ def test_a_model_predicts_in_the_order_of_the_data():
         ({"folds": 3}, "`model` must be a function .*`folds`"),
         ({"model": len, "folds": 1}, "`folds` must be at least 2"),
         ({"model": len, "folds": 300}, "`folds` must be .* at most 200"),
+        ({"model": lambda data: None, "folds": 2}, "returns the model"),
+        ({"seed": -1}, "`seed` must be at least 0 .* Received: -1"),
     ],
 )
 def test_wrong_arguments(data_and_predictions, arguments, message):

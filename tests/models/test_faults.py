@@ -138,6 +138,37 @@ def test_an_update_beyond_what_is_finite_ends_with_its_epoch():
         model.fit(make_batches([]).take(1), epochs=2, verbose=0)
 
 
+def test_a_validation_loss_that_is_not_finite_stops():
+    model = compiled(value=np.inf)
+    batches, faulty = make_batches([]), make_batches([1])
+    with pytest.raises(
+        NumericalFault, match=r"^The validation loss .* in epoch 1: .* up"
+    ) as caught:
+        model.fit(batches, validation_data=faulty, epochs=2, verbose=0)
+    assert caught.value.term == "validation loss"
+    model = compiled(value=np.inf, on_nonfinite="skip")
+    history = model.fit(
+        batches, validation_data=faulty, epochs=2, verbose=0
+    ).history
+    assert history["val_loss"] == [np.inf, np.inf]
+
+
+def test_a_single_batch_stops_before_the_fault():
+    model = compiled(value=np.nan)
+    sound, faulty = make_batches([1]).take(2).as_numpy_iterator()
+    model.train_on_batch(*sound)
+    before = state(model)
+    with pytest.raises(NumericalFault, match="finite in step 2, images 104"):
+        model.train_on_batch(*faulty)
+    assert_same(state(model), before)
+    # That fault is over.
+    logs = model.train_on_batch(*sound, return_dict=True)
+    assert np.isfinite(logs["loss"])
+    model = compiled(value=np.nan, on_nonfinite="skip")
+    logs = model.train_on_batch(*faulty, return_dict=True)
+    assert logs["skipped_batches"] == 1
+
+
 def test_batches_that_do_not_tell_their_images():
     model = compiled(value=np.nan)
     with pytest.raises(NumericalFault, match="`with_index=True`") as caught:
