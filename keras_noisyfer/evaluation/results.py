@@ -145,8 +145,8 @@ def summarise_runs(runs, metrics):
 
     Returns:
         Two lists of rows for `format_table`: one row a run and method, and
-        one row a method with the mean and the standard deviation (of the
-        sample; 0 for a single run) of each metric over the runs.
+        one row a method with the mean and, of several runs, the standard
+        deviation (of the sample) of each metric.
 
     Example:
 
@@ -169,8 +169,9 @@ def summarise_runs(runs, metrics):
             values = [
                 each[metric] for each in by_run if each["method"] == method
             ]
-            deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-            row[metric] = f"{np.mean(values):.3f} ± {deviation:.3f}"
+            row[metric] = f"{np.mean(values):.3f}"
+            if len(values) > 1:
+                row[metric] += f" ± {np.std(values, ddof=1):.3f}"
         by_method.append({**row, "runs": len(values)})
     return by_run, by_method
 

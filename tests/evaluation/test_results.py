@@ -116,4 +116,4 @@ def test_summarise_runs_by_hand():
         {"method": "b", "x": "0.100 ± 0.000", "runs": 2},
     ]
     _, single = summarise_runs(runs[:1], ["x"])
-    assert single[0]["x"] == "0.500 ± 0.000"
+    assert single[0]["x"] == "0.500"
