@@ -1,6 +1,6 @@
 # make demo    run recipes/quickstart.py              ARGS="--help" passes flags
 # make test    run the tests                          ARGS="-k losses"
-# make test-slow    those left out there, the run killed 20 times among them
+# make test-slow    those left out there; two runs killed ten times each
 # make test-distributed   the tests of TensorFlow's strategies
 # make test-fuzz          12,000 damaged files for all loaders
 # make test-browser       the page of recipes/demo.py in Chromium
@@ -29,10 +29,10 @@ demo: $(ENV_DEMO)/installed
 	@$(ENV_DEMO)/bin/python recipes/quickstart.py $(ARGS)
 
 test: $(ENV_TEST)/installed
-	@$(ENV_TEST)/bin/python -m pytest -n auto $(ARGS)
+	@$(ENV_TEST)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-slow: $(ENV_TEST)/installed
-	@$(ENV_TEST)/bin/python -m pytest -n auto -m slow $(ARGS)
+	@$(ENV_TEST)/bin/python -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
 test-distributed: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m pytest -m "distributed and not jax" $(ARGS)
