@@ -1,6 +1,8 @@
+import gc
 import importlib.util
 import pathlib
 import socket
+import time
 
 import keras
 import numpy as np
@@ -25,6 +27,16 @@ settings.load_profile("deterministic")
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def collect_models():
+    """Frees what a test has trained: left to itself, Python's collector takes
+    over a minute for the traced steps of many tests at once."""
+    begin = time.monotonic()
+    yield
+    if time.monotonic() - begin > 1:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
