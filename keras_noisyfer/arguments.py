@@ -34,6 +34,22 @@ def one_line(text, limit=400):
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def describe(value):
+    """What a value is, in a few words, as a part of a message.
+
+    Example:
+
+    >>> describe(np.zeros((2, 3)))
+    'float64 of shape (2, 3)'
+    """
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        dtype = getattr(value.dtype, "name", value.dtype)
+        return f"{dtype} of shape {tuple(value.shape)}"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__
+
+
 def check_number(
     argument,
     value,

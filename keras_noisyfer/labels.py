@@ -2,6 +2,8 @@
 
 from keras import config, ops
 
+from keras_noisyfer.arguments import describe
+from keras_noisyfer.distribution import sum_over_replicas
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -31,8 +33,8 @@ def standardize_labels(tasks, labels, evaluation=False):
     names = [task.name for task in tasks]
     if not isinstance(labels, dict):
         raise ValueError(
-            f"`labels` must be a dict with the keys {names}. "
-            f"Received: {type(labels).__name__}"
+            f"`labels` must be a dict of labels by task name, {names}. "
+            f"Received: {describe(labels)}"
         )
     if set(labels) != set(names):
         raise ValueError(
@@ -53,6 +55,55 @@ def standardize_labels(tasks, labels, evaluation=False):
             )
         standardized[task.name] = given
     return standardized
+
+
+def weigh_labels(present, sample_weight):
+    """Weights of labels: those of their images, 0 where missing.
+
+    Args:
+        present: Which labels are given, floats of shape `(batch_size, ...)`.
+        sample_weight: Weights of the images, shape `(batch_size,)`, or None.
+
+    Returns:
+        A tensor of the shape of `present`.
+    """
+    if sample_weight is None:
+        return present
+    shape = (-1, *[1] * (len(present.shape) - 1))
+    return present * ops.reshape(ops.cast(sample_weight, present.dtype), shape)
+
+
+def mean_weights(sample_weight):
+    """The weights of the images over all tasks, for what is of none.
+
+    Args:
+        sample_weight: Dict by task name of weights of shape `(batch_size,)`,
+            or None.
+    """
+    if sample_weight is None:
+        return None
+    return ops.mean(ops.stack(list(sample_weight.values())), axis=0)
+
+
+def weigh_images(task, labels, sample_weight, least=1):
+    """Weights of the images as far as a task's loss counts them.
+
+    Args:
+        task: The task.
+        labels: Its standardized labels.
+        sample_weight: Weights of the images, shape `(batch_size,)`, or None.
+        least: Number of labels that a label stream's loss needs.
+
+    Returns:
+        The weights, float32 of shape `(batch_size,)` and 0 without label; and
+        their sum, or 0 if no stream has the labels that its loss needs.
+    """
+    present = ops.cast(task.present(labels), "float32")
+    given = weigh_labels(present, sample_weight)
+    weights = ops.max(given, axis=(1, 2))
+    counts = sum_over_replicas(ops.sum(ops.cast(given > 0, "float32"), axis=0))
+    enough = ops.max(counts) >= least
+    return weights, ops.where(enough, ops.sum(weights), 0.0)
 
 
 def consensus(task, outputs, method="mean"):

@@ -9,17 +9,19 @@ from keras import ops
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import mean_over_batch, sum_over_replicas
+from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import one_hot
 
 _EPSILON = 1e-8
 
 
-def categorical_crossentropy(labels, logits):
+def categorical_crossentropy(labels, logits, sample_weight=None):
     """Cross entropy of each label stream over the labels that are given.
 
     Args:
         labels: Class ids, -1 where missing, shape `(batch_size, annotators)`.
         logits: Shape `(batch_size, annotators, num_classes)`.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         The mean over the batch's given labels, shape `(annotators,)`; 0 for
@@ -27,10 +29,12 @@ def categorical_crossentropy(labels, logits):
     """
     target, present = _one_hot(labels, logits)
     losses = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
-    return _mean(losses, present)
+    return _mean(losses, weigh_labels(present, sample_weight))
 
 
-def symmetric_crossentropy(labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0):
+def symmetric_crossentropy(
+    labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0, sample_weight=None
+):
     """Symmetric cross entropy of each label stream.
 
     `alpha * CE + beta * RCE` with the reverse cross entropy
@@ -43,6 +47,7 @@ def symmetric_crossentropy(labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0):
         alpha: Weight of the cross entropy; 0.1 on CIFAR-10.
         beta: Weight of the reverse cross entropy; 1.0 on CIFAR-10.
         log_zero: The value for `log 0`, negative.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         The mean over the batch's given labels, shape `(annotators,)`.
@@ -53,11 +58,13 @@ def symmetric_crossentropy(labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0):
     """
     target, present = _one_hot(labels, logits)
     probability = ops.sum(target * ops.softmax(logits, axis=-1), axis=-1)
+    present = weigh_labels(present, sample_weight)
     reverse = _mean(-log_zero * (1.0 - probability), present)
-    return alpha * categorical_crossentropy(labels, logits) + beta * reverse
+    crossentropy = categorical_crossentropy(labels, logits, sample_weight)
+    return alpha * crossentropy + beta * reverse
 
 
-def generalized_crossentropy(labels, logits, q=0.7):
+def generalized_crossentropy(labels, logits, q=0.7, sample_weight=None):
     """Generalised cross entropy of each label stream.
 
     `(1 - p_label^q) / q`, Keras' own: near the cross entropy for small `q`,
@@ -67,6 +74,7 @@ def generalized_crossentropy(labels, logits, q=0.7):
         labels: Class ids, -1 where missing, shape `(batch_size, annotators)`.
         logits: Shape `(batch_size, annotators, num_classes)`.
         q: In (0, 1]. The authors have 0.7 throughout, Keras' default is 0.5.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         The mean over the batch's given labels, shape `(annotators,)`.
@@ -80,10 +88,13 @@ def generalized_crossentropy(labels, logits, q=0.7):
     losses = keras.losses.categorical_generalized_cross_entropy(
         ops.maximum(labels, 0), probabilities, q
     )
-    return _mean(losses, ops.cast(labels >= 0, losses.dtype))
+    present = ops.cast(labels >= 0, losses.dtype)
+    return _mean(losses, weigh_labels(present, sample_weight))
 
 
-def concordance_loss(labels, predictions, variance="released"):
+def concordance_loss(
+    labels, predictions, variance="released", sample_weight=None
+):
     """One minus the mean concordance correlation coefficient (CCC).
 
     `CCC = 2 cov(p, l) / (var(p) + var(l) + (mean p - mean l)^2)` over the
@@ -96,6 +107,7 @@ def concordance_loss(labels, predictions, variance="released"):
         variance: `"released"`: population covariance with unbiased
             variances, as the authors' code computes it. `"population"`: both
             of the population, the definition of the CCC.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         The loss of each label stream, shape `(annotators,)`, in [0, 2]. A
@@ -112,11 +124,11 @@ def concordance_loss(labels, predictions, variance="released"):
     _check_variance(variance)
     present = ops.cast(ops.logical_not(ops.isnan(labels)), predictions.dtype)
     labels = ops.where(present > 0, labels, ops.zeros_like(labels))
-    count = _sum(present)
-    divisor = ops.maximum(count, 1.0)
+    weights = weigh_labels(present, sample_weight)
+    count = _sum(ops.cast(weights > 0, weights.dtype))
 
     def mean(values):
-        return _sum(present * values) / divisor
+        return _mean(values, weights)
 
     label_mean, prediction_mean = mean(labels), mean(predictions)
     label_residual = labels - label_mean
@@ -139,25 +151,27 @@ def concordance_loss(labels, predictions, variance="released"):
     )
 
 
-def mean_squared_error(labels, predictions):
+def mean_squared_error(labels, predictions, sample_weight=None):
     """Mean squared error of each label stream over the given values.
 
     Args:
         labels: Values, NaN where missing, shape
             `(batch_size, annotators, dimensions)`.
         predictions: Values of the same shape.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         The mean over the batch's given values, shape `(annotators,)`.
     """
     present = ops.logical_not(ops.isnan(labels))
     labels = ops.where(present, labels, ops.zeros_like(labels))
-    present = ops.cast(present, predictions.dtype)
-    errors = _sum(present * ops.square(predictions - labels), axis=(0, 2))
-    return errors / ops.maximum(_sum(present, axis=(0, 2)), 1.0)
+    present = weigh_labels(ops.cast(present, predictions.dtype), sample_weight)
+    return _mean(ops.square(predictions - labels), present, axis=(0, 2))
 
 
-def discriminator_hinge_loss(encoder_scores, decoder_scores, weights=None):
+def discriminator_hinge_loss(
+    encoder_scores, decoder_scores, weights=None, sample_weight=None
+):
     """Hinge loss that the discriminator minimises.
 
     `mean relu(1 - D(x, G_Y(x))) + mean relu(1 + D(G_X(y), y))`: g and h of
@@ -169,16 +183,22 @@ def discriminator_hinge_loss(encoder_scores, decoder_scores, weights=None):
         decoder_scores: Scores of (decoded image, labels), likewise.
         weights: Optional weights of the scores, shape `(scores,)`, adding up
             to 1. By default all are equal.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         A scalar.
     """
-    return _mean_score(ops.relu(1.0 - encoder_scores), weights) + _mean_score(
-        ops.relu(1.0 + decoder_scores), weights
+    encoded = _mean_score(
+        ops.relu(1.0 - encoder_scores), weights, sample_weight
+    )
+    return encoded + _mean_score(
+        ops.relu(1.0 + decoder_scores), weights, sample_weight
     )
 
 
-def generator_hinge_loss(encoder_scores, decoder_scores, weights=None):
+def generator_hinge_loss(
+    encoder_scores, decoder_scores, weights=None, sample_weight=None
+):
     """Joint-distribution loss that encoder and decoder minimise.
 
     `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, as in the authors' release. Eq. 9
@@ -190,19 +210,23 @@ def generator_hinge_loss(encoder_scores, decoder_scores, weights=None):
         decoder_scores: Scores of (decoded image, labels), likewise.
         weights: Optional weights of the scores, shape `(scores,)`, adding up
             to 1. By default all are equal.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
 
     Returns:
         A scalar.
     """
-    return _mean_score(encoder_scores, weights) - _mean_score(
-        decoder_scores, weights
+    return _mean_score(encoder_scores, weights, sample_weight) - _mean_score(
+        decoder_scores, weights, sample_weight
     )
 
 
-def _mean_score(scores, weights):
-    if weights is None:
+def _mean_score(scores, weights, sample_weight):
+    if weights is not None:
+        scores = ops.sum(scores * weights, axis=-1, keepdims=True)
+    if sample_weight is None:
         return mean_over_batch(scores)
-    return mean_over_batch(ops.sum(scores * weights, axis=-1))
+    scores = ops.mean(scores, axis=-1)
+    return _mean(scores, ops.cast(sample_weight, scores.dtype))
 
 
 def _check_variance(variance):
@@ -218,9 +242,10 @@ def _one_hot(labels, logits):
     return target, ops.sum(target, axis=-1)
 
 
-def _mean(losses, present):
-    count = ops.maximum(_sum(present), 1.0)
-    return _sum(losses * present) / count
+def _mean(values, weights, axis=0):
+    """The weighted mean; 0 where all weights are."""
+    total = _sum(weights, axis)
+    return _sum(values * weights, axis) / ops.where(total > 0, total, 1.0)
 
 
 def _sum(values, axis=0):
@@ -228,10 +253,25 @@ def _sum(values, axis=0):
 
 
 class _StreamLoss(keras.losses.Loss):
-    """A loss with one value a label stream; their sum is the task's loss."""
+    """A loss with one value a label stream; their sum is the task's loss.
+
+    The value is a mean over the images, and weights of them are relative:
+    images of weight 0 are left out, equal weights change nothing.
+    """
+
+    # So many labels a stream make a value.
+    least_labels = 1
 
     def __init__(self, name, reduction="sum", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if sample_weight is None:
+            return super().__call__(y_true, y_pred)
+        # Keras would multiply the streams' values by the weights.
+        y_true = ops.convert_to_tensor(y_true, self.dtype)
+        y_pred = ops.convert_to_tensor(y_pred, self.dtype)
+        return ops.sum(self.call(y_true, y_pred, sample_weight))
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
@@ -244,8 +284,8 @@ class CategoricalCrossentropy(_StreamLoss):
     def __init__(self, name="categorical_crossentropy", **kwargs):
         super().__init__(name, **kwargs)
 
-    def call(self, y_true, y_pred):
-        return categorical_crossentropy(y_true, y_pred)
+    def call(self, y_true, y_pred, sample_weight=None):
+        return categorical_crossentropy(y_true, y_pred, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
@@ -276,9 +316,14 @@ class SymmetricCrossentropy(_StreamLoss):
         self.beta = beta
         self.log_zero = log_zero
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true, y_pred, sample_weight=None):
         return symmetric_crossentropy(
-            y_true, y_pred, self.alpha, self.beta, self.log_zero
+            y_true,
+            y_pred,
+            self.alpha,
+            self.beta,
+            self.log_zero,
+            sample_weight,
         )
 
     def get_config(self):
@@ -305,8 +350,8 @@ class GeneralizedCrossentropy(_StreamLoss):
         check_number("q", q, above=0, maximum=1)
         self.q = q
 
-    def call(self, y_true, y_pred):
-        return generalized_crossentropy(y_true, y_pred, self.q)
+    def call(self, y_true, y_pred, sample_weight=None):
+        return generalized_crossentropy(y_true, y_pred, self.q, sample_weight)
 
     def get_config(self):
         config = super().get_config()
@@ -324,13 +369,15 @@ class ConcordanceLoss(_StreamLoss):
         variance: `"released"` or `"population"`.
     """
 
+    least_labels = 2
+
     def __init__(self, variance="released", name="concordance_loss", **kwargs):
         super().__init__(name, **kwargs)
         _check_variance(variance)
         self.variance = variance
 
-    def call(self, y_true, y_pred):
-        return concordance_loss(y_true, y_pred, self.variance)
+    def call(self, y_true, y_pred, sample_weight=None):
+        return concordance_loss(y_true, y_pred, self.variance, sample_weight)
 
     def get_config(self):
         config = super().get_config()
@@ -348,5 +395,5 @@ class MeanSquaredError(_StreamLoss):
     def __init__(self, name="mean_squared_error", **kwargs):
         super().__init__(name, **kwargs)
 
-    def call(self, y_true, y_pred):
-        return mean_squared_error(y_true, y_pred)
+    def call(self, y_true, y_pred, sample_weight=None):
+        return mean_squared_error(y_true, y_pred, sample_weight)

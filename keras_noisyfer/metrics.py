@@ -1,14 +1,49 @@
-"""Metrics of the consensus prediction. Missing labels have no part in them."""
+"""Metrics of the consensus prediction.
+
+Missing labels have no part in them, and without any label they are NaN.
+"""
 
 import keras
 from keras import ops
 
 from keras_noisyfer.distribution import sum_over_replicas
+from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import CategoricalTask
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
-class Accuracy(keras.metrics.Mean):
+class LabelledMean(keras.metrics.Mean):
+    """`keras.metrics.Mean` that is NaN, and not 0, over nothing.
+
+    Args:
+        name: Name of the metric.
+        **kwargs: `dtype`.
+    """
+
+    # Which values are better, for callbacks.
+    mode = "min"
+
+    def result(self):
+        return ops.where(self.count > 0, super().result(), float("nan"))
+
+    def update_from_labels(self, values, present, sample_weight):
+        """Adds the values of the labels that are given.
+
+        Args:
+            values: Shape `(batch_size, ...)`.
+            present: Which labels are given, of the same shape.
+            sample_weight: Weights of the images, or None.
+        """
+        weights = weigh_labels(ops.cast(present, self.dtype), sample_weight)
+        # Flat, since `Mean` averages the weights of all axes but the first.
+        super().update_state(
+            ops.reshape(ops.cast(values, self.dtype), (-1,)),
+            sample_weight=ops.reshape(weights, (-1,)),
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
+class Accuracy(LabelledMean):
     """Fraction of the given class labels that the prediction agrees with.
 
     Args:
@@ -20,22 +55,23 @@ class Accuracy(keras.metrics.Mean):
             `(batch_size, annotators)`.
         probabilities: Class probabilities, shape
             `(batch_size, num_classes)`.
+        sample_weight: Optional weights of the images, `(batch_size,)`.
     """
+
+    mode = "max"
 
     def __init__(self, name="accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
-        # Tells Keras' callbacks that more is better.
-        self._direction = "up"
 
-    def update_state(self, labels, probabilities):
+    def update_state(self, labels, probabilities, sample_weight=None):
         predicted = ops.expand_dims(ops.argmax(probabilities, -1), axis=-1)
         labels = ops.cast(labels, "int32")
         correct = ops.cast(predicted, "int32") == labels
-        _update_masked_mean(self, correct, labels >= 0)
+        self.update_from_labels(correct, labels >= 0, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
-class MeanSquaredError(keras.metrics.Mean):
+class MeanSquaredError(LabelledMean):
     """Mean squared error over the given values.
 
     Args:
@@ -46,17 +82,17 @@ class MeanSquaredError(keras.metrics.Mean):
         labels: Values, NaN where missing, shape
             `(batch_size, annotators, dimensions)`.
         predictions: Values, shape `(batch_size, dimensions)`.
+        sample_weight: Optional weights of the images, `(batch_size,)`.
     """
 
     def __init__(self, name="mse", **kwargs):
         super().__init__(name=name, **kwargs)
-        self._direction = "down"
 
-    def update_state(self, labels, predictions):
+    def update_state(self, labels, predictions, sample_weight=None):
         present = ops.logical_not(ops.isnan(labels))
         labels = ops.where(present, labels, ops.zeros_like(labels))
         errors = ops.square(ops.expand_dims(predictions, axis=1) - labels)
-        _update_masked_mean(self, errors, present)
+        self.update_from_labels(errors, present, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
@@ -78,15 +114,19 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         labels: Values, NaN where missing, shape
             `(batch_size, annotators, dimensions)`.
         predictions: Values, shape `(batch_size, dimensions)`.
+        sample_weight: Optional weights of the images, `(batch_size,)`.
 
     Result:
-        A dict: `<name>_<dimension>_ccc` for each dimension, in [-1, 1] and 0
-        while there are fewer than two labels, and `<name>_ccc`, their mean.
+        A dict: `<name>_<dimension>_ccc` for each dimension, in [-1, 1], and
+        `<name>_ccc`, their mean; NaN while a dimension has fewer than two
+        labels, which have no CCC.
 
     Reference:
 
     - [Lin, 1989](https://doi.org/10.2307/2532051)
     """
+
+    mode = "max"
 
     def __init__(self, dimensions, name="concordance", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -101,6 +141,8 @@ class ConcordanceCorrelation(keras.metrics.Metric):
                 aggregation="mean",
             )
 
+        self.label_count = moment("label_count")
+        # The sum of their weights.
         self.count = moment("count")
         self.label_mean = moment("label_mean")
         self.prediction_mean = moment("prediction_mean")
@@ -109,19 +151,21 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         self.prediction_spread = moment("prediction_spread")
         self.cross_spread = moment("cross_spread")
 
-    def update_state(self, labels, predictions):
+    def update_state(self, labels, predictions, sample_weight=None):
         labels = ops.cast(labels, self.dtype)
         predictions = ops.expand_dims(ops.cast(predictions, self.dtype), axis=1)
         present = ops.cast(ops.logical_not(ops.isnan(labels)), self.dtype)
         labels = ops.where(present > 0, labels, ops.zeros_like(labels))
+        weights = weigh_labels(present, sample_weight)
 
         def add(values):
-            return sum_over_replicas(ops.sum(present * values, axis=(0, 1)))
+            return sum_over_replicas(ops.sum(values, axis=(0, 1)))
 
-        count = add(present)
+        self.label_count.assign_add(add(ops.cast(weights > 0, self.dtype)))
+        count = add(weights)
 
         def mean(values):
-            return add(values) / ops.maximum(count, 1.0)
+            return add(weights * values) / _positive(count)
 
         label_mean, prediction_mean = mean(labels), mean(predictions)
         label_residual = labels - label_mean
@@ -130,13 +174,13 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         # The pairwise update of Chan, Golub and LeVeque: sums of squares
         # would cancel in float32.
         total = self.count + count
-        safe_total = ops.maximum(total, 1.0)
+        safe_total = _positive(total)
         label_shift = label_mean - self.label_mean
         prediction_shift = prediction_mean - self.prediction_mean
         weight = self.count * count / safe_total
 
         def spread(batch, shifts):
-            return add(batch) + weight * shifts
+            return add(weights * batch) + weight * shifts
 
         self.label_spread.assign_add(
             spread(ops.square(label_residual), ops.square(label_shift))
@@ -157,6 +201,12 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         self.prediction_mean.assign_add(share * prediction_shift)
         self.count.assign(total)
 
+    @property
+    def result_names(self):
+        """The keys of the result."""
+        dimensions = [f"{self.name}_{each}_ccc" for each in self.dimensions]
+        return [*dimensions, f"{self.name}_ccc"]
+
     def result(self):
         shift = self.label_mean - self.prediction_mean
         denominator = (
@@ -165,12 +215,11 @@ class ConcordanceCorrelation(keras.metrics.Metric):
             + self.count * ops.square(shift)
         )
         ccc = ops.divide_no_nan(2.0 * self.cross_spread, denominator)
-        results = {
-            f"{self.name}_{dimension}_ccc": ccc[index]
-            for index, dimension in enumerate(self.dimensions)
-        }
-        results[f"{self.name}_ccc"] = ops.mean(ccc)
-        return results
+        ccc = ops.where(self.label_count >= 2, ccc, float("nan"))
+        values = [ccc[index] for index in range(len(self.dimensions))]
+        return dict(
+            zip(self.result_names, [*values, ops.mean(ccc)], strict=True)
+        )
 
     def get_config(self):
         config = super().get_config()
@@ -178,13 +227,26 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         return config
 
 
-def _update_masked_mean(metric, values, present):
-    # Flat, since `Mean` averages the weights of all axes but the first.
-    keras.metrics.Mean.update_state(
-        metric,
-        ops.reshape(ops.cast(values, metric.dtype), (-1,)),
-        sample_weight=ops.reshape(ops.cast(present, metric.dtype), (-1,)),
-    )
+def monitor_modes(metrics):
+    """Which values of metrics are better, as Keras' callbacks call it.
+
+    Args:
+        metrics: Metrics, of which those with a `mode` count.
+
+    Returns:
+        A dict by name in the logs of `"min"` or `"max"`.
+    """
+    modes = {}
+    for metric in metrics:
+        if hasattr(metric, "mode"):
+            names = getattr(metric, "result_names", [metric.name])
+            modes.update(dict.fromkeys(names, metric.mode))
+    return modes
+
+
+def _positive(total):
+    """A divisor: sums of weights, 1 where they are 0."""
+    return ops.where(total > 0, total, 1.0)
 
 
 def metrics_for(task):

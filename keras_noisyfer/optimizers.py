@@ -8,6 +8,34 @@ if keras.backend.backend() == "tensorflow":
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
+class ScheduleByBatch(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule for an optimizer that updates several times a batch.
+
+    Args:
+        schedule: The schedule, as a function of the number of batches.
+        updates: Number of updates a batch, at least 1.
+    """
+
+    def __init__(self, schedule, updates):
+        self.schedule = schedule
+        self.updates = updates
+
+    def __call__(self, step):
+        return self.schedule(step // self.updates)
+
+    def get_config(self):
+        return {
+            "schedule": keras.saving.serialize_keras_object(self.schedule),
+            "updates": self.updates,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["updates"])
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
 class FusedAdam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` through TensorFlow's fused Adam operation.
 

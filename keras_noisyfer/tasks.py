@@ -6,9 +6,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_noisyfer.arguments import check_number
+
+# Integers that int32 does not hold; JAX has none.
+_WIDE_DTYPES = ("int64", "uint32", "uint64") * (
+    keras.backend.backend() == "tensorflow"
+)
 # Names of the networks' other variables, scores and logged losses.
 RESERVED_NAMES = (
     "image",
+    "index",
+    "sample_weight",
     "noise_code",
     "joint",
     "loss",
@@ -56,13 +64,12 @@ class Task:
                 "`name` of a task must not be one of "
                 f"{', '.join(RESERVED_NAMES)}. Received: {name!r}"
             )
-        if not isinstance(annotators, int) or annotators < 1:
-            raise ValueError(
-                f"`annotators` of task '{name}' must be an integer of at "
-                f"least 1. Received: {annotators!r}"
-            )
         self.name = name
-        self.annotators = annotators
+        self.annotators = int(
+            check_number(
+                f"annotators of task '{name}'", annotators, 1, integer=True
+            )
+        )
 
     @property
     def streams(self):
@@ -162,11 +169,11 @@ class CategoricalTask(Task):
             class_names = tuple(str(each) for each in class_names)
             if num_classes is None:
                 num_classes = len(class_names)
-        if not isinstance(num_classes, int) or num_classes < 2:
-            raise ValueError(
-                f"`num_classes` of task '{name}' must be an integer of at "
-                f"least 2. Received: {num_classes!r}"
+        num_classes = int(
+            check_number(
+                f"num_classes of task '{name}'", num_classes, 2, integer=True
             )
+        )
         if class_names is not None and len(set(class_names)) != num_classes:
             raise ValueError(
                 f"`class_names` of task '{name}' must be {num_classes} "
@@ -195,7 +202,9 @@ class CategoricalTask(Task):
                 f"Labels of task '{self.name}' must be integers (class ids, "
                 f"-1 where missing). Received: dtype={labels.dtype}"
             )
-        return labels
+        # Unsigned ones have no -1, small ones not every class id.
+        wide = labels.dtype in _WIDE_DTYPES
+        return ops.cast(labels, "int64" if wide else "int32")
 
     missing_value = "-1"
 

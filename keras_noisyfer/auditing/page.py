@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
-from keras_noisyfer.models.batch_checks import one_line_errors
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.value_checks import one_line_errors
 
 _TEMPLATE = "page.html"
 _SCRIPT = "page.js"

@@ -283,9 +283,10 @@ class LabelledImages:
                 [-1, 1] and a seed, such as `crop_and_flip` or `face_affine`.
             seed: Seed of the order and of the augmentation, see
                 `make_dataset`.
-            with_index: Whether elements are `(image, labels, index)`, index
-                int32 `(batch_size,)`: for models that remember something of
-                each image, and for `NumericalFault`, which then names them.
+            with_index: Whether elements are `({"image": ..., "index": ...},
+                labels)`, index int32 `(batch_size,)`: for models that remember
+                something of each image, and for `NumericalFault`, which then
+                names them.
 
         Returns:
             A `tf.data.Dataset` whose elements are float32 images in [-1, 1]
@@ -311,7 +312,7 @@ class LabelledImages:
             self.images.encoded(),
             *map(tf.data.Dataset.from_tensor_slices, parts),
         )
-        return make_batches(
+        batches = make_batches(
             dataset,
             batch_size,
             training,
@@ -320,6 +321,14 @@ class LabelledImages:
             self.images.shuffle_buffer,
             decode=lambda each: self.images.decode(each, image_shape),
         )
+        if with_index:
+            batches = batches.map(
+                lambda image, labels, index: (
+                    {"image": image, "index": index},
+                    labels,
+                )
+            )
+        return batches
 
     def _check_image_shape(self, image_shape):
         given = self.images.image_shape

@@ -6,11 +6,8 @@ from matplotlib.figure import Figure
 
 from keras_noisyfer.evaluation.plots import draw_matrix
 from keras_noisyfer.models import LTNet, MultiTaskClassifier
-from keras_noisyfer.models.batch_checks import (
-    check_batch_images,
-    one_line_errors,
-)
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.value_checks import check_images
 
 # So many images of an array are checked.
 _CHECKED = 128
@@ -105,14 +102,14 @@ def _check_first_batch(images, image_shape):
     if isinstance(images, tf.data.Dataset):
         first = next(iter(images.take(1)), None)
         first = first[0] if isinstance(first, tuple) else first
+        first = first["image"] if isinstance(first, dict) else first
     elif len(np.shape(images)) and len(images):
         first = tf.convert_to_tensor(images[:_CHECKED])
     if first is None:
         raise ValueError(
             "`images` must hold at least one image. Received: none"
         )
-    with one_line_errors():
-        check_batch_images(first, image_shape)
+    check_images(first, image_shape)
 
 
 def plot_annotator_models(learned, injected, class_names):

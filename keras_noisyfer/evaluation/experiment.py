@@ -71,7 +71,7 @@ def train_method(
         # ELR needs it, and a numerical fault names its images by it.
         with_index=True,
     )
-    shape = dataset.element_spec[0].shape
+    shape = dataset.element_spec[0]["image"].shape
     model = make_model(
         method, data, tuple(shape[1:]), seed=seed, **model_options
     )

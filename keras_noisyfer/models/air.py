@@ -6,9 +6,10 @@ import numpy as np
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import is_distributed
-from keras_noisyfer.models.batch_checks import one_line_errors
+from keras_noisyfer.models.batch_checks import check_data
 from keras_noisyfer.models.classifier import MultiTaskClassifier
 from keras_noisyfer.models.training import require_tensorflow
+from keras_noisyfer.value_checks import check_images, one_line_errors
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -144,7 +145,15 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
 
     # === Training ===
 
-    def fit(self, x=None, y=None, batch_size=None, callbacks=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        callbacks=None,
+        sample_weight=None,
+        **kwargs,
+    ):
         """Solves for the last layer; the arguments are those of
         `keras.Model.fit`.
 
@@ -160,6 +169,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
             y: Labels, where `x` is an array; a dict by task name.
             batch_size: Number of images a batch, where `x` is an array.
             callbacks: Keras callbacks.
+            sample_weight: Weights of the images, where `x` is an array.
             **kwargs: As in `keras.Model.fit`.
 
         Returns:
@@ -177,7 +187,9 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                     "validation data be given as `validation_data`. "
                     f"Received: {type(x).__name__}"
                 )
-            x = tf.data.Dataset.from_tensor_slices((x, y)).batch(
+            check_data(self, x, y, sample_weight)
+            parts = (x, y) if sample_weight is None else (x, y, sample_weight)
+            x = tf.data.Dataset.from_tensor_slices(parts).batch(
                 batch_size or 32
             )
         self._check_training(callbacks)
@@ -186,12 +198,13 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 "`x` must be a finite data set, whose images AIR gathers. "
                 "Received: a data set that repeats without end"
             )
-        inputs, labels, batch_size = self._gather(x)
+        inputs, labels, weights, batch_size = self._gather(x)
         self._solvers = {
             task.name: [
                 StochasticADMM(
                     inputs["features"],
                     labels[task.name][:, annotator],
+                    weights[task.name],
                     self.heads[task.name].kernel.value[:, annotator],
                     self.group_weight,
                     self.weight_decay,
@@ -205,7 +218,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         # The step reads the new solvers' state.
         self.train_function = None
         count = len(inputs["features"])
-        features = tf.data.Dataset.from_tensor_slices((inputs, labels))
+        features = tf.data.Dataset.from_tensor_slices((inputs, labels, weights))
         features = features.shuffle(count).batch(
             batch_size, drop_remainder=True
         )
@@ -226,10 +239,12 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 )
 
     def _gather(self, dataset):
-        """What the steps read of all images, and the size of a batch."""
+        """What the steps read of all images, their labels and weights, and
+        the size of a batch."""
 
         @tf.function(reduce_retracing=True)
         def read(images):
+            check_images(images, self.encoder.image_shape)
             outputs = self.predictor(images, training=False)
             values = {
                 task.name: outputs["labels"][task.name]
@@ -242,16 +257,17 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         with one_line_errors():
             for batch in dataset:
                 # Out of the traced function, whose errors have many lines.
-                images, labels = self.unpack_batch(batch)
-                batches.append(
-                    keras.tree.map_structure(np.asarray, (read(images), labels))
-                )
+                images, labels, weights = self.unpack_batch(batch)
+                if weights is None:
+                    weights = dict.fromkeys(labels, tf.ones(len(images)))
+                parts = read(images), labels, weights
+                batches.append(keras.tree.map_structure(np.asarray, parts))
         if not batches:
             raise ValueError("`x` must hold at least one batch. Received: none")
-        inputs, labels = keras.tree.map_structure(
+        gathered = keras.tree.map_structure(
             lambda *parts: np.concatenate(parts), *batches
         )
-        return inputs, labels, len(batches[0][0]["features"])
+        return *gathered, len(batches[0][0]["features"])
 
     @property
     def task_variables(self):
@@ -264,23 +280,28 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
 
     def train_step(self, data):
         """One iteration of ADMM for each label stream."""
-        inputs, labels = data
+        inputs, labels, weights = data
         features = inputs["features"]
         outputs = dict(inputs["values"])
         objective = 0.0
         for task in self.categorical_tasks:
             solvers = self._solvers[task.name]
             for annotator, solver in enumerate(solvers):
-                solver.step(features, labels[task.name][:, annotator])
+                solver.step(
+                    features,
+                    labels[task.name][:, annotator],
+                    weights[task.name],
+                )
                 objective += solver.objective()
             head = self.heads[task.name]
             head.kernel.assign(
                 tf.stack([each.average for each in solvers], axis=1)
             )
             outputs[task.name] = head(features)
-        losses = self.compute_task_losses(labels, outputs)
+        losses = self.compute_task_losses(labels, outputs, weights)
         loss = self.weigh_task_losses(losses)
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        predictions = self.predict_consensus(outputs)
+        self.track(loss, losses, labels, predictions, weights)
         # The last value of an epoch, not the mean.
         self.objective_tracker.reset_state()
         self.objective_tracker.update_state(objective)

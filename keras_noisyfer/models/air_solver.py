@@ -34,6 +34,7 @@ class StochasticADMM:
     Args:
         features: Features of the images, shape `(n, features)`.
         labels: Class ids, -1 where missing, shape `(n,)`.
+        sample_weight: Weights of the images in the mean, shape `(n,)`.
         weights: Weights to start from, shape `(features, num_classes)`.
         group_weight: Weight of the group norms.
         weight_decay: Weight of the squared norm of W.
@@ -52,6 +53,7 @@ class StochasticADMM:
         self,
         features,
         labels,
+        sample_weight,
         weights,
         group_weight,
         weight_decay,
@@ -60,6 +62,7 @@ class StochasticADMM:
     ):
         self.features = tf.convert_to_tensor(features, "float32")
         self.labels = tf.convert_to_tensor(labels, "int32")
+        self.sample_weight = tf.convert_to_tensor(sample_weight, "float32")
         self.weight_decay = weight_decay
         self.max_penalty = max_penalty
 
@@ -87,12 +90,13 @@ class StochasticADMM:
         self.penalty = tf.Variable(float(penalty), trainable=False)
         self.iterations = tf.Variable(0.0, trainable=False)
 
-    def step(self, features, labels):
+    def step(self, features, labels, sample_weight):
         """One iteration.
 
         Args:
             features: Features of a batch, shape `(batch_size, features)`.
             labels: Its class ids, -1 where missing, shape `(batch_size,)`.
+            sample_weight: The weights of its images, likewise.
         """
         k = self.iterations.assign_add(1.0)
         rate = 2.0 / (k + 2.0)
@@ -103,7 +107,9 @@ class StochasticADMM:
         # === W ===
         with tf.GradientTape() as tape:
             tape.watch(self.weights)
-            loss = self._crossentropy(features, labels, self.weights)
+            loss = self._crossentropy(
+                features, labels, sample_weight, self.weights
+            )
         gradient = self.count * (
             self.num_classes * tape.gradient(loss, self.weights)
             + self.weight_decay * self.weights
@@ -134,7 +140,9 @@ class StochasticADMM:
         weights = self.average
         norms = group_norms(self.features, weights)
         return (
-            self._crossentropy(self.features, self.labels, weights)
+            self._crossentropy(
+                self.features, self.labels, self.sample_weight, weights
+            )
             + self.weight_decay
             / (2.0 * self.num_classes)
             * tf.reduce_sum(weights**2)
@@ -142,9 +150,11 @@ class StochasticADMM:
             / (self.count * self.num_classes)
         )
 
-    def _crossentropy(self, features, labels, weights):
+    def _crossentropy(self, features, labels, sample_weight, weights):
         logits = tf.matmul(features, weights)
-        return categorical_crossentropy(labels[:, None], logits[:, None])[0]
+        return categorical_crossentropy(
+            labels[:, None], logits[:, None], sample_weight
+        )[0]
 
     def _products(self):
         """M W, shape `(n, num_classes, features)`."""

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.distribution import replica_count, sum_over_replicas
+from keras_noisyfer.labels import mean_weights
 from keras_noisyfer.losses import generator_hinge_loss
 from keras_noisyfer.models.steps import gradients_of
 from keras_noisyfer.tasks import ContinuousTask
@@ -74,7 +75,7 @@ class GradientRatio(keras.layers.Layer):
         self.tracker.update_state(self.value)
 
 
-def task_gradients(model, labels, outputs):
+def task_gradients(model, labels, outputs, sample_weight):
     """Gradients of the categorical and of the continuous tasks' losses with
     respect to the features that all heads of the encoder share.
 
@@ -82,6 +83,7 @@ def task_gradients(model, labels, outputs):
         model: A `MultiTaskClassifier`.
         labels: Standardized labels, a dict by task name.
         outputs: What the encoder has made of the images.
+        sample_weight: Dict by task name of the images' weights, or None.
 
     Returns:
         Two tensors of the features' shape.
@@ -89,7 +91,7 @@ def task_gradients(model, labels, outputs):
 
     def compute_losses(features):
         raw = model.encoder.apply_heads(features)["labels"]
-        losses = model.compute_task_losses(labels, raw)
+        losses = model.compute_task_losses(labels, raw, sample_weight)
         parts = [ops.zeros(()), ops.zeros(())]
         for task in model.tasks:
             parts[isinstance(task, ContinuousTask)] += losses[task.name]
@@ -98,7 +100,9 @@ def task_gradients(model, labels, outputs):
     return gradients_of(compute_losses, outputs["features"])
 
 
-def joint_gradient(model, labels, outputs, encoded, image_features):
+def joint_gradient(
+    model, labels, outputs, encoded, image_features, sample_weight
+):
     """Gradient of the joint-distribution loss, likewise.
 
     Args:
@@ -108,6 +112,7 @@ def joint_gradient(model, labels, outputs, encoded, image_features):
         encoded: Tuple of the encoder.
         image_features: What the discriminator's image stream has made of the
             images.
+        sample_weight: Dict by task name of the images' weights, or None.
 
     Returns:
         A tensor of the features' shape.
@@ -127,7 +132,14 @@ def joint_gradient(model, labels, outputs, encoded, image_features):
             training=False,
         )
         # The decoder's tuple does not depend on the features.
-        return [generator_hinge_loss(scores, 0 * scores, model.score_vector)]
+        return [
+            generator_hinge_loss(
+                scores,
+                0 * scores,
+                model.score_vector,
+                mean_weights(sample_weight),
+            )
+        ]
 
     (gradient,) = gradients_of(compute_loss, outputs["features"])
     return gradient

@@ -1,173 +1,206 @@
-"""Checks of a batch's values within a step.
+"""Checks of what a model is given: at once as a whole, in a step by batches.
 
-Shapes and dtypes are known when a step is traced. Values are not: they are
-asserted, and the assertion's failure becomes a `ValueError` of one line. On
-JAX, where a step cannot assert, arrays are checked before the first step; data
-sets made by this library have been when they were made.
+Shapes and dtypes are known when a step is traced. Values are not: TensorFlow's
+step asserts them. On JAX, whose step cannot, arrays are checked before the
+first one; data sets made by this library have been when they were made.
 """
-
-import contextlib
-import re
 
 import keras
 import numpy as np
+from keras import ops
 
+from keras_noisyfer.arguments import describe
 from keras_noisyfer.tasks import ContinuousTask
-
-ASSERTS_VALUES = keras.backend.backend() == "tensorflow"
-if ASSERTS_VALUES:
-    import tensorflow as tf
-
-# Resized images may be a rounding error beyond 1.
-_MAX_VALUE = 1.001
-_IMAGES_RANGE = "Images must be in [-1, 1]. Received: absolute values up to"
-
-# Marks the messages of these checks among TensorFlow's own.
-_MARK = "batch check"
-# `[mark] [message] [value]` from a traced step; from an eager one a line each,
-# `b"..."` the first two.
-_FAILED_CHECK = re.compile(
-    _MARK
-    + r"""[\]'"]+\s+(?:\[|b['"])(.*?Received:[^\]\n]*?)(?:\]|['"]\n)"""
-    + r"""\s*\[*([-+.\w]+?)[.,]*(?:\]|\s|$)"""
-)
-_MISSING_FILE = re.compile(
-    r"(?:}} |: |^)(/[^\n]*?); No such file or directory", re.MULTILINE
+from keras_noisyfer.value_checks import (
+    ON_TENSORFLOW,
+    check_image_range,
+    require,
 )
 
-
-def check_arrays(model, images=None, labels=None):
-    """Checks the values of arrays where the step cannot.
-
-    Args:
-        model: The `MultiTaskClassifier` that they are given to.
-        images: What `fit` is given as `x`; only an array is checked.
-        labels: What it is given as `y`; only a dict of arrays is checked.
-
-    Raises:
-        ValueError: if a value is out of its range.
-    """
-    if ASSERTS_VALUES:
-        return
-    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
-        largest = np.abs(images).max(initial=0.0)
-        if not largest <= _MAX_VALUE:
-            raise ValueError(f"{_IMAGES_RANGE} {largest}")
-    if isinstance(labels, dict):
-        for task in model.tasks:
-            if isinstance(labels.get(task.name), np.ndarray):
-                task.check_values(labels[task.name])
+_INPUTS = ("image", "index")
 
 
-def check_batch_images(images, image_shape):
-    """Checks shape, dtype and range of a batch of images.
+def check_data(model, x, y=None, sample_weight=None, argument="x"):
+    """Checks what `fit`, `evaluate` or `predict` is given, before it begins.
 
     Args:
-        images: Tensor of shape `(batch_size, height, width, channels)`.
-        image_shape: The shape that one image must have.
+        model: The `MultiTaskClassifier` that it is given to.
+        x: An array, a dict of arrays, or what yields batches.
+        y: Labels, if `x` does not bring them.
+        sample_weight: Weights, likewise.
+        argument: The name of `x`, for the message.
 
     Raises:
-        ValueError: if the shape or the dtype is wrong.
+        ValueError: if it is of another kind, or arrays differ in length. On
+            JAX also if a value is out of its range.
     """
-    if tuple(images.shape[1:]) != tuple(image_shape):
-        shape = ", ".join(map(str, image_shape))
+    if x is None or isinstance(x, (list, tuple)):
         raise ValueError(
-            f"Images must have shape (batch_size, {shape}), the encoder's "
-            f"`image_shape`. Received: shape={tuple(images.shape)}"
+            f"`{argument}` must be an array of images, a dict with it under "
+            "'image', or a data set of batches. Received: "
+            f"{describe(x)}"
         )
-    if not keras.backend.is_float_dtype(images.dtype):
+    names = [task.name for task in model.tasks]
+    if y is not None and not isinstance(y, dict):
         raise ValueError(
-            "Images must be floating point in [-1, 1]. "
-            f"Received: dtype={images.dtype}"
+            f"Labels must be a dict of arrays by task name, {names}. "
+            f"Received: {describe(y)}"
         )
-    if not ASSERTS_VALUES:
-        return
-    largest = tf.reduce_max(tf.abs(tf.cast(images, "float32")))
-    require(tf.logical_not(largest > _MAX_VALUE), _IMAGES_RANGE, largest)
+    parts = {}
+    if isinstance(x, dict):
+        check_inputs(x)
+        parts.update(x)
+    elif hasattr(x, "shape"):
+        parts["image"] = x
+    parts.update(y or {})
+    if isinstance(sample_weight, dict):
+        parts |= {f"sample_weight[{n!r}]": w for n, w in sample_weight.items()}
+    elif sample_weight is not None:
+        parts["sample_weight"] = sample_weight
+    for name, part in parts.items():
+        if not hasattr(part, "shape"):
+            raise ValueError(
+                f"`{name}` must be an array. Received: {describe(part)}"
+            )
+    sizes = {name: len(part) for name, part in parts.items() if part.shape}
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        raise ValueError(
+            "Images, labels and weights must be of one length, at least 1. "
+            f"Received: {', '.join(f'{n}={size}' for n, size in sizes.items())}"
+        )
+    if not ON_TENSORFLOW:
+        _check_values(model, parts)
 
 
-def check_batch_index(index):
-    """Checks that what follows the labels tells which images a batch holds.
+def refuse_class_weight(options):
+    """Raises `ValueError` if the options of a call have `class_weight`."""
+    if options.get("class_weight") is not None:
+        raise ValueError(
+            "`class_weight` must be None, since labels of several tasks have "
+            "classes of their own; `sample_weight` weighs the images. "
+            f"Received: {options['class_weight']}"
+        )
+
+
+def check_inputs(inputs):
+    """Checks a batch's inputs and takes the images out of them.
 
     Args:
-        index: Integer tensor of shape `(batch_size,)`, or None.
+        inputs: Images, or a dict of `image` and possibly `index`.
 
     Raises:
-        ValueError: if it is something else, such as sample weights.
+        ValueError: if it is something else.
     """
-    if index is None:
-        return
-    shape = getattr(index, "shape", None)
-    dtype = getattr(index, "dtype", type(index).__name__)
-    if (
-        shape is None
-        or len(shape) != 1
-        or not keras.backend.is_int_dtype(index.dtype)
-    ):
+    if isinstance(inputs, dict):
+        if "image" not in inputs or set(inputs) - set(_INPUTS):
+            raise ValueError(
+                "Inputs must be images, or a dict with the keys 'image' and "
+                f"'index'. Received: keys={sorted(inputs)}"
+            )
+        index = inputs.get("index")
+        if index is not None and (
+            len(index.shape) != 1 or not keras.backend.is_int_dtype(index.dtype)
+        ):
+            raise ValueError(
+                "'index' must be integers of shape (batch_size,). Received: "
+                f"{describe(index)}"
+            )
+        inputs = inputs["image"]
+    if not hasattr(inputs, "shape"):
         raise ValueError(
-            "A batch must be (image, labels) or (image, labels, index), its "
-            "`index` integers of shape (batch_size,); there are no sample "
-            f"weights. Received: {dtype} of shape {shape}"
+            f"Images must be an array. Received: {describe(inputs)}"
         )
+    return inputs
 
 
 def check_batch_labels(tasks, labels):
     """Checks the range of standardized labels, a dict by task name."""
-    if not ASSERTS_VALUES:
+    if not ON_TENSORFLOW:
         return
     for task in tasks:
         given = labels[task.name]
-        wrong = tf.boolean_mask(given, task.out_of_range(given))
+        wrong = task.out_of_range(given)
         require(
-            tf.size(wrong) == 0,
+            ops.logical_not(ops.any(wrong)),
             f"Labels of task '{task.name}' must be {task.expected_values} "
             f"({task.missing_value} where missing). Received:",
-            wrong,
+            # The first of them.
+            ops.take(ops.ravel(given), ops.argmax(ops.ravel(wrong))),
         )
+
+
+def check_batch_weights(tasks, sample_weight):
+    """Checks a batch's sample weights.
+
+    Args:
+        tasks: Sequence of tasks.
+        sample_weight: Numbers of shape `(batch_size,)`, a dict of them by
+            task name, which Keras makes of arrays, or None.
+
+    Returns:
+        A dict by task name of the images' weights, float32, or None.
+
+    Raises:
+        ValueError: if a shape or dtype is wrong, or a weight is negative or
+            not finite.
+    """
+    if sample_weight is None:
+        return None
+    names = [task.name for task in tasks]
+    if not isinstance(sample_weight, dict):
+        sample_weight = dict.fromkeys(names, sample_weight)
+    if set(sample_weight) != set(names):
+        raise ValueError(
+            "`sample_weight` must be an array, or a dict of arrays with the "
+            f"keys {names}. Received: keys={sorted(sample_weight)}"
+        )
+    return {name: _check_weights(sample_weight[name]) for name in names}
+
+
+def _check_weights(sample_weight):
+    if len(getattr(sample_weight, "shape", ())) != 1:
+        raise ValueError(
+            "`sample_weight` must be numbers of shape (batch_size,), one an "
+            f"image. Received: {describe(sample_weight)}"
+        )
+    weights = ops.cast(sample_weight, "float32")
+    if ON_TENSORFLOW:
+        # Not finite if one is not.
+        lowest, total = ops.min(weights), ops.sum(weights)
+        require(
+            ops.logical_and(lowest >= 0, ops.isfinite(total)),
+            "`sample_weight` must be finite and at least 0. Received:",
+            ops.where(lowest >= 0, total, lowest),
+        )
+    return weights
 
 
 def check_batch_size(tasks, batch_size):
     """Checks that a training batch defines a concordance."""
     continuous = [t.name for t in tasks if isinstance(t, ContinuousTask)]
-    if not continuous:
-        return
-    message = (
-        "A training batch must have at least 2 elements for the "
-        f"concordance of task '{continuous[0]}'; batching with "
-        "drop_remainder=True leaves a smaller last one out. Received:"
-    )
-    if ASSERTS_VALUES:
-        require(batch_size >= 2, message, batch_size)
-    elif batch_size < 2:
-        raise ValueError(f"{message} {batch_size}")
+    if continuous:
+        require(
+            batch_size >= 2,
+            "A training batch must have at least 2 elements for the "
+            f"concordance of task '{continuous[0]}'; batching with "
+            "drop_remainder=True leaves a smaller last one out. Received:",
+            batch_size,
+        )
 
 
-@contextlib.contextmanager
-def one_line_errors():
-    """Turns a failed check of a batch into a `ValueError` of one line, and an
-    image file that is gone into a `FileNotFoundError`."""
-    if not ASSERTS_VALUES:
-        yield
-        return
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        found = _FAILED_CHECK.search(error.message)
-        if found is None:
-            raise
-        message, value = found.groups()
-        message = message.replace("\\'", "'")
-        raise ValueError(f"{message} {value}") from None
-    except tf.errors.NotFoundError as error:
-        found = _MISSING_FILE.search(error.message)
-        if found is None:
-            raise
-        raise FileNotFoundError(
-            "The images must stay where they were when the data set was made. "
-            f"Received: no file {found.group(1)}"
-        ) from None
-
-
-def require(condition, message, value):
-    """Asserts within a step; see `one_line_errors`."""
-    tf.debugging.Assert(condition, [_MARK, message, value], summarize=1)
+def _check_values(model, parts):
+    """Checks NumPy arrays where a step cannot."""
+    for name, part in parts.items():
+        if not isinstance(part, np.ndarray):
+            continue
+        if name == "image" and part.dtype.kind == "f":
+            check_image_range(part)
+        elif name.startswith("sample_weight"):
+            require(
+                bool(np.isfinite(part).all() and part.min() >= 0),
+                "`sample_weight` must be finite and at least 0. Received:",
+                part.min(),
+            )
+        for task in model.tasks:
+            if task.name == name:
+                task.check_values(part)

@@ -9,13 +9,15 @@ from keras_noisyfer.labels import (
     check_consensus,
     consensus,
     invert_consensus,
+    weigh_images,
 )
-from keras_noisyfer.metrics import metrics_for
-from keras_noisyfer.models.batch_checks import check_batch_images
+from keras_noisyfer.metrics import LabelledMean, metrics_for
+from keras_noisyfer.models.batch_checks import check_inputs
 from keras_noisyfer.models.trainer import TaskTrainer
 from keras_noisyfer.models.training import make_losses, metric_results
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.value_checks import check_images
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -37,7 +39,8 @@ class MultiTaskClassifier(TaskTrainer):
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
-        inputs: Images in [-1, 1], shape `(batch_size, size, size, channels)`.
+        inputs: Images in [-1, 1], shape `(batch_size, size, size, channels)`,
+            or a dict with them under `image`.
         training: Whether to apply dropout and update batch statistics.
 
     Returns:
@@ -75,9 +78,9 @@ class MultiTaskClassifier(TaskTrainer):
         self.gamma = gamma
         self.consensus = consensus
         self.losses_by_task = make_losses(self.tasks, losses)
-        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.loss_tracker = LabelledMean(name="loss")
         self.task_loss_trackers = {
-            task.name: keras.metrics.Mean(name=f"{task.name}_loss")
+            task.name: LabelledMean(name=f"{task.name}_loss")
             for task in self.tasks
         }
         self.task_metrics = {t.name: metrics_for(t) for t in self.tasks}
@@ -96,8 +99,14 @@ class MultiTaskClassifier(TaskTrainer):
         """The network whose raw `labels` the predictions are made of."""
         return self.encoder
 
+    def __call__(self, inputs, *args, **kwargs):
+        # In `call` Keras would make many lines of an error.
+        check_images(check_inputs(inputs), self.encoder.image_shape)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs, training=False):
-        outputs = self.predictor(inputs, training=training)["labels"]
+        images = check_inputs(inputs)
+        outputs = self.predictor(images, training=training)["labels"]
         return self.predict_consensus(outputs)
 
     def predict_consensus(self, outputs):
@@ -116,20 +125,25 @@ class MultiTaskClassifier(TaskTrainer):
 
     # === Objective ===
 
-    def compute_task_losses(self, labels, outputs):
+    def compute_task_losses(self, labels, outputs, sample_weight=None):
         """The loss of each task, summed over its label streams.
 
         Args:
             labels: Standardized labels, a dict by task name.
             outputs: The encoder's raw `labels`, a dict by task name.
+            sample_weight: Dict by task name of weights of the images, or
+                None.
 
         Returns:
             A dict by task name of scalars, without `gamma`.
         """
-        return {
-            name: loss(labels[name], outputs[name])
-            for name, loss in self.losses_by_task.items()
-        }
+        losses = {}
+        for name, loss in self.losses_by_task.items():
+            parts = [labels[name], outputs[name]]
+            if sample_weight is not None:
+                parts.append(sample_weight[name])
+            losses[name] = loss(*parts)
+        return losses
 
     @property
     def gamma_value(self):
@@ -144,17 +158,13 @@ class MultiTaskClassifier(TaskTrainer):
             for task in self.tasks
         )
 
-    def compute_objective(self, labels, outputs):
-        """What plain training minimises.
-
-        Args:
-            labels: Standardized labels, a dict by task name.
-            outputs: The encoder's raw `labels`, a dict by task name.
+    def compute_objective(self, labels, outputs, sample_weight=None):
+        """What plain training minimises; arguments of `compute_task_losses`.
 
         Returns:
             A scalar, and the losses of the tasks in it, a dict by name.
         """
-        losses = self.compute_task_losses(labels, outputs)
+        losses = self.compute_task_losses(labels, outputs, sample_weight)
         return self.weigh_task_losses(losses), losses
 
     # === Training and evaluation ===
@@ -197,29 +207,28 @@ class MultiTaskClassifier(TaskTrainer):
         Returns:
             List of a scalar for each of `plain_updates`.
         """
-        images, labels = self.unpack_batch(data)
+        images, labels, sample_weight = self.unpack_batch(data)
         outputs = self.encoder(images, training=True)
-        return [self.compute_tracked_loss(labels, outputs)]
+        return [self.compute_tracked_loss(labels, outputs, sample_weight)]
 
-    def compute_tracked_loss(self, labels, outputs, added=None):
+    def compute_tracked_loss(self, labels, outputs, sample_weight, added=None):
         """The objective plus what is added to it, a scalar; updates the
         metrics."""
         raw = outputs["labels"]
-        loss, losses = self.compute_objective(labels, raw)
+        loss, losses = self.compute_objective(labels, raw, sample_weight)
         if added is not None:
             loss += added
-        self.track(loss, losses, labels, self.predict_consensus(raw))
+        predictions = self.predict_consensus(raw)
+        self.track(loss, losses, labels, predictions, sample_weight)
         return loss
 
     def predict_batch(self, data):
         """The consensus prediction for a batch of images."""
-        images, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        check_batch_images(images, self.encoder.image_shape)
-        return self(images, training=False)
+        return self(self.unpack_images(data), training=False)
 
     def evaluate_batch(self, data):
         """Updates the metrics by a batch and returns their results."""
-        images, labels = self.unpack_batch(data, evaluation=True)
+        images, labels, sample_weight = self.unpack_batch(data, evaluation=True)
         predictions = self(images, training=False)
         outputs = {
             task.name: invert_consensus(
@@ -227,19 +236,31 @@ class MultiTaskClassifier(TaskTrainer):
             )
             for task in self.tasks
         }
-        losses = self.compute_task_losses(labels, outputs)
+        losses = self.compute_task_losses(labels, outputs, sample_weight)
         loss = self.weigh_task_losses(losses)
-        self.track(loss, losses, labels, predictions)
+        self.track(loss, losses, labels, predictions, sample_weight)
         return metric_results(self.evaluation_metrics)
 
-    def track(self, loss, losses, labels, predictions):
-        """Updates the trackers of the losses and the tasks' metrics."""
-        count = ops.shape(next(iter(predictions.values())))[0]
-        self.loss_tracker.update_state(loss, sample_weight=count)
-        for name, tracker in self.task_loss_trackers.items():
-            tracker.update_state(losses[name], sample_weight=count)
+    def track(self, loss, losses, labels, predictions, sample_weight):
+        """Updates the trackers of the losses and the tasks' metrics.
+
+        A task's loss counts as often as images have its labels, and the sum
+        of all as often as images have any.
+        """
+        labelled = []
+        for task in self.tasks:
+            name = task.name
+            given = sample_weight and sample_weight[name]
+            least = getattr(self.losses_by_task[name], "least_labels", 1)
+            weights, count = weigh_images(task, labels[name], given, least)
+            self.task_loss_trackers[name].update_state(
+                losses[name], sample_weight=count
+            )
             for metric in self.task_metrics[name]:
-                metric.update_state(labels[name], predictions[name])
+                metric.update_state(labels[name], predictions[name], given)
+            labelled.append(weights)
+        count = ops.sum(ops.max(ops.stack(labelled), axis=0))
+        self.loss_tracker.update_state(loss, sample_weight=count)
 
     # === Saving ===
 

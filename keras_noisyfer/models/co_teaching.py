@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.models.classifier import MultiTaskClassifier
-from keras_noisyfer.models.training import build_optimizer, copy_optimizer
+from keras_noisyfer.models.second_optimizer import make_second_optimizer
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -121,15 +122,17 @@ class CoTeaching(MultiTaskClassifier):
         )
         return 1.0 - self.forget_rate * ops.minimum(progress, 1.0)
 
-    def compute_sample_losses(self, labels, outputs):
+    def compute_sample_losses(self, labels, outputs, sample_weight=None):
         """The loss of each image, by which it is picked.
 
         Args:
             labels: Standardized labels, a dict by task name.
             outputs: An encoder's raw `labels`, a dict by task name.
+            sample_weight: Dict by task name of the images' weights, or None.
 
         Returns:
-            Shape `(batch_size,)`; infinite for an image without any label.
+            Shape `(batch_size,)`; infinite for an image without any label,
+            or of weight 0.
         """
         total, labelled = 0.0, False
         for kind, weight in (
@@ -139,7 +142,7 @@ class CoTeaching(MultiTaskClassifier):
             tasks = [task for task in self.tasks if isinstance(task, kind)]
             if not tasks:
                 continue
-            losses, given = _label_losses(tasks, labels, outputs)
+            losses, given = _label_losses(tasks, labels, outputs, sample_weight)
             mean = _mean(losses, given, axis=1)
             has_label = ops.any(given, axis=1)
             # An image must not be picked for the labels that it lacks.
@@ -148,19 +151,20 @@ class CoTeaching(MultiTaskClassifier):
             labelled = ops.logical_or(labelled, has_label)
         return ops.where(labelled, total, float("inf"))
 
-    def pick_images(self, labels, outputs):
+    def pick_images(self, labels, outputs, sample_weight=None):
         """Picks the images with the smallest loss, as many as are kept.
 
         Args:
             labels: Standardized labels, a dict by task name.
             outputs: An encoder's raw `labels`, a dict by task name.
+            sample_weight: Dict by task name of the images' weights, or None.
 
         Returns:
             Boolean, shape `(batch_size,)`. Of n images with labels it picks
             R(t) n, rounded, but at least one, and two if there is a
             continuous task, whose concordance one does not define.
         """
-        losses = self.compute_sample_losses(labels, outputs)
+        losses = self.compute_sample_losses(labels, outputs, sample_weight)
         labelled = ops.sum(ops.cast(ops.isfinite(losses), "float32"))
         least = 1 + any(isinstance(t, ContinuousTask) for t in self.tasks)
         count = ops.maximum(
@@ -200,21 +204,16 @@ class CoTeaching(MultiTaskClassifier):
                 with learning rate 1e-4.
             second_optimizer: Optimizer of the second encoder. By default a
                 new one with the configuration of `optimizer`, its schedule
-                included; callbacks that set the learning rate do so for
-                `optimizer` alone.
+                included. Where a callback changes the learning rate of
+                `optimizer` by a factor, it changes by the same.
             **options: See `MultiTaskClassifier.compile`.
         """
         super().compile(optimizer=optimizer, **options)
-        if second_optimizer is None:
-            second_optimizer = copy_optimizer(self.optimizer)
-        self.second_optimizer = keras.optimizers.get(second_optimizer)
-        if self.second_optimizer is self.optimizer:
-            raise ValueError(
-                "`second_optimizer` must be another object than `optimizer`. "
-                f"Received: the same, {self.optimizer.name!r}"
-            )
-        build_optimizer(
-            self.second_optimizer, self.second_encoder.trainable_variables
+        self.second_optimizer = make_second_optimizer(
+            self,
+            "second_optimizer",
+            second_optimizer,
+            self.second_encoder.trainable_variables,
         )
 
     def get_compile_config(self):
@@ -224,6 +223,10 @@ class CoTeaching(MultiTaskClassifier):
                 self.second_optimizer
             )
         return config
+
+    @property
+    def second_optimizers(self):
+        return [self.second_optimizer]
 
     @property
     def metrics(self):
@@ -239,22 +242,23 @@ class CoTeaching(MultiTaskClassifier):
 
     def compute_training_losses(self, data):
         """The losses of both encoders (Algorithm 1 of the reference)."""
-        images, labels = self.unpack_batch(data)
+        images, labels, weights = self.unpack_batch(data)
         outputs = self.encoder(images, training=True)["labels"]
         second_outputs = self.second_encoder(images, training=True)["labels"]
-        picked = self.pick_images(labels, outputs)
-        second_picked = self.pick_images(labels, second_outputs)
+        picked = self.pick_images(labels, outputs, weights)
+        second_picked = self.pick_images(labels, second_outputs, weights)
 
         loss, losses = self.compute_objective(
-            self.keep_labels(labels, second_picked), outputs
+            self.keep_labels(labels, second_picked), outputs, weights
         )
         second_loss, _ = self.compute_objective(
-            self.keep_labels(labels, picked), second_outputs
+            self.keep_labels(labels, picked), second_outputs, weights
         )
         # The metrics see all labels, as those of the other models do.
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        predictions = self.predict_consensus(outputs)
+        self.track(loss, losses, labels, predictions, weights)
         self.second_loss_tracker.update_state(
-            second_loss, sample_weight=ops.shape(images)[0]
+            second_loss, sample_weight=self.batch_weight(images, weights)
         )
         return [loss, second_loss]
 
@@ -279,9 +283,9 @@ def _mean(values, given, axis):
     return ops.sum(values * given, axis=axis) / count
 
 
-def _label_losses(tasks, labels, outputs):
-    """The loss of each label of some tasks, and whether it is given, both of
-    shape `(batch_size, labels of an image)`."""
+def _label_losses(tasks, labels, outputs, sample_weight):
+    """The loss of each label of some tasks, and whether it is given with a
+    weight above 0, both of shape `(batch_size, labels of an image)`."""
     losses, given = [], []
     for task in tasks:
         output = outputs[task.name]
@@ -296,5 +300,9 @@ def _label_losses(tasks, labels, outputs):
             loss = ops.square(output - target)
         shape = (-1, loss.shape[1] * loss.shape[2])
         losses.append(ops.reshape(loss, shape))
-        given.append(ops.reshape(task.present(labels[task.name]), shape))
+        present = ops.cast(task.present(labels[task.name]), "float32")
+        weights = weigh_labels(
+            present, sample_weight and sample_weight[task.name]
+        )
+        given.append(ops.reshape(weights > 0, shape))
     return ops.concatenate(losses, axis=1), ops.concatenate(given, axis=1)

@@ -4,9 +4,10 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.models.batch_checks import require
+from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.models.classifier import MultiTaskClassifier
 from keras_noisyfer.models.training import require_tensorflow
+from keras_noisyfer.value_checks import require
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -38,9 +39,9 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
     network's own guess. Continuous tasks have their usual losses alone.
 
     The model has to know which images a batch holds. It is trained on
-    elements `(image, labels, index)`, as `LabelledImages.batches` makes them
-    with `with_index=True`, and evaluated on `(image, labels)`; the evaluated
-    `loss` is without the regulariser.
+    elements `({"image": ..., "index": ...}, labels)`, as
+    `LabelledImages.batches` makes them with `with_index=True`, and evaluated
+    on any; the evaluated `loss` is without the regulariser.
 
     Args:
         encoder: An `Encoder`. Its tasks are those of the model.
@@ -127,13 +128,14 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
             updated[task.name] = before + step
         return updated
 
-    def compute_regularizer(self, labels, outputs, targets):
+    def compute_regularizer(self, labels, outputs, targets, sample_weight=None):
         """The regulariser, summed over the categorical label streams.
 
         Args:
             labels: Standardized labels, a dict by task name.
             outputs: The encoder's raw `labels`, a dict by task name.
             targets: What `update_targets` returned.
+            sample_weight: Dict by task name of the images' weights, or None.
 
         Returns:
             A scalar, at most 0, without `strength`.
@@ -146,9 +148,13 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
             )
             present = ops.cast(task.present(labels[task.name]), "float32")
             present = ops.squeeze(present, axis=-1)
-            streams = ops.sum(
-                present * ops.log(1.0 - agreement), axis=0
-            ) / ops.maximum(ops.sum(present, axis=0), 1.0)
+            weights = weigh_labels(
+                present, sample_weight and sample_weight[task.name]
+            )
+            streams = ops.divide_no_nan(
+                ops.sum(weights * ops.log(1.0 - agreement), axis=0),
+                ops.sum(weights, axis=0),
+            )
             total += ops.sum(streams)
         return total
 
@@ -158,7 +164,8 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         """Checks a training batch and takes it apart.
 
         Returns:
-            Images, standardized labels, and the indices of the images.
+            Images, standardized labels, weights, and the indices of the
+            images.
 
         Raises:
             ValueError: if the batch has no indices, or see `unpack_batch`.
@@ -166,35 +173,38 @@ class EarlyLearningRegularizer(MultiTaskClassifier):
         index = self.batch_indices(data)
         if index is None:
             raise ValueError(
-                "A training batch must be (image, labels, index); make the "
-                "data set with `with_index=True`. Received: "
-                f"{len(data) if isinstance(data, tuple) else 1} part(s)"
+                "A training batch must have the index of each image, "
+                "({'image': ..., 'index': ...}, labels); make the data set "
+                "with `with_index=True`. Received: images without"
             )
-        images, labels = self.unpack_batch(data)
-        outside = tf.boolean_mask(
-            index, (index < 0) | (index >= self.num_images)
-        )
+        images, labels, weights = self.unpack_batch(data)
+        index = ops.cast(index, "int32")
+        clipped = ops.clip(index, 0, self.num_images - 1)
+        wrong = ops.not_equal(index, clipped)
         require(
-            tf.size(outside) == 0,
+            ops.logical_not(ops.any(wrong)),
             "`index` of a batch must be from 0 to "
             f"{self.num_images - 1}, below `num_images`. Received:",
-            outside,
+            ops.take(index, ops.argmax(wrong)),
         )
         # So that it is this check that fails, and not a look-up after it.
-        return images, labels, ops.clip(index, 0, self.num_images - 1)
+        return images, labels, weights, clipped
 
     def compute_training_losses(self, data):
         """See `MultiTaskClassifier`; with the regulariser."""
-        images, labels, index = self.unpack_indexed_batch(data)
+        images, labels, weights, index = self.unpack_indexed_batch(data)
         outputs = self.encoder(images, training=True)["labels"]
         # Before the loss, which sees the average with this prediction.
         targets = self.update_targets(outputs, index)
-        loss, losses = self.compute_objective(labels, outputs)
-        regularizer = self.compute_regularizer(labels, outputs, targets)
+        loss, losses = self.compute_objective(labels, outputs, weights)
+        regularizer = self.compute_regularizer(
+            labels, outputs, targets, weights
+        )
         loss += self.strength * regularizer
-        self.track(loss, losses, labels, self.predict_consensus(outputs))
+        predictions = self.predict_consensus(outputs)
+        self.track(loss, losses, labels, predictions, weights)
         self.regularizer_tracker.update_state(
-            regularizer, sample_weight=ops.shape(images)[0]
+            regularizer, sample_weight=self.batch_weight(images, weights)
         )
         return [loss]
 

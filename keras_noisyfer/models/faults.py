@@ -148,11 +148,18 @@ class StopAtFaults(keras.callbacks.Callback):
         if math.isfinite((logs or {}).get("loss", 0.0)):
             return
         # On JAX `self.model` has the values of the latest step.
-        fault = self.model.faults.pop() or (None, "loss", [])
-        raise _make_fault(fault, _STOPPED, self._epoch)
+        fault = self.model.faults.pop()
+        if fault is None and not self.model.has_labels:
+            return
+        raise _make_fault(fault or (None, "loss", []), _STOPPED, self._epoch)
 
     def on_test_end(self, logs=None):
         loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss) and not self.model.has_labels:
+            raise ValueError(
+                "`validation_data` must have labels of at least one task. "
+                "Received: none"
+            )
         if self.model.on_nonfinite == "raise" and not math.isfinite(loss):
             raise _make_fault(
                 (None, "validation loss", []), _NOT_VALID, self._epoch
@@ -205,6 +212,6 @@ def _make_fault(fault, message, epoch=None):
         if images:
             place.append("images " + ", ".join(map(str, images)))
         else:
-            place[-1] += " (`with_index=True` of the data set tells the images)"
+            place[-1] += " (a data set `with_index=True` tells the images)"
     text = f"The {term} was not finite in {', '.join(place)}"
     return NumericalFault(message.format(fault=text), step, term, images)

@@ -4,8 +4,8 @@ import keras
 
 from keras_noisyfer.models.collapse import WarnOfCollapse
 from keras_noisyfer.models.joint_objective import JointDistributionObjective
+from keras_noisyfer.models.second_optimizer import make_second_optimizer
 from keras_noisyfer.models.steps import AlternatingStep
-from keras_noisyfer.models.training import build_optimizer, copy_optimizer
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -91,20 +91,22 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
             optimizer: Optimizer of the encoder and the decoder. By default
                 `FusedAdam` with learning rate 1e-4, as in the paper.
             discriminator_optimizer: Optimizer of the discriminator. By
-                default a new one with the configuration of `optimizer`.
+                default a new one with the configuration of `optimizer`. Its
+                schedule counts batches, not updates, and where a callback
+                changes the learning rate of `optimizer` by a factor, it
+                changes by the same. It cannot accumulate gradients over
+                batches in each of which it updates several times.
             **options: See `MultiTaskClassifier.compile`. Where a fault is
                 found in the update of encoder and decoder, those that the
                 discriminator has had from that batch stay.
         """
         super().compile(optimizer=optimizer, **options)
-        if discriminator_optimizer is None:
-            discriminator_optimizer = copy_optimizer(self.optimizer)
-        self.discriminator_optimizer = keras.optimizers.get(
-            discriminator_optimizer
-        )
-        build_optimizer(
-            self.discriminator_optimizer,
+        self.discriminator_optimizer = make_second_optimizer(
+            self,
+            "discriminator_optimizer",
+            discriminator_optimizer,
             self.discriminator.trainable_variables,
+            updates=self.discriminator_steps,
         )
 
     def get_compile_config(self):
@@ -119,6 +121,10 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
 
     def make_callbacks(self):
         return [*super().make_callbacks(), WarnOfCollapse()]
+
+    @property
+    def second_optimizers(self):
+        return [self.discriminator_optimizer]
 
     @property
     def generator_variables(self):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.distribution import draw_noise
-from keras_noisyfer.labels import standardize_labels
+from keras_noisyfer.labels import mean_weights, standardize_labels
 from keras_noisyfer.losses import (
     discriminator_hinge_loss,
     generator_hinge_loss,
@@ -194,7 +194,9 @@ class JointDistributionObjective(MultiTaskClassifier):
             for task in self.tasks
         }
 
-    def compute_discriminator_loss(self, encoded, decoded, training=True):
+    def compute_discriminator_loss(
+        self, encoded, decoded, training=True, sample_weight=None
+    ):
         """Hinge loss of the discriminator on the two tuples, a scalar."""
         images = encoded["image"]
         if self.use_decoder:
@@ -204,14 +206,18 @@ class JointDistributionObjective(MultiTaskClassifier):
         if not self.use_decoder:
             features = ops.concatenate([features, features])
         scores = self._score(features, encoded, decoded, training)
-        return discriminator_hinge_loss(*scores, self.score_vector)
+        return discriminator_hinge_loss(
+            *scores, self.score_vector, mean_weights(sample_weight)
+        )
 
     def compute_generator_joint_loss(self, encoded, decoded, training=True):
         """Joint-distribution loss of the generators on the two tuples, a
         scalar, without `lambda_joint`."""
         return self._compute_joint_loss(encoded, decoded, training)[0]
 
-    def _compute_joint_loss(self, encoded, decoded, training=True):
+    def _compute_joint_loss(
+        self, encoded, decoded, training=True, sample_weight=None
+    ):
         """The loss, and the features of the real images."""
         stream = self.discriminator.image_stream
         if self.use_decoder:
@@ -224,17 +230,22 @@ class JointDistributionObjective(MultiTaskClassifier):
             decoded_features = features
         both = ops.concatenate([features, decoded_features])
         scores = self._score(both, encoded, decoded, training)
-        return generator_hinge_loss(*scores, self.score_vector), features
+        loss = generator_hinge_loss(
+            *scores, self.score_vector, mean_weights(sample_weight)
+        )
+        return loss, features
 
     def compute_training_losses(self, data):
-        images, labels = self.unpack_batch(data)
+        images, labels, sample_weight = self.unpack_batch(data)
         outputs = self.encoder(images, training=True)
         # In the warm-up there is no joint loss to weigh.
         if self.gamma_ratio:
-            self._balance_tasks(labels, outputs)
-        return [self.compute_tracked_loss(labels, outputs)]
+            self._balance_tasks(labels, outputs, sample_weight)
+        return [self.compute_tracked_loss(labels, outputs, sample_weight)]
 
-    def compute_generator_loss(self, labels, outputs, encoded, decoded):
+    def compute_generator_loss(
+        self, labels, outputs, encoded, decoded, sample_weight=None
+    ):
         """What encoder and decoder minimise; updates the metrics and the
         automatic weights.
 
@@ -243,31 +254,39 @@ class JointDistributionObjective(MultiTaskClassifier):
             outputs: The encoder's outputs.
             encoded: Tuple of the encoder.
             decoded: Tuple of the decoder.
+            sample_weight: Dict by task name of the images' weights, or None.
 
         Returns:
             A scalar.
         """
-        joint_loss, features = self._compute_joint_loss(encoded, decoded)
-        gradients = self._balance_tasks(labels, outputs)
+        joint_loss, features = self._compute_joint_loss(
+            encoded, decoded, sample_weight=sample_weight
+        )
+        gradients = self._balance_tasks(labels, outputs, sample_weight)
         weight = self.lambda_joint
         if self.lambda_ratio:
             categorical, continuous = gradients
             self.lambda_ratio.update(
                 categorical + self.gamma_value * continuous,
-                joint_gradient(self, labels, outputs, encoded, features),
+                joint_gradient(
+                    self, labels, outputs, encoded, features, sample_weight
+                ),
             )
             weight = self.lambda_ratio.value
         self.generator_joint_loss_tracker.update_state(
-            joint_loss, sample_weight=ops.shape(encoded["image"])[0]
+            joint_loss,
+            sample_weight=self.batch_weight(encoded["image"], sample_weight),
         )
-        return self.compute_tracked_loss(labels, outputs, weight * joint_loss)
+        return self.compute_tracked_loss(
+            labels, outputs, sample_weight, weight * joint_loss
+        )
 
-    def _balance_tasks(self, labels, outputs):
+    def _balance_tasks(self, labels, outputs, sample_weight):
         """Updates an automatic gamma; returns the tasks' gradients if a
         weight is automatic."""
         if not self.gamma_ratio and not self.lambda_ratio:
             return None
-        gradients = task_gradients(self, labels, outputs)
+        gradients = task_gradients(self, labels, outputs, sample_weight)
         if self.gamma_ratio:
             self.gamma_ratio.update(*gradients)
         return gradients
@@ -282,10 +301,10 @@ class JointDistributionObjective(MultiTaskClassifier):
         ratios = (self.lambda_ratio, self.gamma_ratio)
         return [ratio.tracker for ratio in ratios if ratio]
 
-    def track_discriminator_loss(self, loss, images):
+    def track_discriminator_loss(self, loss, images, sample_weight):
         """Updates the metric of the discriminator's loss on a batch."""
         self.discriminator_loss_tracker.update_state(
-            loss, sample_weight=ops.shape(images)[0]
+            loss, sample_weight=self.batch_weight(images, sample_weight)
         )
 
     def _score(self, features, encoded, decoded, training):

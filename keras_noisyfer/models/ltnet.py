@@ -173,10 +173,10 @@ class LTNet(MultiTaskClassifier):
         ]
         return self.trace_weight * sum(diagonals)
 
-    def compute_objective(self, labels, outputs):
+    def compute_objective(self, labels, outputs, sample_weight=None):
         """See `MultiTaskClassifier`; with the penalty on the diagonals."""
         loss, losses = super().compute_objective(
-            labels, self.predict_annotators(outputs)
+            labels, self.predict_annotators(outputs), sample_weight
         )
         return loss + self.compute_penalty(), losses
 

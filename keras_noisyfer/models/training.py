@@ -23,14 +23,6 @@ class CountEpochs(keras.callbacks.Callback):
         self.model.completed_epochs.assign_add(1)
 
 
-def build_optimizer(optimizer, variables):
-    """Creates an optimizer's state for the variables it is to update."""
-    # Without this its state is not there yet when a file is loaded, and is
-    # silently not restored.
-    if not optimizer.built:
-        optimizer.build(variables)
-
-
 def check_loss(task, loss):
     """Raises `ValueError` if a loss cannot read a task's labels."""
     shape = (2, task.annotators, task.width)
@@ -80,23 +72,6 @@ def make_losses(tasks, losses):
         losses.setdefault(task.name, default())
         check_loss(task, losses[task.name])
     return losses
-
-
-def check_optimizer(optimizer):
-    """Raises `ValueError` if the backend's step cannot run an optimizer."""
-    if keras.backend.backend() == "jax" and isinstance(
-        optimizer, keras.optimizers.LossScaleOptimizer
-    ):
-        raise ValueError(
-            "`dtype` must be 'float32' or 'mixed_bfloat16' on JAX, whose step "
-            "cannot scale losses. Received: a LossScaleOptimizer, which "
-            "'mixed_float16' needs"
-        )
-
-
-def copy_optimizer(optimizer):
-    """A new optimizer with the configuration of another."""
-    return type(optimizer).from_config(optimizer.get_config())
 
 
 def require_tensorflow(model):

@@ -12,6 +12,11 @@ from keras_noisyfer.networks.network import (
     scale_units,
 )
 from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.value_checks import (
+    check_images,
+    is_known,
+    one_line_errors,
+)
 
 # Filters of the VGG-16 convolutions; a 2x2 max pooling ends each group.
 VGG16_GROUPS = (
@@ -153,6 +158,19 @@ class Encoder(Network):
             dtype=dtype,
             **kwargs,
         )
+
+    def __call__(self, inputs, *args, **kwargs):
+        # In `call` Keras would make many lines of an error.
+        check_images(inputs, self.image_shape)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """The outputs for images; the arguments are those of
+        `keras.Model.predict`."""
+        if hasattr(x, "shape") and is_known(x) and x.shape[:1] != (0,):
+            check_images(x, self.image_shape)
+        with one_line_errors():
+            return super().predict(x, *args, **kwargs)
 
     def apply_heads(self, features):
         """What the heads make of the features that they share.

@@ -21,6 +21,7 @@ from keras_noisyfer.serving.signatures import (
     write_predictor_signatures,
     write_tasks,
 )
+from keras_noisyfer.value_checks import unchecked_images
 
 FORMATS = ("saved_model", "onnx", "litert", "litert_int8")
 # One of these is in each folder that was written.
@@ -101,7 +102,7 @@ def export(
     require_converters(formats)
     if "litert_int8" in formats:
         check_calibration(calibration, model.encoder.image_shape)
-    with _new_folder(path, overwrite) as folder:
+    with _new_folder(path, overwrite) as folder, unchecked_images():
         # First, as it needs an empty folder.
         if "saved_model" in formats:
             write_predictor_signatures(model, folder)

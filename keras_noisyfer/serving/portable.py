@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_noisyfer.models.batch_checks import check_inputs
 from keras_noisyfer.models.training import is_tf_dataset
 
 MAX_CALIBRATION_IMAGES = 256
@@ -98,7 +99,7 @@ def _float32_copy(network):
 def _calibration_images(calibration):
     images = []
     for batch in calibration:
-        pixels = (np.asarray(batch[0]) + 1.0) * 127.5
+        pixels = (np.asarray(check_inputs(batch[0])) + 1.0) * 127.5
         images.extend(np.round(pixels).clip(0, 255).astype("uint8"))
         if len(images) >= MAX_CALIBRATION_IMAGES:
             break

@@ -120,7 +120,9 @@ class AlternatingStep(PlainStep):
             return super().train_step(state, data)
         values = _Values(self, state)
         before = values.copy()
-        images, labels = self.unpack_batch(data)
+        images, labels, sample_weight = values.run(
+            lambda: self.unpack_batch(data)
+        )
         variables = self.generator_variables
         updates = [(self.optimizer, variables)]
         # One forward pass of the generators, of which the discriminator sees
@@ -133,7 +135,11 @@ class AlternatingStep(PlainStep):
         fault = 0
         for _ in range(self.discriminator_steps):
             (discriminator_loss,), fault = values.minimize(
-                lambda: [self.compute_discriminator_loss(encoded, decoded)],
+                lambda: [
+                    self.compute_discriminator_loss(
+                        encoded, decoded, sample_weight=sample_weight
+                    )
+                ],
                 [
                     (
                         self.discriminator_optimizer,
@@ -146,7 +152,7 @@ class AlternatingStep(PlainStep):
 
         def compute_loss(outputs, encoded, decoded):
             loss = self.compute_generator_loss(
-                labels, outputs, encoded, decoded
+                labels, outputs, encoded, decoded, sample_weight
             )
             (scaled,) = scale_losses([loss], updates)
             return scaled
@@ -154,7 +160,9 @@ class AlternatingStep(PlainStep):
         gradients = pull_back(values.gradient(compute_loss, *tuples))
         fault = values.apply(updates, gradients, lambda: self.loss_terms, fault)
         values.run(
-            lambda: self.track_discriminator_loss(discriminator_loss, images)
+            lambda: self.track_discriminator_loss(
+                discriminator_loss, images, sample_weight
+            )
         )
         return self._finish_step(values, fault, before, data)
 

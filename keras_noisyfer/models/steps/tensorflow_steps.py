@@ -122,7 +122,7 @@ class AlternatingStep(PlainStep):
         if not self.adversarial:
             return super().train_step(data)
         before = self._read_revocable()
-        images, labels = self.unpack_batch(data)
+        images, labels, sample_weight = self.unpack_batch(data)
         variables = self.generator_variables
         updates = [(self.optimizer, variables)]
         # Watching only these leaves the image stream on real images, which
@@ -136,15 +136,15 @@ class AlternatingStep(PlainStep):
                 fault = tf.constant(0)
                 for _ in range(self.discriminator_steps):
                     discriminator_loss, fault = update_discriminator(
-                        encoded, decoded, fault
+                        encoded, decoded, sample_weight, fault
                     )
 
             loss = self.compute_generator_loss(
-                labels, outputs, encoded, decoded
+                labels, outputs, encoded, decoded, sample_weight
             )
             scaled = scale_losses([loss], updates)
         fault = self._minimize(tape, scaled, updates, self.loss_terms, fault)
-        self.track_discriminator_loss(discriminator_loss, images)
+        self.track_discriminator_loss(discriminator_loss, images, sample_weight)
         self._finish_step(fault, before, data)
         return self.get_metrics_result()
 
@@ -155,12 +155,14 @@ class AlternatingStep(PlainStep):
             return self._update_discriminator
         return tf.function(self._update_discriminator, autograph=False)
 
-    def _update_discriminator(self, encoded, decoded, fault):
+    def _update_discriminator(self, encoded, decoded, sample_weight, fault):
         variables = self.discriminator.trainable_variables
         updates = [(self.discriminator_optimizer, variables)]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([each.value for each in variables])
-            loss = self.compute_discriminator_loss(encoded, decoded)
+            loss = self.compute_discriminator_loss(
+                encoded, decoded, sample_weight=sample_weight
+            )
             scaled = scale_losses([loss], updates)
         terms = [(self.discriminator_loss_tracker.name, loss)]
         return loss, self._minimize(tape, scaled, updates, terms, fault)

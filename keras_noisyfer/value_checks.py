@@ -1,0 +1,184 @@
+"""Checks of tensors' values: at once where they are known, else in the step.
+
+A traced TensorFlow function asserts, and `one_line_errors` turns the failed
+assertion into a `ValueError` of one line. A traced JAX function cannot.
+"""
+
+import contextlib
+import contextvars
+import re
+import warnings
+
+import keras
+from keras import ops
+
+ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
+if ON_TENSORFLOW:
+    import tensorflow as tf
+elif keras.backend.backend() == "jax":
+    import jax
+
+# Resized images may be a rounding error beyond 1.
+_MAX_VALUE = 1.001
+_SCALE_WARNING = (
+    "Images seem to be in [0, 1] and must be in [-1, 1], that is "
+    "2 * images - 1: predictions are wrong otherwise. Received: no value "
+    "below 0"
+)
+_CHECKING = contextvars.ContextVar("checking", default=True)
+
+# Marks the messages of these checks among TensorFlow's own.
+_MARK = "batch check"
+_FAILED_CHECK = re.compile(
+    _MARK
+    + r"\]\s+\[(.*?Received:[^\]\n]*?)\]"
+    + r"\s*\[*([-+.\w]+?)[.,]*(?:\]|\s|$)"
+)
+_MISSING_FILE = re.compile(
+    r"(?:}} |: |^)(/[^\n]*?); No such file or directory", re.MULTILINE
+)
+
+
+def check_image_shape(images, image_shape):
+    """Checks shape and dtype of a batch of images.
+
+    Args:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+        image_shape: The shape that one image must have.
+
+    Raises:
+        ValueError: if the shape or the dtype is wrong.
+    """
+    shape, image_shape = tuple(images.shape), tuple(image_shape)
+    if shape[1:] != image_shape:
+        advice = ""
+        if shape == image_shape:
+            advice = (
+                " One image needs a batch axis, `image[None]`, and a data set "
+                "`.batch(...)`."
+            )
+        sizes = ", ".join(map(str, image_shape))
+        raise ValueError(
+            f"Images must have shape (batch_size, {sizes}), the encoder's "
+            f"`image_shape`.{advice} Received: shape={shape}"
+        )
+    if not keras.backend.is_float_dtype(images.dtype):
+        raise ValueError(
+            "Images must be floating point in [-1, 1], that is "
+            "pixels / 127.5 - 1. "
+            f"Received: dtype={keras.backend.standardize_dtype(images.dtype)}"
+        )
+
+
+def check_images(images, image_shape):
+    """Checks a batch of images, its values too where they are known.
+
+    Images that are known to be in [0, 1] are warned of.
+
+    Args:
+        images: Tensor of shape `(batch_size, height, width, channels)`.
+        image_shape: The shape that one image must have.
+
+    Raises:
+        ValueError: if the shape, the dtype or a value is wrong.
+    """
+    check_image_shape(images, image_shape)
+    if not _CHECKING.get() or isinstance(images, keras.KerasTensor):
+        return
+    check_image_range(images)
+    if is_known(images):
+        warn_of_scale(lowest_value(images))
+
+
+def check_image_range(images):
+    """Checks the values of images, or has a step do so."""
+    largest = ops.max(ops.abs(ops.cast(images, "float32")))
+    require(
+        ops.logical_not(largest > _MAX_VALUE),
+        "Images must be in [-1, 1]. Received: absolute values up to",
+        largest,
+    )
+
+
+@contextlib.contextmanager
+def unchecked_images():
+    """Leaves the values of images unchecked: an exported model scales them
+    itself, and not every format has assertions."""
+    token = _CHECKING.set(False)
+    try:
+        yield
+    finally:
+        _CHECKING.reset(token)
+
+
+def lowest_value(images):
+    """The lowest value of images, a scalar; -1 if they are all black, which
+    says nothing of their scale."""
+    images = ops.cast(images, "float32")
+    return ops.where(ops.max(images) > 0, ops.min(images), -1.0)
+
+
+def warn_of_scale(lowest):
+    """Warns of images without any value below 0.
+
+    Returns:
+        Whether it did.
+    """
+    told = bool(lowest >= 0)
+    if told:
+        warnings.warn(_SCALE_WARNING, stacklevel=2)
+    return told
+
+
+def require(condition, message, value):
+    """Raises `ValueError` where a condition is known not to hold.
+
+    In a traced TensorFlow function it is asserted; see `one_line_errors`. In
+    a traced JAX function nothing is checked.
+
+    Args:
+        condition: Boolean scalar.
+        message: Ends with `Received:`.
+        value: Tensor that the message ends with, of which the first entry is
+            told.
+    """
+    if is_known(condition):
+        if not bool(condition):
+            value = ops.convert_to_numpy(value).ravel()[0].item()
+            value = f"{value:g}" if isinstance(value, float) else value
+            raise ValueError(f"{message} {value}")
+    elif ON_TENSORFLOW:
+        tf.debugging.Assert(condition, [_MARK, message, value], summarize=1)
+
+
+@contextlib.contextmanager
+def one_line_errors():
+    """Turns a failed check in a traced function into a `ValueError` of one
+    line, and an image file that is gone into a `FileNotFoundError`."""
+    if not ON_TENSORFLOW:
+        yield
+        return
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = _FAILED_CHECK.search(error.message)
+        if found is None:
+            raise
+        message, value = found.groups()
+        message = message.replace("\\'", "'")
+        raise ValueError(f"{message} {value}") from None
+    except tf.errors.NotFoundError as error:
+        found = _MISSING_FILE.search(error.message)
+        if found is None:
+            raise
+        raise FileNotFoundError(
+            "The images must stay where they were when the data set was made. "
+            f"Received: no file {found.group(1)}"
+        ) from None
+
+
+def is_known(tensor):
+    """Whether a tensor has its values already, outside a traced function."""
+    if ON_TENSORFLOW:
+        return not isinstance(tensor, tf.Tensor) or hasattr(tensor, "numpy")
+    return not isinstance(tensor, jax.core.Tracer)
