@@ -49,10 +49,13 @@ def check_image_shape(images, image_shape):
     Raises:
         ValueError: if the shape or the dtype is wrong.
     """
-    shape, image_shape = tuple(images.shape), tuple(image_shape)
+    # Unknown where a traced function has had inputs of several ranks.
+    ranked = getattr(images.shape, "rank", 0) is not None
+    shape = tuple(images.shape) if ranked else "unknown"
+    image_shape = tuple(image_shape)
     if shape[1:] != image_shape:
         advice = ""
-        if shape == image_shape:
+        if not ranked or len(shape) == len(image_shape):
             advice = (
                 " One image needs a batch axis, `image[None]`, and a data set "
                 "`.batch(...)`."
@@ -102,8 +105,8 @@ def check_image_range(images):
 
 @contextlib.contextmanager
 def unchecked_images():
-    """Leaves the values of images unchecked: an exported model scales them
-    itself, and not every format has assertions."""
+    """Leaves the values of images unchecked, where that was done before, or
+    an exported model scales them itself: not every format has assertions."""
     token = _CHECKING.set(False)
     try:
         yield

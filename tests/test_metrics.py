@@ -52,13 +52,16 @@ def test_concordance_does_not_cancel_far_from_zero():
     )
 
 
-def test_concordance_starts_at_zero_and_resets():
+def test_concordance_needs_two_labels_and_resets():
     metric = metrics.ConcordanceCorrelation(("x",))
-    assert float(metric.result()["concordance_ccc"]) == 0.0
+    assert np.isnan(float(metric.result()["concordance_ccc"]))
+    metric.update_state(np.array([[[0.1]]]), np.array([[0.1]]))
+    assert np.isnan(float(metric.result()["concordance_ccc"]))
+    metric.reset_state()
     metric.update_state(np.array([[[0.1]], [[0.2]]]), np.array([[0.1], [0.2]]))
     assert float(metric.result()["concordance_ccc"]) == pytest.approx(1.0)
     metric.reset_state()
-    assert float(metric.result()["concordance_ccc"]) == 0.0
+    assert np.isnan(float(metric.result()["concordance_ccc"]))
     again = metrics.ConcordanceCorrelation.from_config(metric.get_config())
     assert again.dimensions == ("x",)
 

@@ -97,9 +97,9 @@ def test_rejects_task_arguments():
         CategoricalTask("image", 2)
     with pytest.raises(ValueError, match="`dimensions`.*Received: 2"):
         ContinuousTask("a", 2)
-    with pytest.raises(ValueError, match="`num_classes` of task 'a'"):
+    with pytest.raises(ValueError, match="`num_classes of task 'a'`"):
         CategoricalTask("a", 1)
-    with pytest.raises(ValueError, match="`annotators` of task 'a'"):
+    with pytest.raises(ValueError, match="`annotators of task 'a'`"):
         CategoricalTask("a", 2, annotators=0)
     with pytest.raises(ValueError, match="`class_names` of task 'a'"):
         CategoricalTask("a", 3, class_names=("x", "y"))

@@ -204,12 +204,12 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 StochasticADMM(
                     inputs["features"],
                     labels[task.name][:, annotator],
-                    weights[task.name],
                     self.heads[task.name].kernel.value[:, annotator],
                     self.group_weight,
                     self.weight_decay,
                     self.penalty,
                     self.max_penalty,
+                    weights[task.name],
                 )
                 for annotator in range(task.annotators)
             ]

@@ -34,13 +34,14 @@ class StochasticADMM:
     Args:
         features: Features of the images, shape `(n, features)`.
         labels: Class ids, -1 where missing, shape `(n,)`.
-        sample_weight: Weights of the images in the mean, shape `(n,)`.
         weights: Weights to start from, shape `(features, num_classes)`.
         group_weight: Weight of the group norms.
         weight_decay: Weight of the squared norm of W.
         penalty: rho before the first iteration; each one multiplies it by
             1.1.
         max_penalty: Largest rho.
+        sample_weight: Optional weights of the images in the mean, shape
+            `(n,)`.
 
     Attributes:
         weights: The last iterate of W.
@@ -53,16 +54,16 @@ class StochasticADMM:
         self,
         features,
         labels,
-        sample_weight,
         weights,
         group_weight,
         weight_decay,
         penalty,
         max_penalty,
+        sample_weight=None,
     ):
         self.features = tf.convert_to_tensor(features, "float32")
         self.labels = tf.convert_to_tensor(labels, "int32")
-        self.sample_weight = tf.convert_to_tensor(sample_weight, "float32")
+        self.sample_weight = sample_weight
         self.weight_decay = weight_decay
         self.max_penalty = max_penalty
 
@@ -90,13 +91,13 @@ class StochasticADMM:
         self.penalty = tf.Variable(float(penalty), trainable=False)
         self.iterations = tf.Variable(0.0, trainable=False)
 
-    def step(self, features, labels, sample_weight):
+    def step(self, features, labels, sample_weight=None):
         """One iteration.
 
         Args:
             features: Features of a batch, shape `(batch_size, features)`.
             labels: Its class ids, -1 where missing, shape `(batch_size,)`.
-            sample_weight: The weights of its images, likewise.
+            sample_weight: The weights of its images, likewise, or None.
         """
         k = self.iterations.assign_add(1.0)
         rate = 2.0 / (k + 2.0)

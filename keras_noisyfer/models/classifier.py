@@ -17,7 +17,7 @@ from keras_noisyfer.models.trainer import TaskTrainer
 from keras_noisyfer.models.training import make_losses, metric_results
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask
-from keras_noisyfer.value_checks import check_images
+from keras_noisyfer.value_checks import check_images, unchecked_images
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -102,7 +102,8 @@ class MultiTaskClassifier(TaskTrainer):
     def __call__(self, inputs, *args, **kwargs):
         # In `call` Keras would make many lines of an error.
         check_images(check_inputs(inputs), self.encoder.image_shape)
-        return super().__call__(inputs, *args, **kwargs)
+        with unchecked_images():
+            return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=False):
         images = check_inputs(inputs)

@@ -147,9 +147,9 @@ def test_split_draws_disjoint_parts_in_their_order(images):
 def test_index_names_the_images_of_a_batch(images):
     data = labelled(images)
     dataset = data.batches((16, 16, 3), 4, training=True, with_index=True)
-    for batch, labels, index in dataset:
-        assert index.dtype == tf.int32
-        np.testing.assert_array_equal(numbers(batch), index)
+    for inputs, labels in dataset:
+        assert inputs["index"].dtype == tf.int32
+        np.testing.assert_array_equal(numbers(inputs["image"]), inputs["index"])
         assert set(labels) == {task.name for task in data.tasks}
 
 

@@ -94,13 +94,3 @@ def test_batches_that_replicas_cannot_share_are_refused():
     ):
         with pytest.raises(ValueError, match="`x` must have .* 2 replicas"):
             check_shards(model, batch_size, x=given)
-
-
-def test_callbacks_know_which_way_a_metric_is_better(encoder):
-    model = MultiTaskClassifier(encoder)
-    directions = {
-        each.name: each._direction
-        for each in model.metrics
-        if each.name.endswith(("accuracy", "mse"))
-    }
-    assert directions == {"mood_accuracy": "up", "pain_mse": "down"}

@@ -68,7 +68,8 @@ def arrays():
 def make_batches(arrays, index=None, batch_size=4):
     images, labels = arrays
     index = np.arange(N, dtype="int32") if index is None else index
-    data = tf.data.Dataset.from_tensor_slices((images, labels, index))
+    inputs = {"image": images, "index": index}
+    data = tf.data.Dataset.from_tensor_slices((inputs, labels))
     return data.batch(batch_size, drop_remainder=True)
 
 
@@ -230,7 +231,7 @@ def test_without_strength_it_is_the_plain_classifier(arrays):
     keras.utils.set_random_seed(3)
     plain = MultiTaskClassifier(make_encoder())
     plain.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
-    plain = weights(plain, batches.map(lambda x, y, i: (x, y)))
+    plain = weights(plain, batches.map(lambda x, y: (x["image"], y)))
     for first, second in zip(regularized, plain, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
 
@@ -266,7 +267,7 @@ def test_evaluates_without_an_index(arrays):
         history["val_expression_loss"][0] + history["val_affect_loss"][0],
         rel=1e-5,
     )
-    plain = make_batches(arrays).map(lambda image, labels, _: (image, labels))
+    plain = make_batches(arrays).map(lambda x, y: (x["image"], y))
     assert model.evaluate(plain, return_dict=True, verbose=0)[
         "loss"
     ] == pytest.approx(history["val_loss"][0], rel=1e-5)
@@ -332,14 +333,15 @@ def test_continuous_tasks_alone_have_nothing_to_regularise():
 def test_batches_need_an_index(arrays):
     model = make_model()
     with pytest.raises(ValueError) as caught:
-        model.fit(make_batches(arrays).map(lambda x, y, i: (x, y)), verbose=0)
+        images, labels = arrays
+        model.fit(images, labels, batch_size=5, verbose=0)
     assert str(caught.value) == (
-        "A training batch must be (image, labels, index); make the data set "
-        "with `with_index=True`. Received: 2 part(s)"
+        "A training batch must have the index of each image, ({'image': "
+        "..., 'index': ...}, labels); make the data set "
+        "with `with_index=True`. Received: images without"
     )
-    weights = np.ones(N, "float32")
-    with pytest.raises(ValueError, match="there are no sample weights"):
-        model.fit(make_batches(arrays, weights), verbose=0)
+    with pytest.raises(ValueError, match="'index' must be integers"):
+        model.fit(make_batches(arrays, np.ones(N, "float32")), verbose=0)
 
 
 @pytest.mark.parametrize("wrong", [N, -1])
@@ -369,11 +371,12 @@ def test_memorises_fewer_wrong_labels_than_the_plain_classifier():
     labels = noise.flip_labels(truth, 4, 0.4, seed=0)
     wrong = labels != truth
 
-    def train(model_class, *index, **kwargs):
+    def train(model_class, **kwargs):
         keras.utils.set_random_seed(0)
         model = model_class(make_encoder([task], shape), **kwargs)
         model.compile(keras.optimizers.SGD(0.03))
-        parts = (images, {"pattern": labels}, *index)
+        inputs = {"image": images, "index": np.arange(count, dtype="int32")}
+        parts = (inputs, {"pattern": labels})
         data = tf.data.Dataset.from_tensor_slices(parts).batch(16).cache()
         model.fit(data, epochs=60, verbose=0)
         predictions = np.argmax(model(images)["pattern"], axis=1)
@@ -382,8 +385,5 @@ def test_memorises_fewer_wrong_labels_than_the_plain_classifier():
 
     memorised, accuracy = train(MultiTaskClassifier)
     assert memorised > 0.8 and accuracy < 0.75
-    index = np.arange(count, dtype="int32")
-    memorised, accuracy = train(
-        EarlyLearningRegularizer, index, num_images=count
-    )
+    memorised, accuracy = train(EarlyLearningRegularizer, num_images=count)
     assert memorised < 0.3 and accuracy > 0.85

@@ -45,9 +45,10 @@ def make_batches(marked, count=16, with_index=True):
     labels["affect"] *= 0.9
     for each in marked:
         labels["affect"][4 * each + 2] = 1.0
-    parts = (images, labels)
     if with_index:
-        parts += (100 + np.arange(count, dtype="int32"),)
+        index = 100 + np.arange(count, dtype="int32")
+        images = {"image": images, "index": index}
+    parts = (images, labels)
     return tf.data.Dataset.from_tensor_slices(parts).batch(4, True)
 
 
@@ -174,9 +175,6 @@ def test_batches_that_do_not_tell_their_images():
     with pytest.raises(NumericalFault, match="`with_index=True`") as caught:
         model.fit(make_batches([0], with_index=False), verbose=0)
     assert caught.value.images == [] and caught.value.step == 1
-    images, labels = make_data(TASKS)
-    with pytest.raises(ValueError, match="there are no sample weights"):
-        model.fit(images, labels, sample_weight=np.ones(len(images)), verbose=0)
 
 
 def test_a_gan_stops_before_the_fault_and_goes_on():

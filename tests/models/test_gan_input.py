@@ -67,7 +67,15 @@ def test_rejects_arguments():
         (lambda x, y: (x, {"pain": y["pain"][..., [0, 0]]}), "must have shape"),
         (lambda x, y: (x, {"pain": y["pain"] + 3}), r"task 'pain'.*ved: [2-4]"),
         (lambda x, y: (x[:1], {"pain": y["pain"][:1]}), "'pain'.*Received: 1$"),
-        (lambda x, y: (x, y, np.ones(8)), "sample weights"),
+        (lambda x, y: (x, y, np.ones((8, 2))), "`sample_weight` must be num"),
+        (lambda x, y: (x, y, np.full(8, -1)), "at least 0. Received: -1$"),
+        (lambda x, y: (x, y, np.full(8, np.inf)), "finite .* Received: inf$"),
+        (lambda x, y: ({"images": x}, y), "keys 'image' and 'index'"),
+        (
+            lambda x, y: ({"image": x, "index": np.ones(8)}, y),
+            "'index' must be integers",
+        ),
+        (lambda x, y: (x, y["pain"]), "dict of labels .*float32 of shape"),
     ],
 )
 def test_rejects_batches(change, message, run_eagerly):

@@ -1,0 +1,244 @@
+"""What Keras does for a model's optimizer holds for its second one."""
+
+import keras
+import numpy as np
+import pytest
+from keras import optimizers
+from small_models import CASES, changed, make_data, make_encoder, values
+
+from keras_noisyfer.models import (
+    CoTeaching,
+    JointDistributionGAN,
+    LTNet,
+    MultiTaskClassifier,
+)
+
+TASKS = CASES["three_label_sets"]
+
+
+def gan(**options):
+    encoder = make_encoder(TASKS, batch_normalization=True)
+    options = {"use_decoder": False, "seed": 0, **options}
+    return JointDistributionGAN(encoder, **options)
+
+
+def refused(function, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        function()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_copy_has_the_whole_configuration():
+    given = optimizers.AdamW(
+        2e-3,
+        weight_decay=0.02,
+        global_clipnorm=0.5,
+        loss_scale_factor=8.0,
+        beta_1=0.4,
+    )
+    model = gan()
+    model.compile(given)
+    copy = model.discriminator_optimizer
+    assert copy.get_config() == given.get_config() and copy is not given
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"clipnorm": 1e-6}, {"clipvalue": 1e-9}, {"global_clipnorm": 1e-6}],
+)
+def test_both_gradients_are_clipped(options):
+    model = CoTeaching(make_encoder(TASKS))
+    model.compile(optimizers.SGD(1e-3, **options), run_eagerly=True)
+    before = values(model.trainable_variables)
+    model.train_on_batch(*make_data(TASKS))
+    after = values(model.trainable_variables)
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+
+
+def test_weight_decay_reaches_the_discriminator():
+    model = gan(lambda_joint=0.0)
+    model.compile(
+        optimizers.SGD(0.0),
+        optimizers.SGD(0.5, weight_decay=0.1, clipvalue=1e-12),
+        run_eagerly=True,
+    )
+    before = values(model.discriminator.trainable_variables)
+    model.train_on_batch(*make_data(TASKS))
+    after = values(model.discriminator.trainable_variables)
+    for one, other in zip(before, after, strict=True):
+        # Two updates a batch.
+        np.testing.assert_allclose(other, one * 0.95**2, atol=1e-6)
+
+
+def test_accumulated_gradients_are_those_of_a_large_batch():
+    images, labels = make_data(TASKS, count=12)
+    ends = []
+    for steps, size in ((3, 4), (None, 12)):
+        keras.utils.set_random_seed(0)
+        model = CoTeaching(make_encoder(TASKS), forget_rate=0.0)
+        model.compile(
+            optimizers.SGD(0.1, gradient_accumulation_steps=steps),
+            run_eagerly=True,
+        )
+        start = values(model.trainable_variables)
+        model.fit(images, labels, batch_size=size, shuffle=False, verbose=0)
+        ends.append(values(model.trainable_variables))
+        assert sum(changed(start, ends[-1])) > 50
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_several_updates_a_batch_are_not_accumulated():
+    accumulating = {"gradient_accumulation_steps": 2}
+    refused(
+        lambda: gan().compile(optimizers.SGD(0.1, **accumulating)),
+        "`discriminator_optimizer` must not accumulate.* 2 times a batch",
+    )
+    # The generators alone, or one update a batch.
+    gan().compile(optimizers.SGD(0.1, **accumulating), optimizers.SGD(0.1))
+    model = gan(discriminator_steps=1)
+    model.compile(optimizers.SGD(0.1, **accumulating), run_eagerly=True)
+    moved = []
+    for _ in range(2):
+        before = values(model.discriminator.trainable_variables)
+        model.train_on_batch(*make_data(TASKS))
+        after = values(model.discriminator.trainable_variables)
+        moved.append(any(changed(before, after)))
+    assert moved == [False, True]
+
+
+def test_each_batch_updates_the_discriminator_several_times():
+    model = gan(discriminator_steps=3)
+    model.compile(optimizers.SGD(0.1), run_eagerly=True)
+    model.train_on_batch(*make_data(TASKS))
+    assert int(model.discriminator_optimizer.iterations) == 3
+    assert int(model.optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_a_schedule_counts_batches(given):
+    schedule = optimizers.schedules.PiecewiseConstantDecay([2], [1e-3, 1e-4])
+    model = gan(discriminator_steps=3)
+    others = [optimizers.Adam(schedule)] if given else []
+    model.compile(optimizers.Adam(schedule), *others)
+    again = gan(discriminator_steps=3)
+    again.compile_from_config(model.get_compile_config())
+    for each in (model, again):
+        second = each.discriminator_optimizer
+        rates = []
+        for updates in (0, 6, 8, 9):
+            second.iterations.assign(updates)
+            rates.append(float(second.learning_rate))
+        np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 1e-4])
+
+
+def test_averages_are_refused_where_keras_would_misplace_them():
+    averaging = {"use_ema": True, "ema_momentum": 0.5}
+    for function, argument in (
+        (lambda: gan().compile(optimizers.SGD(0.1, **averaging)), "optimizer"),
+        (
+            lambda: gan().compile("sgd", optimizers.SGD(0.1, **averaging)),
+            "discriminator_optimizer",
+        ),
+        (
+            lambda: CoTeaching(make_encoder(TASKS)).compile(
+                optimizers.SGD(0.1, **averaging)
+            ),
+            "optimizer",
+        ),
+    ):
+        refused(function, f"`{argument}` must have use_ema=False")
+
+
+def test_averages_of_one_optimizer_go_where_they_belong():
+    single = [task.with_annotators(1) for task in TASKS]
+    for model in (
+        MultiTaskClassifier(make_encoder(TASKS)),
+        LTNet(make_encoder(single), TASKS, warmup_epochs=0),
+    ):
+        model.compile(
+            optimizers.SGD(0.1, use_ema=True, ema_momentum=0.0),
+            run_eagerly=True,
+        )
+        model.train_on_batch(*make_data(TASKS))
+        expected = values(model.trainable_variables)
+        for variable in model.trainable_variables:
+            variable.assign(0.0 * variable)
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+        found = values(model.trainable_variables)
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_losses_are_scaled_for_both():
+    model = gan()
+    scaling = optimizers.LossScaleOptimizer(optimizers.SGD(0.1))
+    model.compile(scaling, optimizers.SGD(0.2))
+    both = (model.optimizer, model.discriminator_optimizer)
+    assert all(isinstance(e, optimizers.LossScaleOptimizer) for e in both)
+
+
+def test_what_is_frozen_stays():
+    model = gan(use_decoder=True)
+    first = model.encoder.get_layer("group_1_convolution_1")
+    for each in (first, model.decoder, model.discriminator):
+        each.trainable = False
+    model.compile(optimizers.SGD(0.1), run_eagerly=True)
+    kernels = [
+        variable
+        for network in (first, model.decoder, model.discriminator)
+        for variable in network.weights
+        if variable.path.endswith("kernel")
+    ]
+    assert len(kernels) > 20
+    learning = model.encoder.trainable_variables
+    before, encoder = values(kernels), values(learning)
+    model.train_on_batch(*make_data(TASKS))
+    assert not any(changed(before, values(kernels)))
+    assert any(changed(encoder, values(learning)))
+
+
+def test_an_optimizer_of_others_is_refused():
+    given = optimizers.SGD(0.1)
+    refused(lambda: gan().compile(given, given), "another object")
+    used = optimizers.SGD(0.1)
+    MultiTaskClassifier(make_encoder(TASKS)).compile(used)
+    refused(lambda: gan().compile(used), "`optimizer` must be a new .*state of")
+    refused(
+        lambda: gan().compile("sgd", used), "`discriminator_optimizer` must be"
+    )
+    model = gan()
+    model.compile(optimizers.SGD(0.1))
+    # The same again is what people do to change another argument.
+    model.compile(
+        model.optimizer, model.discriminator_optimizer, run_eagerly=True
+    )
+
+
+def test_what_cannot_be_copied_has_to_be_given():
+    excluding = optimizers.AdamW(1e-3)
+    excluding.exclude_from_weight_decay(var_names=["bias"])
+    refused(
+        lambda: gan().compile(excluding),
+        "`discriminator_optimizer` must be given.*excluded from its weight",
+    )
+
+    class Fixed(optimizers.SGD):
+        def __init__(self):
+            super().__init__(0.1)
+
+    refused(lambda: gan().compile(Fixed()), "must be given.*TypeError")
+    gan().compile(Fixed(), Fixed())
+
+
+def test_all_optimizers_of_keras_train_both():
+    model = gan()
+    for name, kind in sorted(vars(optimizers).items()):
+        if not isinstance(kind, type) or name.endswith("Optimizer"):
+            continue
+        model.compile(kind(learning_rate=1e-5), run_eagerly=True)
+        before = values(model.discriminator.trainable_variables)
+        model.train_on_batch(*make_data(TASKS))
+        after = values(model.discriminator.trainable_variables)
+        assert any(changed(before, after)), name
