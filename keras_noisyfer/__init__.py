@@ -65,12 +65,12 @@ def __getattr__(name):
             f"{__name__}.{_MODULES.get(name, name)}"
         )
     except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
+        if not (error.name or "").startswith("tensorflow"):
             raise
         raise ModuleNotFoundError(
-            f"keras_noisyfer.{name} needs TensorFlow, on every backend: "
-            "pip install tensorflow",
-            name="tensorflow",
+            f"keras_noisyfer.{name} needs TensorFlow, on every backend. "
+            f"Not installed: {error.name}",
+            name=error.name,
         ) from error
     return getattr(module, name) if name in _MODULES else module
 
