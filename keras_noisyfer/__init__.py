@@ -1,6 +1,7 @@
 """Learning from noisy multi-task labels with Keras 3."""
 
 import importlib
+import pkgutil
 
 from keras_noisyfer.checkpoints import (
     ChiefModelCheckpoint as ChiefModelCheckpoint,
@@ -29,8 +30,7 @@ from keras_noisyfer.tasks import ContinuousTask as ContinuousTask
 
 __version__ = "0.1.0"
 
-# Imported when they are asked for: they need TensorFlow, without which the
-# models train on JAX.
+# Imported when they are asked for: they need `tf.data`, or an extra.
 _MODULES = {
     "LabelledImages": "datasets.labelled_images",
     "align_faces": "datasets.faces.alignment",
@@ -53,23 +53,27 @@ _MODULES = {
     "relabel": "relabelling",
     "write_audit": "auditing.page",
 }
+# So are the modules and sub-packages themselves, such as `noise`.
+_SUBMODULES = [module.name for module in pkgutil.iter_modules(__path__)]
 
 
 def __getattr__(name):
-    if name not in _MODULES:
+    if name not in _MODULES and name not in _SUBMODULES:
         raise AttributeError(f"keras_noisyfer has no attribute {name!r}")
     try:
-        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+        module = importlib.import_module(
+            f"{__name__}.{_MODULES.get(name, name)}"
+        )
     except ModuleNotFoundError as error:
-        if error.name != "tensorflow":
+        if not (error.name or "").startswith("tensorflow"):
             raise
         raise ModuleNotFoundError(
             f"keras_noisyfer.{name} needs TensorFlow, on every backend. "
-            "Not installed: tensorflow",
-            name="tensorflow",
+            f"Not installed: {error.name}",
+            name=error.name,
         ) from error
-    return getattr(module, name)
+    return getattr(module, name) if name in _MODULES else module
 
 
 def __dir__():
-    return sorted([*globals(), *_MODULES])
+    return sorted({*globals(), *_MODULES, *_SUBMODULES})

@@ -21,7 +21,7 @@ import pathlib
 
 import keras_tuner
 import pandas as pd
-from quickstart import SETTINGS, make_data
+from quickstart import SETTINGS, TASKS, make_data
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.plots import plot_training_curves
@@ -37,7 +37,11 @@ from keras_noisyfer.tuning.isolated_trials import (
     isolated,
     trial_rows,
 )
-from keras_noisyfer.tuning.objectives import DIRECTIONS, PAPER_TARGETS
+from keras_noisyfer.tuning.objectives import (
+    DIRECTIONS,
+    PAPER_TARGETS,
+    objective_directions,
+)
 
 TUNERS = {
     "random": keras_tuner.RandomSearch,
@@ -97,11 +101,8 @@ def run(flags):
 
 
 def report(output, tuner, objective):
-    rows = [
-        {key: row[key] for key in ("trial", "lambda_joint", "gamma")}
-        | {key: row[key] for key in DIRECTIONS}
-        for row in trial_rows(tuner)
-    ]
+    columns = ("trial", "lambda_joint", "gamma", objective, *DIRECTIONS)
+    rows = [{key: row[key] for key in columns} for row in trial_rows(tuner)]
     pd.DataFrame(rows).to_csv(output / "trials.csv", index=False)
     histories = {}
     for row in rows:
@@ -127,7 +128,10 @@ def main(arguments=None):
     count = number_flag(int, minimum=1)
     positive = number_flag(float, above=0)
     add("--max-trials", type=count, default=5)
-    add("--objective", choices=DIRECTIONS, default="val_consensus_loss")
+    # A smaller gamma makes `val_loss` smaller.
+    objectives = list(objective_directions(TASKS))
+    objectives.remove("val_loss")
+    add("--objective", choices=objectives, default="val_consensus_loss")
     add("--tuner", choices=TUNERS, default="random")
     for name, default in (("lambda", (0.05, 2.0)), ("gamma", (0.1, 10.0))):
         add(

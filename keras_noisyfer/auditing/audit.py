@@ -43,8 +43,9 @@ class LabelAudit:
             clean labels, each stream with `"name"` and, of classes,
             `"noise_rate"`, `"confusion"` (row i: shares of the labels given
             to images of class i) and `"bias"` (by class, how much more often
-            he says it than it is true); of values `"bias"` (relative to all
+            they say it than it is true); of values `"bias"` (relative to all
             annotators) and `"spread"`, a standard deviation, by dimension.
+            NaN where there is no label to tell, or nobody to compare with.
     """
 
     labels: pd.DataFrame
@@ -86,7 +87,8 @@ def audit(
             that package, which look at each task alone.
         image_shape: Shape that images are scaled to for `model`; by default
             that of its encoder.
-        seed: Of the folds, an integer from 0 to 2**32 - 1.
+        seed: Of the folds and of cleanlab's ties, an integer from 0 to
+            2**32 - 1.
 
     Returns:
         A `LabelAudit`.
@@ -132,11 +134,11 @@ def audit(
         findings = _fit_posteriors(data.tasks, labels, predictions)
     else:
         findings = {
-            task.name: (
-                score_classes
-                if isinstance(task, CategoricalTask)
-                else score_values
-            )(labels[task.name], predictions[task.name])
+            task.name: score_classes(
+                labels[task.name], predictions[task.name], seed
+            )
+            if isinstance(task, CategoricalTask)
+            else score_values(labels[task.name], predictions[task.name])
             for task in data.tasks
         }
     rows, images = [], {"image": data.names}

@@ -1,5 +1,8 @@
 """Label quality by cleanlab, each task alone."""
 
+import contextlib
+import warnings
+
 import numpy as np
 
 from keras_noisyfer.auditing.findings import ClassFindings, ValueFindings
@@ -7,12 +10,13 @@ from keras_noisyfer.noise import MISSING, realised_confusion, realised_noise
 from keras_noisyfer.noise.checks import nanmean
 
 
-def score_classes(labels, predictions):
-    """CROWDLAB; with one annotator, the probability of his label.
+def score_classes(labels, predictions, seed=0):
+    """CROWDLAB; where no two labels of an image agree, their probabilities.
 
     Args:
         labels: Class ids, `(n, annotators)`, -1 where missing.
         predictions: Class probabilities, `(n, num_classes)`.
+        seed: Of ties that cleanlab breaks at random.
 
     Returns:
         `ClassFindings`.
@@ -31,22 +35,23 @@ def score_classes(labels, predictions):
     confidence = predictions.max(axis=1)
     scores = np.full(labels.shape, np.nan)
     used = given.any(axis=1)
-    active = given.any(axis=0)
-    if active.sum() > 1:
-        columns = np.flatnonzero(active)
+    votes = (labels[..., None] == np.arange(num_classes)).sum(axis=1)
+    if votes.max(initial=0) > 1:
+        columns = np.flatnonzero(given.any(axis=0))
         answers = np.where(given, labels, np.nan)[used][:, columns]
-        result = get_label_quality_multiannotator(
-            answers, predictions[used], verbose=False
-        )
+        with _seeded(seed):
+            result = get_label_quality_multiannotator(
+                answers, predictions[used], verbose=False
+            )
         quality = result["label_quality"]
         consensus[used] = quality["consensus_label"].to_numpy("int64")
         confidence[used] = quality["consensus_quality_score"].to_numpy()
         detailed = result["detailed_label_quality"].to_numpy("float64")
         scores[np.ix_(used, columns)] = detailed
-    elif active.any():
-        (column,) = np.flatnonzero(active)
-        scores[used, column] = get_label_quality_scores(
-            labels[used, column], predictions[used]
+    elif used.any():
+        # Nothing tells whom to trust: each label is scored alone.
+        scores[given] = get_label_quality_scores(
+            labels[given], predictions[np.nonzero(given)[0]]
         )
     realised = realised_noise(labels, consensus)
     return ClassFindings(
@@ -58,6 +63,19 @@ def score_classes(labels, predictions):
     )
 
 
+@contextlib.contextmanager
+def _seeded(seed):
+    """cleanlab breaks ties by NumPy's global generator, and says so."""
+    state = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "breaking ties of examples")
+            yield
+    finally:
+        np.random.set_state(state)
+
+
 def score_values(labels, predictions):
     """Residuals of each dimension; a label's score is its lowest.
 
@@ -67,7 +85,8 @@ def score_values(labels, predictions):
 
     Returns:
         `ValueFindings`; the consensus is the annotators' mean, or the
-        prediction where there is no label.
+        prediction where there is no label. Bias and spread are those over
+        images of several labels.
     """
     from cleanlab.regression.rank import get_label_quality_scores
 
@@ -84,10 +103,10 @@ def score_values(labels, predictions):
     scores[np.isinf(scores)] = np.nan
     mean = nanmean(labels, axis=1)
     consensus = np.where(np.isnan(mean), predictions, mean)
-    residuals = labels - consensus[:, None]
+    # A single label differs from nobody's.
+    shared = (known.sum(axis=1) > 1)[:, None]
+    residuals = np.where(shared, labels - mean[:, None], np.nan)
     bias = nanmean(residuals, axis=0)
     spread = np.sqrt(nanmean((residuals - bias) ** 2, axis=0))
-    deviations = np.sqrt(nanmean((labels - mean[:, None]) ** 2, axis=1))
-    # A single label differs from nobody's.
-    deviations[known.sum(axis=1) < 2] = np.nan
+    deviations = np.sqrt(nanmean(residuals**2, axis=1))
     return ValueFindings(consensus, deviations, scores, bias, spread)

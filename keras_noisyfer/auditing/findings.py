@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_noisyfer.noise import MISSING
+from keras_noisyfer.noise.checks import nanmean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ class ClassFindings:
         true = np.eye(len(self.confusion[index]))[self.consensus[given]]
         return {
             "noise_rate": float(self.noise_rates[index]),
-            "bias": (said - true).sum(axis=0) / max(given.sum(), 1),
+            "bias": nanmean(said - true, axis=0),
             "confusion": self.confusion[index],
         }
 
@@ -64,7 +65,8 @@ class ValueFindings:
         deviations: Their standard deviations, `(n, dimensions)`.
         scores: Label quality in [0, 1], `(n, annotators)`, NaN where missing.
         bias: Of the annotators, relative to all of them together,
-            `(annotators, dimensions)`.
+            `(annotators, dimensions)`; NaN without images that another
+            labelled too.
         spread: Their standard deviations about the true values, likewise.
     """
 

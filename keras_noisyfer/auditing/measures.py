@@ -31,7 +31,8 @@ def measure_audit(found, data, seed=0):
 
         - `"auroc"`, `"precision_at_100"`: of finding wrong labels by their
           low score, all annotators together.
-        - `"consensus"`, `"majority_vote"`, `"dawid_skene"`: accuracies.
+        - `"consensus"`, `"majority_vote"`, `"dawid_skene"`: accuracies, of
+          the images that have a label.
         - `"noise_rate"`, `"estimated_noise_rate"`: share of wrong labels, a
           list over the annotators; `"noise_rate_error"`, their mean absolute
           difference.
@@ -43,7 +44,8 @@ def measure_audit(found, data, seed=0):
         scores with their distance from the truth, negative where low scores
         find far labels; and of the consensus and of the annotators' mean,
         lists over the dimensions: `"consensus_rmse"`, `"mean_vote_rmse"`,
-        `"consensus_ccc"`, `"mean_vote_ccc"`.
+        `"consensus_ccc"`, `"mean_vote_ccc"`, of the values that have a label.
+        NaN where undefined: without a label, or without a wrong one.
 
     Raises:
         ImportError: if the extra `crowd` is not installed.
@@ -63,6 +65,8 @@ def measure_audit(found, data, seed=0):
 
 def _measure_classes(found, task, labels, clean, seed):
     known = clean != MISSING
+    # Nobody votes on an image without a label.
+    compared = known & (labels != MISSING).any(axis=1)
     names = [str(n) for n in task.class_names or range(task.num_classes)]
     position = {name: index for index, name in enumerate(names)}
     consensus = found.images[task.name].map(position).to_numpy()
@@ -79,20 +83,22 @@ def _measure_classes(found, task, labels, clean, seed):
     true = realised_confusion(labels, clean, task.num_classes)
 
     def confusion_error(matrices):
-        return float(np.nanmean(np.abs(matrices - true)))
+        return _mean(np.abs(matrices - true))
 
     def accuracy(classes):
-        return float((classes == clean)[known].mean())
+        return _mean((classes == clean)[compared])
 
     return {
-        "auroc": float(roc_auc_score(wrong, -judged_scores)),
-        "precision_at_100": float(wrong[lowest].mean()),
+        "auroc": float(roc_auc_score(wrong, -judged_scores))
+        if len(np.unique(wrong)) == 2
+        else np.nan,
+        "precision_at_100": _mean(wrong[lowest]),
         "consensus": accuracy(consensus),
         "majority_vote": accuracy(vote),
         "dawid_skene": accuracy(skene),
         "noise_rate": rates,
         "estimated_noise_rate": estimated,
-        "noise_rate_error": float(np.abs(np.subtract(rates, estimated)).mean()),
+        "noise_rate_error": _mean(np.abs(np.subtract(rates, estimated))),
         "confusion_error": confusion_error(
             np.array([each["confusion"] for each in streams])
         ),
@@ -106,22 +112,26 @@ def _measure_values(found, task, labels, clean, seed):
     scores = _scores(found, task, labels)
     distances = np.sqrt(np.square(labels - clean[:, None]).sum(axis=-1))
     judged = ~np.isnan(scores) & ~np.isnan(distances)
+    vote = mean_vote(labels)
     consensus = found.images[ValueFindings.value_columns(task)].to_numpy(
         "float32"
     )
+    consensus = np.where(np.isnan(vote), np.nan, consensus)
     measures = {
         "rank_correlation": float(
             spearmanr(scores[judged], distances[judged]).statistic
         )
     }
-    for name, values in (
-        ("consensus", consensus),
-        ("mean_vote", mean_vote(labels)),
-    ):
+    for name, values in (("consensus", consensus), ("mean_vote", vote)):
         (realised,) = realised_noise(values, clean)
         for key in ("rmse", "ccc"):
             measures[f"{name}_{key}"] = realised[key]
     return measures
+
+
+def _mean(values):
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if values.size else np.nan
 
 
 def _scores(found, task, labels):

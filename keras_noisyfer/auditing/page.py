@@ -27,7 +27,7 @@ def write_audit(found, data, folder, thumbnails=200, title="Label audit"):
     - `images.csv`: `found.images`, one row an image with the consensus.
     - `annotators.json`: `found.annotators`.
     - `audit.html`: one page without any other file: summary, matrices, and
-      the most suspect images with filters.
+      the most suspect of the images that have a label, with filters.
 
     Args:
         found: What `audit` returned.
@@ -43,6 +43,7 @@ def write_audit(found, data, folder, thumbnails=200, title="Label audit"):
     Raises:
         ValueError: if the folder cannot be written to, or `data` holds other
             images.
+        ImportError: if the extra `audit` is not installed.
 
     Example:
 
@@ -54,6 +55,7 @@ def write_audit(found, data, folder, thumbnails=200, title="Label audit"):
             "`data` must be what was audited. Received: other images, "
             f"{len(data)} for {len(found.images)}"
         )
+    _import_jinja2()
     folder = prepare_output_dir(folder)
     for name in ("labels", "images"):
         text = getattr(found, name).to_csv(index=False, lineterminator="\n")
@@ -91,6 +93,7 @@ def _render(found, data, thumbnails, title):
         script=jinja2.utils.markupsafe.Markup(script),
         script_hash=f"sha256-{digest.decode()}",
         count=len(found.images),
+        unlabelled=int(found.images["score"].isna().sum()),
         label_count=len(labels),
         summary=_summary(found),
         tasks=[_describe_task(t, found.annotators[t.name]) for t in data.tasks],
@@ -139,7 +142,7 @@ def _describe_task(task, report):
                         report["classes"], stream["confusion"], strict=True
                     )
                 ],
-                "bias": [f"{100 * each:+.1f}" for each in stream["bias"]],
+                "bias": [_number(100 * b, "+.1f") for b in stream["bias"]],
             }
             for stream in report["streams"]
         ]
@@ -160,17 +163,18 @@ def _describe_task(task, report):
 def _agreement(report):
     if not report["pairs"]:
         return "One annotator: there is no agreement to measure."
-    alpha = np.atleast_1d(report["alpha"])
-    parts = [
-        f"Krippendorff's alpha {' / '.join(_number(each) for each in alpha)}"
-    ]
+    parts = [f"Krippendorff's alpha {_measures(report['alpha'])}"]
     names = [stream["name"] for stream in report["streams"]]
     for pair in report["pairs"]:
         key = "kappa" if "kappa" in pair else "ccc"
         first, second = (names[index] for index in pair["annotators"])
-        values = " / ".join(map(_number, np.atleast_1d(pair[key])))
-        parts.append(f"{key} {first} and {second} {values}")
+        parts.append(f"{key} {first} and {second} {_measures(pair[key])}")
     return "; ".join(parts) + "."
+
+
+def _measures(values):
+    numbers = map(_number, np.atleast_1d(values))
+    return " / ".join(each or "undefined" for each in numbers)
 
 
 def _class_choices(labels, tasks):
@@ -184,7 +188,8 @@ def _class_choices(labels, tasks):
 
 
 def _cards(found, data, count):
-    scores = found.images["score"]
+    # An image without a label has no score.
+    scores = found.images["score"].dropna()
     chosen = scores.nsmallest(count).index.to_numpy()
     sources = dict(
         zip(np.sort(chosen), _encode(data, np.sort(chosen)), strict=True)

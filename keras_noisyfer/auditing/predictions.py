@@ -45,6 +45,11 @@ def _predict_out_of_sample(train, data, folds, image_shape, seed):
             "LabelledImages where `folds` is given. Received: "
             f"{type(train).__name__}"
         )
+    if len(data) < 4:
+        raise ValueError(
+            "`data` must have at least 4 images where `folds` is given. "
+            f"Received: {len(data)}"
+        )
     check_number(
         "folds", folds, minimum=2, maximum=len(data) // 2, integer=True
     )

@@ -1,13 +1,16 @@
 """True values of continuous tasks, from predictions and all labels."""
 
 import numpy as np
-from scipy.stats import chi2, median_abs_deviation
+from scipy.stats import chi2, norm
 from sklearn.linear_model import Ridge
 
 from keras_noisyfer.auditing.findings import ValueFindings
 
 _ITERATIONS = 50
 _MIN_SCALE = 1e-3
+# Fewer labels do not tell a bias or a scale: a single one deviates from
+# nothing.
+_MIN_LABELS = 10
 
 
 def fit_value_posterior(labels, predictions, classes=()):
@@ -15,11 +18,13 @@ def fit_value_posterior(labels, predictions, classes=()):
 
     What is expected of an image is linear in the prediction and the class
     probabilities, fitted to the labels. The true value is Gaussian about it,
-    and each annotator's label Gaussian about the true value and his bias.
+    and each annotator's label Gaussian about the true value and their bias.
     Variances are told apart by how the annotators' deviations go together;
-    a single annotator's are taken to be half his own, half the expectation's.
+    a single annotator's are taken to be half their own, half the
+    expectation's.
     Scales are those of the median absolute deviation, which gross errors do
-    not widen.
+    not widen. Of fewer than ten labels an annotator's bias is not known, and
+    the scale is that of all.
 
     Args:
         labels: Values, `(n, annotators, dimensions)`, NaN where missing.
@@ -40,7 +45,7 @@ def fit_value_posterior(labels, predictions, classes=()):
         [_bias(labels[..., d], known[..., d]) for d in range(dimensions)],
         axis=-1,
     )
-    unbiased = labels - bias
+    unbiased = labels - np.nan_to_num(bias)
     means = np.zeros((count, dimensions))
     deviations = np.zeros((count, dimensions))
     squares = np.zeros((count, annotators))
@@ -61,18 +66,11 @@ def fit_value_posterior(labels, predictions, classes=()):
         surprise = residuals - (
             (weighted.sum(axis=1)[:, None] - weighted) / others
         )
-        for a in range(annotators):
-            scale = _scale(surprise[present[:, a], a])
-            squares[:, a] += np.where(
-                present[:, a], (surprise[:, a] / scale) ** 2, 0.0
-            )
+        scaled = surprise / _scales(surprise, present)
+        squares += np.where(present, scaled**2, 0.0)
     given = known.sum(axis=-1)
     scores = np.where(given > 0, chi2.sf(squares, np.maximum(given, 1)), np.nan)
-    silent = ~known.any(axis=0)
-    bias, spread = np.where(silent, np.nan, [bias, spread])
-    if annotators == 1:
-        # He may be as far from the truth as he likes: nobody else tells.
-        bias = np.full_like(bias, np.nan)
+    spread[~known.any(axis=0)] = np.nan
     return ValueFindings(
         consensus=means,
         deviations=deviations,
@@ -84,8 +82,10 @@ def fit_value_posterior(labels, predictions, classes=()):
 
 def _bias(values, present):
     """How far each annotator's values are from those of all, over the images
-    that he and another labelled."""
+    that they and another labelled; NaN where these are too few."""
     shared = present & (present.sum(axis=1) > 1)[:, None]
+    shared[:, shared.sum(axis=0) < _MIN_LABELS] = False
+    shared &= (shared.sum(axis=1) > 1)[:, None]
     values = np.where(shared, values, 0.0)
     by_image = np.maximum(shared.sum(axis=1, keepdims=True), 1)
     by_annotator = np.maximum(shared.sum(axis=0), 1)
@@ -94,8 +94,8 @@ def _bias(values, present):
     for _ in range(_ITERATIONS):
         images = (values - shared * bias).sum(axis=1, keepdims=True) / by_image
         bias = (values - shared * images).sum(axis=0) / by_annotator
-        bias -= bias.mean()
-    return bias
+        bias -= np.average(bias, weights=by_annotator)
+    return np.where(shared.any(axis=0), bias, np.nan)
 
 
 def _expect(values, present, features, predictions):
@@ -110,22 +110,32 @@ def _variances(residuals, present):
     """Of the annotators about the truth, and of the truth about what is
     expected."""
     annotators = residuals.shape[1]
-    totals = np.array(
-        [_scale(residuals[present[:, a], a]) ** 2 for a in range(annotators)]
-    )
+    totals = _scales(residuals, present) ** 2
     products = [
-        (residuals[both, a] * residuals[both, b]).mean()
+        residuals[both, a] * residuals[both, b]
         for a in range(annotators)
         for b in range(a)
         if (both := present[:, a] & present[:, b]).any()
     ]
-    own = np.mean(products) if products else 0.5 * totals.min()
+    own = np.concatenate(products).mean() if products else 0.5 * totals.min()
     # Neither side is without error.
     own = np.clip(own, 0.1 * totals.min(), 0.9 * totals.min())
     return totals - own, own
 
 
+def _scales(values, present):
+    """Of each annotator's values."""
+    overall = _scale(values[present])
+    own = [values[there, a] for a, there in enumerate(present.T)]
+    return np.array(
+        [_scale(v) if len(v) >= _MIN_LABELS else overall for v in own]
+    )
+
+
 def _scale(values):
     if not len(values):
         return 1.0
-    return max(float(median_abs_deviation(values, scale="normal")), _MIN_SCALE)
+    # About zero, where there are too few for a median of their own.
+    centre = np.median(values) if len(values) >= _MIN_LABELS else 0.0
+    deviation = np.median(np.abs(values - centre)) / norm.ppf(0.75)
+    return max(float(deviation), _MIN_SCALE)

@@ -2,13 +2,19 @@
 
 import concurrent.futures
 import multiprocessing
+import numbers
 import pathlib
 
 import keras_tuner
+import numpy as np
 
 from keras_noisyfer.evaluation.results import write_json
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
-from keras_noisyfer.tuning.objectives import DIRECTIONS, make_objective
+from keras_noisyfer.tuning.objectives import (
+    DIRECTIONS,
+    make_objective,
+    objective_directions,
+)
 
 HISTORY_FILE = "history.json"
 
@@ -36,7 +42,10 @@ class IsolatedTuner(keras_tuner.Tuner):
             ).result()
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         write_json(folder / HISTORY_FILE, history)
-        return {name: series[-1] for name, series in history.items()}
+        last = {name: series[-1] for name, series in history.items()}
+        objective = self.oracle.objective
+        # One of several has a name and a value of its own.
+        return {**last, objective.name: objective.get_value(last)}
 
 
 def isolated(tuner_class):
@@ -53,7 +62,7 @@ def isolated(tuner_class):
     Returns:
         A subclass of it. Its `hypermodel` is a `JointDistributionHyperModel`
         whose data can be pickled, such as files or an array; its `objective`
-        the name of one (see `make_objective`).
+        one that `make_objective` takes.
 
     Example:
 
@@ -66,7 +75,7 @@ def isolated(tuner_class):
     class Isolated(tuner_class, IsolatedTuner):
         def __init__(self, hypermodel, objective, seed=None, **kwargs):
             # Before the first trial, which would be lost.
-            objective = _check_objective(hypermodel, objective)
+            objective = check_objective(hypermodel, objective)
             # KerasTuner takes a seed of 0 for none.
             seed = None if seed is None else seed + 1
             super().__init__(hypermodel, objective, seed=seed, **kwargs)
@@ -78,6 +87,8 @@ def isolated(tuner_class):
 def trial_rows(tuner):
     """One dict a finished trial, best first: its id, its hyperparameters and
     its objectives."""
+    objective = tuner.oracle.objective
+    chosen = [objective.name, *getattr(objective, "name_to_direction", ())]
     rows = []
     for trial in tuner.oracle.get_best_trials(len(tuner.oracle.trials)):
         rows.append(
@@ -90,7 +101,7 @@ def trial_rows(tuner):
                 },
                 **{
                     name: float(trial.metrics.get_best_value(name))
-                    for name in DIRECTIONS
+                    for name in dict.fromkeys([*chosen, *DIRECTIONS])
                     if trial.metrics.exists(name)
                 },
             }
@@ -98,21 +109,33 @@ def trial_rows(tuner):
     return rows
 
 
-def _check_objective(hypermodel, objective):
+def check_objective(hypermodel, objective):
+    """What `make_objective` makes of an objective that compares the trials of
+    a hypermodel; raises `ValueError` if it does not."""
     if not isinstance(hypermodel, JointDistributionHyperModel):
         raise ValueError(
             "`hypermodel` must be a JointDistributionHyperModel. "
             f"Received: {type(hypermodel).__name__}"
         )
-    checked = make_objective(getattr(objective, "name", objective))
-    tasks = hypermodel.data.tasks
-    if checked.name == "val_annotator_agreement" and all(
-        task.annotators == 1 for task in tasks
-    ):
+    checked = make_objective(objective, hypermodel.data.tasks)
+    names = {each.name for each in np.ravel(checked)}
+    gamma = hypermodel.space["gamma"]
+    if "val_loss" in names and not isinstance(gamma, numbers.Real):
         raise ValueError(
-            "`objective` must not be 'val_annotator_agreement' where no task "
-            f"has several annotators. Received: {tasks}"
+            "`objective` must not be 'val_loss' where gamma is searched or "
+            "'auto', since a smaller gamma makes it smaller: take "
+            f"'val_consensus_loss'. Received: gamma={gamma}"
         )
+    labelled = hypermodel.validation_data.labelled_tasks
+    if len(labelled) < len(hypermodel.data.tasks):
+        known = {*objective_directions(labelled), "val_annotator_agreement"}
+        undefined = names - known | names & {"val_loss", "val_consensus_loss"}
+        if undefined:
+            raise ValueError(
+                "`objective` must be of the tasks of which `validation_data` "
+                f"has a label, {[task.name for task in labelled]}. "
+                f"Received: {', '.join(sorted(undefined))}"
+            )
     return checked
 
 

@@ -4,6 +4,7 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_noisyfer.metrics import metrics_for, monitor_modes
 from keras_noisyfer.tasks import CategoricalTask
 
 # The paper's two best models: generator's and discriminator's joint loss.
@@ -15,34 +16,96 @@ DIRECTIONS = {
 }
 
 
-def make_objective(name):
-    """The objective of a search, by name.
+def objective_directions(tasks):
+    """What a search can be guided by, and which values are better.
+
+    Args:
+        tasks: The tasks of the data.
+
+    Returns:
+        A dict by name, see `make_objective`, of `"min"` or `"max"`.
+    """
+    directions = dict(DIRECTIONS)
+    if all(task.annotators == 1 for task in tasks):
+        del directions["val_annotator_agreement"]
+    directions["val_loss"] = "min"
+    for task in tasks:
+        modes = monitor_modes(metrics_for(task))
+        directions[f"val_{task.name}_loss"] = "min"
+        directions.update({f"val_{name}": modes[name] for name in modes})
+    return directions
+
+
+def make_objective(objective, tasks=None):
+    """The objective of a search, of what is known without clean labels.
 
     - `"val_consensus_loss"`: the loss of the consensus on the noisy labels of
-      held-out images, summed over the tasks without `gamma`: `val_loss` would
-      be the smaller the smaller gamma is.
+      held-out images, summed over the tasks without `gamma`.
     - `"joint_loss_distance"`: how far the joint losses of the generators and
       of the discriminator are from targets, as the sum of both distances
       (the second strategy of the paper, App. D).
     - `"val_annotator_agreement"`: how far the annotators' heads agree on
       held-out images, from 0 to 1. Heads that have learned nothing agree
       too; so look at `val_consensus_loss` beside it.
+    - With `tasks`, whatever Keras logs of held-out images, such as
+      `"val_<task>_accuracy"` and `"val_<task>_ccc"`. The accuracy on noisy
+      labels ranks models much as that on clean ones does.
 
     Args:
-        name: One of the names above.
+        objective: The name of one of these; a `keras_tuner.Objective` of that
+            name; or a list of them, whose sum KerasTuner minimizes, those
+            that are to be large with a minus.
+        tasks: The tasks of the data.
 
     Returns:
-        A `keras_tuner.Objective`.
+        A `keras_tuner.Objective`, or a list of them.
 
     Raises:
-        ValueError: if there is no such objective.
+        ValueError: if there is no such objective, its direction is the
+            other one, or a list has it twice.
+
+    Example:
+
+    >>> make_objective("val_expression_accuracy", data.tasks)
+
+    Reference:
+
+    - [Chen et al., 2021](https://arxiv.org/abs/2012.04193), the accuracy on
+      noisy labels
     """
-    if name not in DIRECTIONS:
+    # KerasTuner's own container of a list.
+    objective = getattr(objective, "objectives", objective)
+    if not isinstance(objective, list) or not objective:
+        return _check_objective(objective, tasks)
+    checked = [_check_objective(each, tasks) for each in objective]
+    names = [each.name for each in checked]
+    if len(set(names)) < len(names):
         raise ValueError(
-            f"`objective` must be one of {', '.join(DIRECTIONS)}. "
-            f"Received: {name!r}"
+            f"`objective` must have each name once. Received: {names}"
         )
-    return keras_tuner.Objective(name, DIRECTIONS[name])
+    return checked
+
+
+def _check_objective(objective, tasks):
+    name = getattr(objective, "name", objective)
+    directions = objective_directions(tasks) if tasks else DIRECTIONS
+    if name == "val_annotator_agreement" and name not in directions:
+        raise ValueError(
+            f"`objective` must not be '{name}' where no task has several "
+            f"annotators. Received: {tasks}"
+        )
+    if not isinstance(name, str) or name not in directions:
+        raise ValueError(
+            "`objective` must be one of what is known of held-out images, "
+            f"{', '.join(directions)}. Received: {name!r}"
+        )
+    direction = getattr(objective, "direction", directions[name])
+    if direction != directions[name]:
+        raise ValueError(
+            f"`objective` must have the direction '{directions[name]}' for "
+            f"'{name}'. Received: {direction!r}"
+        )
+    return keras_tuner.Objective(name, direction)
 
 
 class SelectionObjectives(keras.callbacks.Callback):

@@ -3,8 +3,8 @@ import pytest
 from simulated_labels import simulate, uniform_confusion
 
 import keras_noisyfer as kn
+from keras_noisyfer import noise
 from keras_noisyfer.auditing.audit import audit
-from keras_noisyfer.auditing.cleanlab_scores import score_values
 from keras_noisyfer.auditing.measures import measure_audit
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -151,6 +151,20 @@ def test_missing_labels(data_and_predictions):
     assert found.images["mood"][0] in CLASSES
 
 
+def test_an_annotator_without_labels_has_no_measures(data_and_predictions):
+    data, predictions = data_and_predictions
+    mood = data.labels["mood"].copy()
+    mood[:, 1] = -1
+    only = data.with_labels({"mood": mood})
+    for method in ("posterior", "cleanlab"):
+        found = audit({"mood": predictions["mood"]}, only, method=method)
+        first, silent, _ = found.annotators["mood"]["streams"]
+        assert np.isfinite(first["bias"]).all()
+        assert silent["missing"] == 1 and np.isnan(silent["noise_rate"])
+        assert np.isnan(silent["bias"]).all()
+        assert np.isnan(silent["confusion"]).all()
+
+
 def test_cleanlab_scores_each_task_alone(data_and_predictions):
     data, predictions = data_and_predictions
     found = audit(predictions, data, method="cleanlab")
@@ -175,16 +189,6 @@ def test_cleanlab_with_gaps(data_and_predictions):
     only = data.with_labels({"mood": labels["mood"][:, :1]})
     found = audit({"mood": predictions["mood"]}, only, method="cleanlab")
     assert len(found.labels) == COUNT - 5
-
-
-def test_cleanlab_of_values_by_hand():
-    # The second annotator has a single label.
-    labels = np.array([[[0.5], [0.1]], [[-0.5], [np.nan]]])
-    found = score_values(labels, np.zeros((2, 1)))
-    np.testing.assert_allclose(found.deviations, [[0.2], [np.nan]])
-    np.testing.assert_allclose(
-        found.scores, np.exp([[-0.5, -0.1], [-0.5, np.nan]])
-    )
 
 
 def test_measures_by_hand(data_and_predictions, found):
@@ -217,6 +221,36 @@ def test_measures_of_unknown_truth(data_and_predictions, found):
     assert list(measures) == ["mood"]
     right = found.images["mood"] == [CLASSES[c] for c in data.clean["mood"]]
     assert measures["mood"]["consensus"] == right[1::2].mean()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning", "error::UserWarning")
+def test_measures_are_of_images_that_have_a_label(data_and_predictions):
+    data, predictions = data_and_predictions
+    labels = {name: each.copy() for name, each in data.labels.items()}
+    for count in (COUNT // 2, 0):
+        labels["mood"][count:] = -1
+        labels["mood"][:, 2] = -1
+        labels["affect"][count:] = np.nan
+        some = data.with_labels(labels)
+        found = audit(predictions, some)
+        measures = measure_audit(found, some)
+        mood, affect = measures["mood"], measures["affect"]
+        if count:
+            vote = noise.majority_vote(labels["mood"][:count], 4, seed=0)
+            right = vote == data.clean["mood"][:count]
+            assert mood["majority_vote"] == right.mean()
+            assert mood["consensus"] > mood["majority_vote"] > 0.6
+            # Of the two annotators who have labels.
+            assert mood["noise_rate_error"] < 0.1
+            own = found.images[["affect_valence", "affect_arousal"]].to_numpy()
+            error = (own - data.clean["affect"])[:count]
+            np.testing.assert_allclose(
+                affect["consensus_rmse"], np.sqrt((error**2).mean(axis=0)), 1e-5
+            )
+        else:
+            del mood["noise_rate"], mood["estimated_noise_rate"]
+            assert np.isnan(list(mood.values())).all()
+            assert np.isnan(affect["consensus_ccc"]).all()
 
 
 # === Models ===
@@ -286,6 +320,10 @@ def test_a_model_predicts_in_the_order_of_the_data():
         ({"folds": 3}, "`model` must be a function .*`folds`"),
         ({"model": len, "folds": 1}, "`folds` must be at least 2"),
         ({"model": len, "folds": 300}, "`folds` must be .* at most 200"),
+        (
+            {"model": len, "folds": 2, "data": make_data()[0].take(3)},
+            "4 images",
+        ),
         ({"model": lambda data: None, "folds": 2}, "returns the model"),
         ({"seed": -1}, "`seed` must be at least 0 .* Received: -1"),
     ],

@@ -134,6 +134,33 @@ def test_most_suspect_first_and_no_more_than_asked(tmp_path):
     assert "data:image" not in empty.read_text("utf-8")
 
 
+@pytest.mark.parametrize("method", ["posterior", "cleanlab"])
+@pytest.mark.parametrize("labelled", [6, 5, 1, 0])
+def test_the_page_shows_the_images_that_have_a_label(
+    method, labelled, tmp_path
+):
+    data, _ = make_data()
+    labels = {name: each.copy() for name, each in data.labels.items()}
+    labels["mood"][labelled:] = -1
+    labels["affect"][labelled:] = np.nan
+    predictions = {"mood": np.full((6, 2), 0.5), "affect": np.zeros((6, 1))}
+    data = data.with_labels(labels)
+    found = audit(predictions, data, method=method)
+    text = write_audit(found, data, tmp_path).read_text("utf-8")
+    shown = [
+        value
+        for name, value in Collector(text).attributes
+        if name == "data-image"
+    ]
+    assert sorted(shown) == sorted(NAMES[:labelled])
+    told = f"6 images, {6 - labelled} of them without a label; "
+    assert (told in text) == (labelled < 6)
+    assert f"{3 * labelled} labels." in text
+    assert len(pd.read_csv(tmp_path / "images.csv")) == 6
+    assert len(found.suspects()) == 3 * labelled
+    assert "nan" not in text.split("<script>")[0].replace(NAMES[0], "")
+
+
 def test_images_of_files_are_shown(tmp_path):
     generator = np.random.default_rng(1)
     colours = generator.integers(0, 256, (4, 3))

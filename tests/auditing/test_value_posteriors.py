@@ -111,6 +111,37 @@ def test_constant_labels(value):
     assert (findings.scores > 0.5).all()
 
 
+def test_a_single_label_does_not_tell_a_scale():
+    """Nor does it make the others' labels worthless."""
+    truth, labels, predictions = simulate(900, (0.0, 0.0), (0.2, 0.2))
+    two = fit_value_posterior(labels, predictions)
+    third = np.full((900, 1, 2), np.nan)
+    # As far off as a standard deviation.
+    third[7] = truth[7] + 0.2
+    three = fit_value_posterior(np.append(labels, third, 1), predictions)
+    assert 0.1 < three.scores[7, 2] < 0.9
+    assert np.isnan(three.bias[2]).all()
+    np.testing.assert_allclose(three.bias[:2], two.bias)
+    np.testing.assert_allclose(three.spread[:2], two.spread, rtol=0.1)
+    assert rmse(three.consensus, truth) < 1.02 * rmse(two.consensus, truth)
+    third[7] = -np.sign(truth[7])
+    wrong = fit_value_posterior(np.append(labels, third, 1), predictions)
+    assert wrong.scores[7, 2] < 1e-3
+    # Where there is no other, nothing speaks against it.
+    labels[1:] = np.nan
+    alone = fit_value_posterior(labels[:, :1], predictions)
+    assert alone.scores[0, 0] > 0.3
+
+
+def test_annotators_of_other_images_have_no_bias():
+    _, labels, predictions = simulate(900, (0.1, -0.1), (0.2, 0.2))
+    labels[::2, 0] = np.nan
+    labels[1::2, 1] = np.nan
+    findings = fit_value_posterior(labels, predictions)
+    assert np.isnan(findings.bias).all()
+    np.testing.assert_allclose(findings.spread, 0.2, atol=0.1)
+
+
 def test_no_label_at_all_leaves_the_predictions():
     predictions = np.linspace(-1, 1, 10)[:, None]
     findings = fit_value_posterior(np.full((10, 2, 1), np.nan), predictions)

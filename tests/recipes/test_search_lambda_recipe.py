@@ -40,6 +40,7 @@ def test_prints_and_writes_the_trials(recipe, tmp_path, capsys):
     ("flags", "message"),
     [
         ("--objective val_accuracy", "invalid choice: 'val_accuracy'"),
+        ("--objective val_loss", "val_expression_accuracy"),
         ("--held-out 600", "--held-out must be smaller than --train-size"),
         ("--max-trials 0", "argument --max-trials"),
         ("--targets nan 1", "argument --targets"),

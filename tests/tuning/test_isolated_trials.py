@@ -1,3 +1,4 @@
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -10,9 +11,10 @@ import keras_tuner
 import numpy as np
 import pytest
 from conftest import free_port
-from search import make_hypermodel, make_tuner
+from search import TASKS, make_hypermodel, make_tuner
 
-from keras_noisyfer import CategoricalTask
+from keras_noisyfer import CategoricalTask, ContinuousTask
+from keras_noisyfer.tuning import isolated_trials
 from keras_noisyfer.tuning.isolated_trials import trial_rows
 
 SEARCH = pathlib.Path(__file__).with_name("search.py")
@@ -74,6 +76,55 @@ def test_a_wrong_objective_fails_before_the_first_trial(tmp_path, objective):
             tmp_path, hypermodel=one, objective="val_annotator_agreement"
         )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("objective", "score"),
+    [
+        (keras_tuner.Objective("val_object_accuracy", "max"), 0.75),
+        (["val_object_accuracy", "val_consensus_loss"], 1.5 - 0.75),
+    ],
+)
+def test_ordinary_objectives_score_a_trial(
+    tmp_path, monkeypatch, objective, score
+):
+    history = {
+        "val_object_accuracy": [0.9, 0.75],
+        "val_consensus_loss": [1.0, 1.5],
+    }
+    # Without training.
+    monkeypatch.setattr(isolated_trials, "_train", lambda *args: history)
+    monkeypatch.setattr(
+        concurrent.futures,
+        "ProcessPoolExecutor",
+        lambda *args: concurrent.futures.ThreadPoolExecutor(1),
+    )
+    tuner = make_tuner(tmp_path, objective=objective, max_trials=1)
+    tuner.search(epochs=2, verbose=0)
+    (trial,) = tuner.oracle.get_best_trials(1)
+    assert trial.score == pytest.approx(score)
+    (row,) = trial_rows(tuner)
+    assert row[tuner.oracle.objective.name] == pytest.approx(score)
+    assert row["val_consensus_loss"] == 1.5
+
+
+def test_refuses_what_does_not_compare_trials(tmp_path):
+    tasks = [*TASKS, ContinuousTask("affect", ("valence", "arousal"))]
+    hypermodel = make_hypermodel(tasks)
+    with pytest.raises(ValueError, match=r"'val_loss' where gamma.*\(0.1, 10"):
+        make_tuner(tmp_path, hypermodel=hypermodel, objective="val_loss")
+    fixed = make_hypermodel(tasks, gamma=1.0)
+    check = isolated_trials.check_objective
+    assert check(fixed, "val_loss").direction == "min"
+    held_out = hypermodel.validation_data
+    held_out.labels["affect"][:] = np.nan
+    for objective in ("val_affect_ccc", "val_consensus_loss"):
+        with pytest.raises(
+            ValueError,
+            match=rf"has a label, \['object'\]. Received: {objective}$",
+        ):
+            make_tuner(tmp_path, hypermodel=hypermodel, objective=objective)
+    check(hypermodel, ["val_object_accuracy", "val_annotator_agreement"])
 
 
 def test_needs_the_hypermodel_of_this_library(tmp_path):

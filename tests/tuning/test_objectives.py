@@ -3,12 +3,15 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_tuner import Objective
+from keras_tuner.oracles import RandomSearchOracle
 
 from keras_noisyfer import CategoricalTask, ContinuousTask
 from keras_noisyfer.tuning.objectives import (
     SelectionObjectives,
     annotator_agreement,
     make_objective,
+    objective_directions,
 )
 
 TASKS = [
@@ -80,5 +83,65 @@ def test_logs_the_objectives():
 def test_objectives_have_names_and_directions():
     assert make_objective("val_consensus_loss").direction == "min"
     assert make_objective("val_annotator_agreement").direction == "max"
-    with pytest.raises(ValueError, match="`objective` must be one of val_con"):
-        make_objective("val_accuracy")
+    assert objective_directions(TASKS) == {
+        "val_consensus_loss": "min",
+        "joint_loss_distance": "min",
+        "val_annotator_agreement": "max",
+        "val_loss": "min",
+        "val_expression_loss": "min",
+        "val_expression_accuracy": "max",
+        "val_affect_loss": "min",
+        "val_affect_valence_ccc": "max",
+        "val_affect_arousal_ccc": "max",
+        "val_affect_ccc": "max",
+        "val_affect_mse": "min",
+        "val_pose_loss": "min",
+        "val_pose_accuracy": "max",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("val_loss", [("val_loss", "min")]),
+        (
+            Objective("val_expression_accuracy", "max"),
+            [("val_expression_accuracy", "max")],
+        ),
+        (
+            ["val_expression_accuracy", Objective("val_affect_mse", "min")],
+            [("val_expression_accuracy", "max"), ("val_affect_mse", "min")],
+        ),
+    ],
+)
+def test_takes_what_keras_tuner_takes(given, expected):
+    oracle = RandomSearchOracle(make_objective(given, TASKS))
+    for form in (given, oracle.objective):
+        checked = np.ravel(make_objective(form, TASKS))
+        assert [(each.name, each.direction) for each in checked] == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("val_accuracy", "must be one of .*val_pose_acc.* 'val_accuracy'$"),
+        # Of the labels that were trained on, noise included.
+        ("expression_accuracy", "held-out images, .*'expression_accuracy'$"),
+        (Objective("loss", "min"), "held-out images, .* Received: 'loss'$"),
+        (None, "held-out images, .* Received: None$"),
+        ([], r"held-out images, .* Received: \[\]$"),
+        (["val_loss", 3], "held-out images, .* Received: 3$"),
+        ([["val_loss"]], r"held-out images, .* Received: \['val_loss'\]$"),
+        (
+            ["val_loss", "val_loss"],
+            r"each name once. Received: \['val_loss', 'val_loss'\]$",
+        ),
+        (
+            Objective("val_affect_ccc", "min"),
+            "direction 'max' for 'val_affect_ccc'. Received: 'min'$",
+        ),
+    ],
+)
+def test_refuses_other_objectives(given, message):
+    with pytest.raises(ValueError, match=f"^`objective` .*{message}"):
+        make_objective(given, TASKS)
