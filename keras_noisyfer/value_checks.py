@@ -115,10 +115,11 @@ def unchecked_images():
 
 
 def lowest_value(images):
-    """The lowest value of images, a scalar; -1 if they are all black, which
+    """The lowest value of images, a scalar; -1 if all are the same, which
     says nothing of their scale."""
     images = ops.cast(images, "float32")
-    return ops.where(ops.max(images) > 0, ops.min(images), -1.0)
+    lowest = ops.min(images)
+    return ops.where(ops.max(images) > lowest, lowest, -1.0)
 
 
 def warn_of_scale(lowest):

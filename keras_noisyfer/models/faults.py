@@ -148,10 +148,10 @@ class StopAtFaults(keras.callbacks.Callback):
         if math.isfinite((logs or {}).get("loss", 0.0)):
             return
         # On JAX `self.model` has the values of the latest step.
-        fault = self.model.faults.pop()
-        if fault is None and not self.model.has_labels:
+        if not self.model.has_labels:
             return
-        raise _make_fault(fault or (None, "loss", []), _STOPPED, self._epoch)
+        fault = self.model.faults.pop() or (None, "loss", [])
+        raise _make_fault(fault, _STOPPED, self._epoch)
 
     def on_test_end(self, logs=None):
         loss = (logs or {}).get("loss", 0.0)

@@ -193,7 +193,7 @@ class LTNet(MultiTaskClassifier):
     @property
     def task_variables(self):
         """Variables that training updates: of the encoder, and matrices."""
-        return self.trainable_variables
+        return [*self.encoder.trainable_variables, *self.transitions.values()]
 
     # === Saving ===
 

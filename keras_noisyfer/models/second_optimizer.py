@@ -35,12 +35,12 @@ def prepare_optimizer(model, argument, optimizer, variables):
         )
     inner = _inner(optimizer)
     if inner.use_ema and _ids(variables) != _ids(model.trainable_variables):
-        # At the end of `fit` Keras gives the averages to all variables of
+        # At the end of `fit` Keras gives the averages to the variables of
         # the model, one after another.
         raise ValueError(
-            f"`{argument}` must have use_ema=False in a model that has "
-            "variables of another optimizer, to which Keras would give its "
-            f"averages. Received: {inner.name} with use_ema=True"
+            f"`{argument}` must have use_ema=False for a "
+            f"{type(model).__name__}, to whose other variables Keras would "
+            f"give the averages. Received: {inner.name} with use_ema=True"
         )
     if not optimizer.built:
         # Without this its state is not there yet when a file is loaded, and

