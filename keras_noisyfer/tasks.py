@@ -166,6 +166,11 @@ class CategoricalTask(Task):
     def __init__(self, name, num_classes=None, annotators=1, class_names=None):
         super().__init__(name, annotators)
         if class_names is not None:
+            if isinstance(class_names, (str, set, frozenset, dict)):
+                raise ValueError(
+                    f"`class_names` of task '{name}' must be a sequence, in "
+                    f"the order of the class ids. Received: {class_names!r}"
+                )
             class_names = tuple(str(each) for each in class_names)
             if num_classes is None:
                 num_classes = len(class_names)

@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -90,6 +92,14 @@ def test_consensus():
         consensus(AFFECT, values, "median")
 
 
+def test_numbers_may_be_those_of_numpy():
+    ids = np.array([[0, 3], [2, 1]], "uint8")
+    given = CategoricalTask("a", ids.max() + 1, annotators=np.int64(2))
+    assert given == CategoricalTask("a", 4, annotators=2)
+    assert json.dumps(given.get_config())
+    assert len(label_streams([given])) == 2
+
+
 def test_rejects_task_arguments():
     with pytest.raises(ValueError, match="`name`.*Received: 'two words'"):
         CategoricalTask("two words", 2)
@@ -103,6 +113,14 @@ def test_rejects_task_arguments():
         CategoricalTask("a", 2, annotators=0)
     with pytest.raises(ValueError, match="`class_names` of task 'a'"):
         CategoricalTask("a", 3, class_names=("x", "y"))
+    for names in ({"x", "y"}, "xy", {"x": 0, "y": 1}):
+        with pytest.raises(ValueError, match="in the order of the class ids"):
+            CategoricalTask("a", class_names=names)
+    for number in (True, 2.0, "2", np.float32(2)):
+        with pytest.raises(ValueError, match="an integer. Received"):
+            CategoricalTask("a", number)
+        with pytest.raises(ValueError, match="an integer. Received"):
+            ContinuousTask("a", ("x",), annotators=number)
     with pytest.raises(ValueError, match="`dimensions` of task 'a'"):
         ContinuousTask("a", "valence")
     with pytest.raises(ValueError, match="different names"):
