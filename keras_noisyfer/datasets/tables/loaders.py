@@ -11,7 +11,11 @@ from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import LongColumns, parse_columns
+from keras_noisyfer.datasets.tables.columns import (
+    LongColumns,
+    cell_text,
+    parse_columns,
+)
 from keras_noisyfer.datasets.tables.crowds import crowd_streams
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
@@ -68,8 +72,8 @@ def from_dataframe(
 
     An image is the path of a file relative to `image_root`. A label is a
     class name or a class id (not both in one task; a cell that is one of the
-    class names is that class, even if it is a digit), or a number in
-    [-1, 1]. Empty cells, `nan`, `none`, `null`, `na`, `n/a`, and -1 as a
+    class names is that class, even if it is a number, and however that is
+    spelled: 3.0 is 3), or a number in [-1, 1]. Empty cells, `nan`, `none`, `null`, `na`, `n/a`, and -1 as a
     class id, are missing labels.
 
     Streams are in the order of the columns, or of the annotators' names. With
@@ -103,8 +107,8 @@ def from_dataframe(
 
     Raises:
         ValueError: if an argument is out of its range, `columns` does not
-            fit the table, a task mixes names and ids or has no label at all;
-            with `on_error="raise"` also at the first bad row or image.
+            fit the table, a task mixes names and ids, has ids that begin at 1
+            or has no label at all; with `on_error="raise"` also at the first bad row or image.
 
     Example:
 
@@ -155,7 +159,7 @@ def from_csv(
         tasks: Sequence of tasks.
         columns: Dict.
         where: Dict by column of a text, such as `{"split": "train"}`: only
-            rows that hold it are read. By default all rows.
+            rows that hold it are read, at least one. By default all rows.
         on_error: `"raise"` or `"skip"`. A row with more values than the
             first row has names is bad, too. Rows are numbered as in a
             spreadsheet: 1 is the row of names.
@@ -184,11 +188,25 @@ def from_csv(
     where = check_where(where)
     _check_header([*table.columns.used, *where], header, str(path))
     rows = table.rows(lambda row: f"row {row}")
+    found = {column: set() for column in where}
+    chosen = 0
     for chunk, numbers in read_rows(path, header, chunk_size, table.report):
         kept = np.ones(len(chunk), bool)
         for column, text in where.items():
-            kept &= (chunk[column] == text).to_numpy()
+            texts = chunk[column].map(cell_text)
+            kept &= (texts == cell_text(text)).to_numpy()
+            found[column].update(texts.unique()[:20])
+        chosen += kept.sum()
         rows.add(chunk.loc[kept, table.columns.used], numbers[kept])
+    if where and not chosen:
+        there = (
+            f"{column} is {', '.join(map(repr, sorted(texts)))}"
+            for column, texts in found.items()
+        )
+        raise ValueError(
+            f"`where` must choose a row of {path}, in which "
+            f"{one_line(' and '.join(there))}. Received: {where}"
+        )
     data = table.load(rows, decode)
     data.writer = CsvWriter(path, table.columns, rows.tasks_with_ids())
     return data

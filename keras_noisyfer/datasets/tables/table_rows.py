@@ -94,6 +94,9 @@ class _Rows:
     def _reject(self, problems, cells, numbers):
         """Rejects rows; returns where there is none to reject."""
         good = np.ones(len(numbers), bool)
+        if problems and self.report.on_error == "raise":
+            # Before the first bad row says that it may be skipped.
+            self.check_ids()
         for position in sorted(problems):
             good[position] = False
             image = cell_text(cells.iloc[position])
@@ -312,12 +315,13 @@ class LongRows(_Rows):
         del keys, numbers
         truth = np.zeros(len(images), bool)
         if self.columns.clean is not None:
-            if self.columns.clean not in self._annotators:
+            expert = cell_text(self.columns.clean)
+            if expert not in self._annotators:
                 raise ValueError(
                     "`columns['clean']` must be the name of an annotator in "
                     f"the table. Received: {self.columns.clean!r}"
                 )
-            truth = annotators == self._annotators[self.columns.clean]
+            truth = annotators == self._annotators[expert]
         self._arrays = (images, annotators, slots, values)
         self._given, self._truth = good & ~truth, good & truth
         for index in np.flatnonzero(~self.has_label()):

@@ -2,7 +2,11 @@
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import INTEGER, MISSING_CELLS
+from keras_noisyfer.datasets.tables.columns import (
+    MISSING_CELLS,
+    cell_number,
+    cell_text,
+)
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -220,12 +224,11 @@ def _categorical_tasks(found, classes):
 
 
 def _categorical(name, cells):
-    names = {cell.strip() for cell in cells}
-    names = sorted(
-        n for n in names if n.lower() not in {"", "-1", *MISSING_CELLS}
-    )
-    if names and all(INTEGER.fullmatch(each) for each in names):
-        count = 1 + max(int(each.partition(".")[0]) for each in names)
+    names = sorted({cell_text(each) for each in cells})
+    names = [n for n in names if n.lower() not in {"-1", *MISSING_CELLS}]
+    numbers = [cell_number(name) for name in names]
+    if names and all(n is not None and n.is_integer() for n in numbers):
+        count = 1 + int(max(numbers))
         names = None
     else:
         count = len(names)
