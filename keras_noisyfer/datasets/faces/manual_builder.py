@@ -32,8 +32,11 @@ _READ_CONFIG = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
 class ManualFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builder of a data set of faces that lies in a folder of the user's."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "First version.",
+        "1.1.0": "Ids that count from another number are refused.",
+    }
     # Nothing is downloaded: see `SyntheticFaces`.
     code_path = None
 

@@ -4,7 +4,6 @@ import dataclasses
 import os
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, raf_eyes
 from keras_noisyfer.datasets.faces.expressions import (
@@ -194,7 +193,7 @@ class RafDb(ManualFaces):
     - [Li, Deng and Du, 2017](http://www.whdeng.cn/RAF/model1.html)
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = ManualFaces.VERSION
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html and unpack its
     folder `basic`: `EmoLabel`, `Image` and `Annotation`. Then give
