@@ -12,6 +12,7 @@ from keras_noisyfer.datasets.faces.expressions import (
     to_class_ids,
 )
 from keras_noisyfer.datasets.image_files import check_image_files
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
@@ -233,7 +234,8 @@ def _read_folder(folder, report):
         report.reject(name, "duplicate row", path)
     rows = rows[~repeated]
     names = rows["name"].to_numpy(object)
-    good = check_image_files(folder, names, report)
+    explain = ImageFolder(folder).explain
+    good = check_image_files(folder, names, report, explain=explain)
     _require_images(good, folder)
     return rows, ImageFiles(folder, names[good]), good
 

@@ -20,6 +20,7 @@ from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, align_faces
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
 from keras_noisyfer.datasets.faces.label_tables import BOX_COLUMNS
 from keras_noisyfer.datasets.image_files import locate_image
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageRecords
 from keras_noisyfer.datasets.report import ImportReport
 
@@ -187,10 +188,12 @@ def _reject_missing_images(split, report):
     """Leaves out labels without an image, before any work begins."""
     faces = split.faces
     good = np.ones(len(faces), bool)
+    folder = ImageFolder(split.image_root)
     for index, path in enumerate(faces.path):
         problem = locate_image(split.image_root, path)[1]
         if problem:
             good[index] = False
+            _, *problem = folder.explain(path, *problem)
             report.reject(faces.index[index], *problem)
     split.faces = faces[good]
 

@@ -22,6 +22,7 @@ from keras_noisyfer.datasets.faces.manual_config import (
     join_machine_labels,
     reject_unlabelled,
 )
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 SPLITS = ("train", "test")
@@ -136,10 +137,11 @@ class RafDbConfig(ManualConfig):
             folders.sort()
             if not names.isdisjoint(files):
                 return folder
+        wanted = ImageFolder(top).explain(min(names), "missing image", "")
         raise ValueError(
             f"{self.title} lacks its images. Looked in {top} and the folders "
-            f"in it for {min(names)} and the others of {self.label_list}. "
-            f"{self.source}"
+            f"in it for {min(names)} and the others of {self.label_list}"
+            f"{wanted[2]}. {self.source}"
         )
 
     def _with_machine_labels(self, faces, report, known):

@@ -70,7 +70,8 @@ def from_dataframe(
     }
     ```
 
-    An image is the path of a file relative to `image_root`. A label is a
+    An image is the path of a file relative to `image_root`, with slashes or
+    back-slashes, in any Unicode normal form. A label is a
     class name or a class id (not both in one task; a cell that is one of the
     class names is that class, even if it is a number, and however that is
     spelled: 3.0 is 3), or a number in [-1, 1]. Empty cells, `nan`, `none`,
@@ -269,7 +270,10 @@ class _Table:
         named = rows.images.names
         kept = np.flatnonzero(rows.has_label())
         names = [named[index] for index in kept]
-        good = check_image_files(self.image_root, names, self.report, decode)
+        explain = rows.images.folder.explain
+        good = check_image_files(
+            self.image_root, names, self.report, decode, explain
+        )
         kept = kept[good]
         names = [named[index] for index in kept]
         if not names:

@@ -1,11 +1,9 @@
 """The rows of a table of labels, gathered piece by piece in plain arrays."""
 
-import os
-import posixpath
-
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.tables.columns import cell_reader, cell_text
 
 
@@ -17,7 +15,7 @@ class ImageNames:
     """
 
     def __init__(self, image_root):
-        self.image_root = image_root
+        self.folder = ImageFolder(image_root)
         self._numbers = {}
 
     @property
@@ -30,14 +28,9 @@ class ImageNames:
 
     def number(self, cells):
         """The number of each cell's image, -1 for an empty cell."""
-        return _number(cells, self._numbers, self._normalize)
-
-    def _normalize(self, cell):
-        name = cell_text(cell)
-        if os.path.isabs(name):
-            name = os.path.relpath(name, self.image_root)
-        # An image with two spellings would otherwise be two images.
-        return name and posixpath.normpath(name)
+        return _number(
+            cells, self._numbers, lambda cell: self.folder.name(cell_text(cell))
+        )
 
 
 def _number(cells, numbers, normalize):
