@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -249,9 +250,18 @@ def read_faces(builder_class, splits, config, split, cache_dir):
         name: np.concatenate([each[name] for each in batches]) for name in names
     }
     file_names = [each.decode() for each in columns.pop("file_name")]
-    records = read(["image"], image=tfds.decode.SkipDecoding())
-    images = ImageRecords(records.map(lambda each: each["image"]), file_names)
-    return images, columns, report
+    records = tf.data.Dataset.zip(
+        read(["image", "file_name"], image=tfds.decode.SkipDecoding()),
+        tf.data.Dataset.from_tensor_slices(file_names),
+    )
+    return ImageRecords(records.map(_image_of), file_names), columns, report
+
+
+def _image_of(example, name):
+    # Labels and images are read one after the other, each in its turn.
+    same = tf.debugging.assert_equal(example["file_name"], name)
+    with tf.control_dependencies([same]):
+        return tf.identity(example["image"])
 
 
 def _check_writable(folder):
