@@ -97,3 +97,9 @@ def test_cells_are_shown_as_they_are_written(folder, cell):
     data = from_dataframe(frame, folder, SHADE, COLUMNS, on_error="skip")
     assert data.names == ["a.png"]
     assert [entry for entry, _, _ in data.report.entries] == [cell]
+
+
+def test_where_no_image_is_found_the_first_cell_says_why(folder):
+    frame = pd.DataFrame({"image": ["A.png", "C.jpg"], "shade": "dark"})
+    with pytest.raises(ValueError, match="2 missing.*A.png: .* has a.png"):
+        from_dataframe(frame, folder, SHADE, COLUMNS, on_error="skip")

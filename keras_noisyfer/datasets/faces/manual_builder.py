@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.conversion import (
     JPEG_QUALITY,
     UnusableImage,
@@ -129,9 +130,13 @@ class ManualFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     written += 1
                     yield file_name, _example(file_name, row, image)
         if not written:
+            first = "".join(
+                f"; {e}: {p}, {d}" for e, p, d in report.entries[:1]
+            )
             raise ValueError(
                 f"The split {name} of {config.title} must have an image. "
                 f"Received: none that can be used in {split.image_root}"
+                + one_line(first)
             )
 
 

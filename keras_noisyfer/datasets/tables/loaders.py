@@ -277,9 +277,11 @@ class _Table:
         kept = kept[good]
         names = [named[index] for index in kept]
         if not names:
+            first = [f"({e}: {d})" for e, _, d in self.report.entries[:1] if d]
+            lines = [*str(self.report).splitlines(), *first]
             raise ValueError(
                 "The table must have a row with an image and a label. "
-                f"Received: {' / '.join(str(self.report).splitlines())}"
+                f"Received: {one_line(' / '.join(lines))}"
             )
         # The place of each image in the result, -1 for those left out.
         place = np.full(len(named), -1, "int32")
