@@ -84,9 +84,11 @@ class ImageFolder:
     def _find(self, key, name):
         """The images of the folder with the same key as a name."""
         if key not in self._listed:
-            self._listed[key] = collections.defaultdict(list)
+            images = collections.defaultdict(list)
             for each in list_images(self.image_root):
-                self._listed[key][key(each)].append(each)
+                images[key(each)].append(each)
+            # Only now: several threads may ask.
+            self._listed[key] = images
         return self._listed[key].get(key(name), [])
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from keras_noisyfer.datasets.conversion import convert_images
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask
@@ -97,6 +98,15 @@ def test_cells_are_shown_as_they_are_written(folder, cell):
     data = from_dataframe(frame, folder, SHADE, COLUMNS, on_error="skip")
     assert data.names == ["a.png"]
     assert [entry for entry, _, _ in data.report.entries] == [cell]
+
+
+def test_images_that_are_not_there_to_be_converted(tmp_path, folder):
+    report = convert_images(
+        folder, tmp_path / "out", ["a.png", "A.PNG"], on_error="skip"
+    )
+    ((entry, problem, detail),) = report.entries
+    assert (entry, problem) == ("A.PNG", "missing image")
+    assert detail.endswith("; the folder has a.png")
 
 
 def test_where_no_image_is_found_the_first_cell_says_why(folder):

@@ -10,7 +10,7 @@ from keras_noisyfer.tasks import CategoricalTask
 
 # What may be written, in any case, where there is no label.
 MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
-_KEYS = ("image", "annotator", "task", "value", "clean")
+KEYS = ("image", "annotator", "task", "value", "clean")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
 _WHOLE_FLOAT = re.compile(r"([+-]?[0-9]+)\.0+")
 
@@ -87,9 +87,9 @@ def parse_columns(columns, tasks):
             f"Received: {columns!r}"
         )
     for task in tasks:
-        if task.name in _KEYS:
+        if task.name in KEYS:
             raise ValueError(
-                f"Tasks of a table must not be named {', '.join(_KEYS)}, the "
+                f"Tasks of a table must not be named {', '.join(KEYS)}, the "
                 f"keys of `columns`. Received: {task.name}"
             )
     if columns.keys() & {"annotator", "task", "value"}:

@@ -162,13 +162,14 @@ class WideRows(_Rows):
         for position in np.flatnonzero(empty):
             problems.setdefault(position, ("no label", ""))
         good = self._reject(problems, cells, numbers)
-        kept = {"images": images, "numbers": numbers, **labels, **clean}
+        # No task has such a name.
+        kept = {"of image": images, "of row": numbers, **labels, **clean}
         self._keep(**{name: array[good] for name, array in kept.items()})
 
     def finish(self):
         """Joins what was added and rejects images that are there twice."""
         arrays = {name: self._joined(name) for name in list(self._pieces)}
-        images, numbers = arrays.pop("images"), arrays.pop("numbers")
+        images, numbers = arrays.pop("of image"), arrays.pop("of row")
 
         def alike(one, other):
             return all(

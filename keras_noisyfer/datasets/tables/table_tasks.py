@@ -3,6 +3,7 @@
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.columns import (
+    KEYS,
     MISSING_CELLS,
     cell_number,
     cell_text,
@@ -111,11 +112,18 @@ def columns_of_flags(image, categorical=(), continuous=(), clean=()):
         A dict, or None if no task is given.
 
     Raises:
-        ValueError: if there are clean labels of a task that is not given.
+        ValueError: if a task is given twice, or there are clean labels of one
+            that is not given.
     """
     if not categorical and not continuous and image == "image" and not clean:
         return None
     columns = {"image": image}
+    named = [task for task, _ in (*categorical, *continuous)]
+    if len({*named, *KEYS}) < len(named) + len(KEYS):
+        raise ValueError(
+            "Each task must be given once, and none be named "
+            f"{', '.join(KEYS)}. Received: {', '.join(named)}"
+        )
     for task, text in categorical:
         columns[task] = text.split(",")
     for task, text in continuous:
@@ -147,6 +155,11 @@ def _columns_of(path, header, ignored):
         if column == "image" or column in ignored:
             continue
         name, _, annotator = column.partition(".")
+        if column == CLEAN:
+            raise ValueError(
+                f"{path} must call a column of true labels clean.<task>. "
+                "Received: clean"
+            )
         if name == CLEAN:
             clean[annotator] = column
         else:

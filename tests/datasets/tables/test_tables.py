@@ -103,6 +103,16 @@ def test_one_annotator_needs_no_list(root):
     assert data.labels["affect"].shape == (3, 1, 2)
 
 
+@pytest.mark.parametrize("name", ["images", "numbers", "labels", "index"])
+def test_names_of_tasks_do_not_matter(root, name):
+    columns = {"image": "file", name: ["ann", "bob"], "clean": {name: "truth"}}
+    task = CategoricalTask(name, class_names=NAMES)
+    data = from_dataframe(wide_frame(), root, task, columns)
+    assert data.names == ["b.png", "a.png", "more/d.png"]
+    assert data.labels[name].tolist() == [[1, 0], [2, -1], [-1, 2]]
+    assert data.clean[name].tolist() == [1, 2, -1]
+
+
 def test_columns_of_a_task_with_one_dimension(root):
     task = ContinuousTask("affect", ("valence",))
     columns = {"image": "file", "affect": ["ann_v", "bob_v"]}
