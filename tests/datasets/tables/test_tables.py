@@ -103,7 +103,7 @@ def test_one_annotator_needs_no_list(root):
     assert data.labels["affect"].shape == (3, 1, 2)
 
 
-@pytest.mark.parametrize("name", ["images", "numbers", "labels", "index"])
+@pytest.mark.parametrize("name", ["images", "numbers", "labels", "rows"])
 def test_names_of_tasks_do_not_matter(root, name):
     columns = {"image": "file", name: ["ann", "bob"], "clean": {name: "truth"}}
     task = CategoricalTask(name, class_names=NAMES)
