@@ -9,7 +9,7 @@ import numpy as np
 # Six bytes for each number in the name of an image of FER+, zeros for those
 # that are not known.
 CHECKSUMS = pathlib.Path(__file__).with_name("fer2013_checksums.npy")
-_NUMBER = re.compile(r"fer([0-9]+)\.png")
+_NUMBER = re.compile(r"^fer([0-9]{1,9})\.png$")
 
 
 def check_numbers(names, path):
@@ -23,13 +23,11 @@ def check_numbers(names, path):
         ValueError: if the numbers in them do not increase.
     """
     # Those of equal images are out of order in the published table.
-    names = names[(names != "") & ~names.duplicated(keep=False)]
-    numbers = names.str.extract(_NUMBER, expand=False)
-    if numbers.isna().any():
-        return
-    wrong = np.flatnonzero(np.diff(numbers.astype("int64")) <= 0)
+    names = names[~names.duplicated(keep=False)]
+    numbers = names.str.extract(_NUMBER, expand=False).dropna().astype("int64")
+    wrong = np.flatnonzero(np.diff(numbers) <= 0)
     if len(wrong):
-        first, second = names.iloc[wrong[0] : wrong[0] + 2]
+        first, second = names[numbers.index[wrong[0] : wrong[0] + 2]]
         raise ValueError(
             f"{path} must have its rows in the order in which it was "
             "published: nothing but their place says which pixels are theirs. "

@@ -87,8 +87,9 @@ def test_names_in_the_published_order():
     names = [*NAMES[:2], "", NAMES[4], *NAMES[2:]]
     # The image of number 5 is there twice, as four published ones are.
     check_numbers(pd.Series(names), "t.csv")
-    check_numbers(pd.Series(["b.png", "a.png"]), "t.csv")
+    check_numbers(pd.Series(["b.png", "", "a.png"]), "t.csv")
     names[0], names[4] = names[4], names[0]
+    names[2] = f"fer{'9' * 30}.png"
     with pytest.raises(ValueError, match="t.csv .*fer0000001.* fer0000002.png"):
         check_numbers(pd.Series(names), "t.csv")
 

@@ -12,7 +12,7 @@ from keras_noisyfer.tasks import CategoricalTask
 MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
 KEYS = ("image", "annotator", "task", "value", "clean")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
-_WHOLE_FLOAT = re.compile(r"([+-]?[0-9]+)\.0+")
+_WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,7 +319,7 @@ class ClassCells(_Cells):
                     self._check_kinds()
             elif kind is not None:
                 problems[index] = (kind, f"{text!r}; {self._expected}")
-                if number == self.task.num_classes:
+                if number == self.task.num_classes and not self._numbers:
                     self._beyond = self._beyond or where(index)
         return values, problems
 

@@ -153,6 +153,8 @@ def test_names_and_ids_must_not_mix(tmp_path, root):
         ("3", r"class id out of range \(column ann: '3'"),
         ("-2", "class id out of range"),
         ("0.5", "unknown class"),
+        ("9" * 5000 + ".0", "unknown class"),
+        ("1e999", "unknown class"),
     ],
 )
 def test_bad_class_names_the_row(tmp_path, root, cell, problem):
