@@ -20,7 +20,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_noisyfer", "keras_noisyfer.*"]),
-    package_data={"keras_noisyfer.auditing": ["page.html", "page.js"]},
+    package_data={
+        "keras_noisyfer.auditing": ["page.html", "page.js"],
+        "keras_noisyfer.datasets": ["fer2013_checksums.npy"],
+    },
     python_requires=">=3.11",
     install_requires=[
         # Earlier ones let a `.keras` file read other files, write them or run

@@ -12,18 +12,12 @@ from keras_noisyfer.arguments import check_number
 _WIDE_DTYPES = ("int64", "uint32", "uint64") * (
     keras.backend.backend() == "tensorflow"
 )
-# Names of the networks' other variables, scores and logged losses.
+# Names of the models' inputs, of the networks' other variables, scores and
+# logged losses; Keras logs what it validates as `val_...`.
 RESERVED_NAMES = (
-    "image",
-    "index",
-    "sample_weight",
-    "noise_code",
-    "joint",
-    "loss",
-    "generator_joint",
-    "discriminator",
-    "second",
-)
+    "image index sample_weight noise_code joint loss generator_joint "
+    "discriminator second val"
+).split()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +53,9 @@ class Task:
                 "`name` of a task must be a Python identifier, since it "
                 f"becomes part of log and file names. Received: {name!r}"
             )
-        if name in RESERVED_NAMES:
+        if name in RESERVED_NAMES or name.startswith("val_"):
             raise ValueError(
-                "`name` of a task must not be one of "
+                "`name` of a task must not be one of val_..., "
                 f"{', '.join(RESERVED_NAMES)}. Received: {name!r}"
             )
         self.name = name
@@ -384,10 +378,16 @@ def check_tasks(tasks):
                 f"objects. Received: {task!r}"
             )
     names = [task.name for task in tasks]
-    if not tasks or len(set(names)) != len(names):
+    continuous = [task for task in tasks if isinstance(task, ContinuousTask)]
+    # Each has a CCC in the logs, and so has each of its dimensions.
+    logged = [
+        f"{task.name}_{each}" for task in continuous for each in task.dimensions
+    ]
+    logged += [task.name for task in continuous]
+    if not tasks or any(len(set(x)) < len(x) for x in (names, logged)):
         raise ValueError(
-            "`tasks` must be one or more tasks with different names. "
-            f"Received: names={names}"
+            "`tasks` must be one or more tasks with different names, none of "
+            f"them <task>_<dimension> of another. Received: names={names}"
         )
     return tasks
 

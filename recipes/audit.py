@@ -63,7 +63,9 @@ def run(flags):
     data, settings = load_data(flags)
     print(f"Auditing {data}", flush=True)
     predictions = make_predictions(flags, data, settings)
-    np.savez_compressed(output / "predictions.npz", **predictions)
+    np.savez_compressed(
+        output / "predictions.npz", image=data.names, **predictions
+    )
     found = audit(predictions, data, method=flags.method)
     page = write_audit(found, data, output, flags.thumbnails)
     print(f"\nThe most suspect labels of {len(found.labels):,}:\n")
@@ -113,9 +115,18 @@ def make_predictions(flags, data, settings):
     """Predictions for all images, from where the flags say."""
     if flags.predictions:
         names = [task.name for task in data.tasks]
-        arrays = read_npz(
-            flags.predictions, _MAX_BYTES, required=names, names=names
-        )
+        arrays = read_npz(flags.predictions, _MAX_BYTES, required=names)
+        order = slice(None)
+        if "image" in arrays:
+            rows = {name: row for row, name in enumerate(arrays["image"])}
+            missing = [name for name in data.names if name not in rows]
+            if missing:
+                raise ValueError(
+                    "--predictions must be of all images. Received: "
+                    f"{flags.predictions}, with none of {missing[0]}"
+                )
+            order = [rows[name] for name in data.names]
+        arrays = {name: arrays[name][order] for name in names}
         return predict_images(arrays, data)
     if flags.model:
         return predict_images(load_model(flags.model), data)
@@ -181,7 +192,8 @@ def main(arguments=None):
     add(
         "--predictions",
         metavar="FILE.npz",
-        help="audit by the predictions that an earlier audit has written",
+        help="audit by the predictions that an earlier audit has written, an "
+        "array for each task; paired by the names in `image` if there are any",
     )
     for name, kind, text in (
         ("train-size", count, "the first so many images"),

@@ -103,8 +103,9 @@ def test_numbers_may_be_those_of_numpy():
 def test_rejects_task_arguments():
     with pytest.raises(ValueError, match="`name`.*Received: 'two words'"):
         CategoricalTask("two words", 2)
-    with pytest.raises(ValueError, match="must not be one of.*'image'"):
-        CategoricalTask("image", 2)
+    for name in ("image", "val", "val_expression"):
+        with pytest.raises(ValueError, match=f"must not be one of.*'{name}'"):
+            CategoricalTask(name, 2)
     with pytest.raises(ValueError, match="`dimensions`.*Received: 2"):
         ContinuousTask("a", 2)
     with pytest.raises(ValueError, match="`num_classes of task 'a'`"):
@@ -125,6 +126,8 @@ def test_rejects_task_arguments():
         ContinuousTask("a", "valence")
     with pytest.raises(ValueError, match="different names"):
         check_tasks([EXPRESSION, EXPRESSION])
+    with pytest.raises(ValueError, match="none of them <task>_<dimension>"):
+        check_tasks([AFFECT, ContinuousTask("affect_valence", ("pain",))])
     with pytest.raises(ValueError, match="`tasks` must hold"):
         check_tasks(["expression"])
 

@@ -16,6 +16,7 @@ from keras_noisyfer.datasets.cifar10 import (
     load_cifar10,
     take_first,
 )
+from keras_noisyfer.datasets.pairing import check_order
 from keras_noisyfer.files import open_rows, read_npy
 
 HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
@@ -27,6 +28,10 @@ LABEL_FILES = (
     "CIFAR-10_human_annotations.csv",
 )
 ORDER_FILE = "image_order_c10.npy"
+# Checksums of the published training images and labels, in the order of the
+# original batches; see `check_order`.
+PUBLISHED_IMAGES = ("bbfa06ea6dd554a9", "faeb2f9ccb55c2f0")
+PUBLISHED_LABELS = ("a9d5731795019a3a", "ee1089043cdb2600")
 SOURCE = "https://github.com/UCSC-REAL/cifar-10-100n"
 # The largest of the authors' files has a tenth of it.
 MAX_BYTES = 2**25
@@ -56,7 +61,9 @@ def load_cifar10n(
 
     The labels' files are in the order of the original batches
     (`CIFAR-10_human.pt`) or in that of TFDS (the others). Labels are put in
-    the order of the images, and their true labels compared one by one.
+    the order of the images, and their true labels compared one by one. That
+    no two of one class have changed places is checked for the published
+    images and for a file with all the published labels, by a checksum.
 
     Args:
         split: `"train"`, or `"test"`: images that have true labels only, for
@@ -111,8 +118,14 @@ def load_cifar10n(
     labels = _read(labels_path, ("clean_label", *label_sets))
     data = load_cifar10(split, path, annotators=None)
     if split == "train":
+        check_order(data.images.images, PUBLISHED_IMAGES, "Images of `path`")
         order = _match(labels["clean_label"], data.clean["object"], labels_path)
-        streams = [labels[name][order] for name in label_sets]
+        labels = {name: each[order] for name, each in labels.items()}
+        if set(LABEL_SETS) <= set(labels):
+            rows = [labels[name] for name in ("clean_label", *LABEL_SETS)]
+            rows = np.stack(rows, axis=1).astype("uint8")
+            check_order(rows, PUBLISHED_LABELS, f"Labels of {labels_path}")
+        streams = [labels[name] for name in label_sets]
         data = data.with_labels({"object": np.stack(streams, axis=1)})
     else:
         task = data.tasks[0].with_annotators(len(label_sets))
@@ -194,7 +207,9 @@ def _read(path, names):
             raise ValueError(f"more than {MAX_BYTES:,} bytes")
         table = read[extension](path)
         missing = [name for name in names if name not in table]
-        table = {name: table[name] for name in names if name in table}
+        # The others tell whether rows have changed places.
+        known = dict.fromkeys((*names, *LABEL_SETS))
+        table = {name: table[name] for name in known if name in table}
         labels = {name: _class_ids(table[name]) for name in table}
         lengths = {len(each) for each in labels.values()}
     # A damaged pickle can lead to any error at all.

@@ -15,10 +15,10 @@ from PIL import Image, ImageOps
 from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.image_files import (
     EXTENSIONS,
-    FORMATS,
     image_problem,
     locate_image,
 )
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import read_json
 
@@ -280,11 +280,13 @@ def process_images(
     if workers is not None:
         check_number("workers", workers, minimum=1, integer=True)
 
+    folder = ImageFolder(image_root)
+
     def process(index, name):
         path, problem = locate_image(image_root, name)
         if problem:
             _delete(output_root, name)
-            return problem
+            return folder.explain(name, *problem)[1:]
         target = output_path(output_root, name)
         # An output has the time of what it was made of, which may be replaced
         # by an older file.
@@ -365,11 +367,7 @@ def _write(made, target, modified):
     unfinished = target.with_name(f"{target.name}.unfinished")
     try:
         if isinstance(made, Image.Image):
-            kind = next(
-                kind
-                for kind, endings in FORMATS.items()
-                if target.name.lower().endswith(endings)
-            )
+            kind = Image.registered_extensions()[target.suffix.lower()]
             made.save(unfinished, kind, quality=JPEG_QUALITY)
         else:
             shutil.copyfile(made, unfinished)

@@ -12,10 +12,13 @@ from keras_noisyfer.datasets.faces.expressions import (
     to_class_ids,
 )
 from keras_noisyfer.datasets.image_files import check_image_files
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.pairing import check_numbers, check_pixels
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import SPLITS
+from keras_noisyfer.datasets.tables.columns import cell_text
 from keras_noisyfer.files import open_rows
 
 IMAGE_SHAPE = (48, 48, 1)
@@ -60,6 +63,8 @@ SOURCES = {
     "learning-facial-expression-recognition-challenge/data",
     "fer2013new.csv": "https://github.com/microsoft/FERPlus",
 }
+# The same rows, as Kaggle has them in another file of the same page.
+OTHER_SOURCE = "icml_face_data.csv"
 # Rows of fer2013.csv, 8 kB each, that are read at a time.
 _ROWS_AT_ONCE = 2000
 _CLASS_IDS = to_class_ids(
@@ -89,11 +94,15 @@ def load_ferplus(
     contempt is an eighth class there.
 
     Args:
-        data_dir: Folder with `fer2013.csv` (Kaggle) and `fer2013new.csv`
-            (FER+), or with the folders `FER2013Train`, `FER2013Valid` and
-            `FER2013Test`, each with images and a `label.csv`, that FER+'s
-            own script makes of them. Their published `label.csv` holds other
-            votes than `fer2013new.csv` for one image in twenty.
+        data_dir: Folder with `fer2013.csv` or `icml_face_data.csv` (Kaggle)
+            and `fer2013new.csv` (FER+), or with the folders `FER2013Train`,
+            `FER2013Valid` and `FER2013Test`, each with images and a
+            `label.csv`, that FER+'s own script makes of them. Their published
+            `label.csv` holds other votes than `fer2013new.csv` for one image
+            in twenty. Nothing but their place pairs the rows of two tables:
+            checked are their number, `Usage`, the order of the names and, by
+            a checksum, that no image of FER2013 has the name of another. Of
+            other pixels, two of one `Usage` may have changed places.
         split: `"train"`, or `"validation"` (FER2013's public test images) or
             `"test"` (its private ones), whose labels are the clean ones.
         annotators: Number of votes that are drawn an image, 1 to 10.
@@ -141,6 +150,9 @@ def load_ferplus(
     check_number("seed", seed, minimum=0, integer=True)
     report = ImportReport(on_error)
     tables = [os.path.join(data_dir, name) for name in SOURCES]
+    other = os.path.join(data_dir, OTHER_SOURCE)
+    if not os.path.isfile(tables[0]) and os.path.isfile(other):
+        tables[0] = other
     folder = os.path.join(data_dir, FOLDERS[split])
     if os.path.isfile(os.path.join(folder, "label.csv")) and not all(
         map(os.path.isfile, tables)
@@ -233,7 +245,8 @@ def _read_folder(folder, report):
         report.reject(name, "duplicate row", path)
     rows = rows[~repeated]
     names = rows["name"].to_numpy(object)
-    good = check_image_files(folder, names, report)
+    explain = ImageFolder(folder).explain
+    good = check_image_files(folder, names, report, explain=explain)
     _require_images(good, folder)
     return rows, ImageFiles(folder, names[good]), good
 
@@ -249,9 +262,10 @@ def _read_tables(paths, data_dir, split, report):
                 f"{FOLDERS[split]}/label.csv. Received: {data_dir}"
             )
     columns = ["Usage", "Image name", *VOTE_COLUMNS]
-    (table,) = _read_csv(paths[1], usecols=columns)
+    (table,) = _read_csv(paths[1], columns)
     table = _check_votes(table, paths[1])
     table["name"] = table["Image name"].str.strip()
+    check_numbers(table["name"], paths[1])
 
     in_split = table["Usage"] == USAGES[split]
     removed = in_split & (table["name"] == "")
@@ -278,11 +292,9 @@ def _read_tables(paths, data_dir, split, report):
     _require_images(good, data_dir)
     if not good.all():
         pixels = pixels[good]
-    return (
-        rows.assign(original=original),
-        ImageArray(pixels, rows["name"][good]),
-        good,
-    )
+    names = rows["name"][good]
+    check_pixels(names, pixels, paths)
+    return rows.assign(original=original), ImageArray(pixels, names), good
 
 
 def _read_fer2013(paths, usages):
@@ -292,14 +304,14 @@ def _read_fer2013(paths, usages):
     says which votes are an image's.
     """
     path, votes_path = paths
-    options = dict(usecols=["emotion", "pixels", "Usage"])
+    columns = ["emotion", "pixels", "Usage"]
     count = 0
     class_ids = to_class_ids(list(FER2013_EXPRESSIONS), FER2013_EXPRESSIONS)
     expressions = dict(
         zip(map(str, FER2013_EXPRESSIONS), class_ids, strict=True)
     )
-    for chunk in _read_csv(path, chunksize=_ROWS_AT_ONCE, **options):
-        class_ids = chunk["emotion"].map(expressions)
+    for chunk in _read_csv(path, columns, chunksize=_ROWS_AT_ONCE):
+        class_ids = chunk["emotion"].map(cell_text).map(expressions)
         if class_ids.isna().any():
             row = class_ids.isna().idxmax()
             raise ValueError(
@@ -342,23 +354,39 @@ def _parse_pixels(text):
     return values.reshape(IMAGE_SHAPE), None
 
 
-def _read_csv(path, **options):
-    """Yields the parts of a CSV file as tables, whose cells are text."""
+def _read_csv(path, columns=None, **options):
+    """Yields the parts of a CSV file as tables, whose cells are text; of
+    named columns, with or without spaces around the names, those given."""
+    if columns is not None:
+        options["usecols"] = lambda name: name.strip() in columns
     try:
         with open_rows(path) as file:
             tables = pd.read_csv(
                 file, dtype=str, keep_default_na=False, **options
             )
             if "chunksize" not in options:
-                yield tables
+                yield _named(tables, columns)
             else:
                 with tables:
-                    yield from tables
+                    yield from (_named(each, columns) for each in tables)
     # Of pandas' own errors too.
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} could not be read: {one_line(error)}"
         ) from error
+
+
+def _named(table, columns):
+    if columns is None:
+        return table
+    names = [name.strip() for name in table]
+    if sorted(names) != sorted(columns):
+        raise ValueError(
+            f"it must have the columns {', '.join(columns)}, each once; "
+            f"of these it has {', '.join(names) or 'none'}"
+        )
+    table = table.set_axis(names, axis=1)
+    return table.assign(Usage=table["Usage"].str.strip())
 
 
 def _require_images(good, data_dir):

@@ -156,7 +156,7 @@ def _count_scans(path):
         return file.read().count(_SCAN_MARKER)
 
 
-def check_image_files(image_root, names, report, decode=True):
+def check_image_files(image_root, names, report, decode=True, explain=None):
     """Checks that every image is there and can be decoded.
 
     Args:
@@ -164,6 +164,8 @@ def check_image_files(image_root, names, report, decode=True):
         names: Their paths relative to it, without repeats.
         report: `ImportReport` that bad images are rejected by.
         decode: As in `image_problem`.
+        explain: Function of a name, a problem and its detail that returns
+            what to reject, such as `ImageFolder.explain`.
 
     Returns:
         Boolean array, whether each image is good.
@@ -189,7 +191,8 @@ def check_image_files(image_root, names, report, decode=True):
 
     def reject(index, problem, detail):
         good[index] = False
-        report.reject(names[index], problem, detail)
+        bad = names[index], problem, detail
+        report.reject(*(explain(*bad) if explain else bad))
 
     with progress:
         for index, name in enumerate(names):

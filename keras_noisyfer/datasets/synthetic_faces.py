@@ -271,6 +271,13 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     # downloaded here, so there is nothing to look for.
     code_path = None
 
+    def __init__(self, *, config=None, **options):
+        # TFDS refuses another configuration of the same name as one above,
+        # which here has the same settings.
+        if isinstance(config, SyntheticFacesConfig):
+            config = self.builder_configs.get(config.name, config)
+        super().__init__(config=config, **options)
+
     def _info(self):
         return tfds.core.DatasetInfo(
             builder=self,

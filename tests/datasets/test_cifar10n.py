@@ -5,7 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from keras_noisyfer.datasets import cifar10n
 from keras_noisyfer.datasets.cifar10n import LABEL_SETS, load_cifar10n
+from keras_noisyfer.datasets.pairing import row_checksums
 
 COUNT = 12
 # Image i is the ORDER.index(i)-th of TFDS.
@@ -326,3 +328,47 @@ def test_rejects_wrong_splits_and_sizes(folder, images):
         load_cifar10n("train", path, images, size=0)
     with pytest.raises(ValueError, match="`size` must be at most 12"):
         load_cifar10n("train", path, images, size=13)
+
+
+# === Rows of one class that have changed places ===
+
+
+@pytest.fixture
+def published(monkeypatch, images):
+    """The checksums of the images and labels of these tests."""
+    labels = human_labels()
+    # People need not say the same of two images of one class.
+    labels["random_label1"][0] = 5
+    rows = np.stack([labels[name] for name in ("clean_label", *LABEL_SETS)], 1)
+    checksums = row_checksums(rows.astype("uint8"))
+    monkeypatch.setattr(cifar10n, "PUBLISHED_LABELS", checksums)
+    with np.load(images) as file:
+        checksums = row_checksums(file["x_train"])
+    monkeypatch.setattr(cifar10n, "PUBLISHED_IMAGES", checksums)
+    return labels
+
+
+def swapped(array):
+    # Both are of class 0.
+    array = array.copy()
+    array[[0, 10]] = array[[10, 0]]
+    return array
+
+
+def test_images_that_have_changed_places(folder, images, published):
+    path = write_torch(folder, published)
+    load_cifar10n("train", path, images)
+    with np.load(images) as file:
+        arrays = dict(file)
+    arrays["x_train"] = swapped(arrays["x_train"])
+    np.savez(images, **arrays)
+    with pytest.raises(ValueError, match="Images of `path` must be in the ord"):
+        load_cifar10n("train", path, images)
+
+
+@pytest.mark.parametrize("label_sets", [LABEL_SETS[:3], ["worse_label"]])
+def test_labels_that_have_changed_places(folder, images, published, label_sets):
+    labels = {name: swapped(each) for name, each in published.items()}
+    path = write_torch(folder, labels)
+    with pytest.raises(ValueError, match="Labels of .*human.pt must be in the"):
+        load_cifar10n("train", path, images, label_sets=label_sets)

@@ -1,68 +1,29 @@
 import numpy as np
 import pytest
+from ferplus_tables import (
+    ANGER,
+    CLEAN,
+    DISGUST,
+    FEAR,
+    HAPPY,
+    MISSING,
+    NEUTRAL,
+    ROWS,
+    SAD,
+    SURPRISE,
+    TRAIN,
+    face,
+    fer2013_lines,
+    ferplus_lines,
+    pixels,
+    write,
+    write_tables,
+)
 from PIL import Image
 
 from keras_noisyfer import noise
-from keras_noisyfer.datasets.ferplus import VOTE_COLUMNS, load_ferplus
+from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
-
-NEUTRAL, HAPPY, SAD, SURPRISE, FEAR, DISGUST, ANGER = range(7)
-MISSING = -1
-# Usage, image name, votes in the order of FER+, FER2013's own id.
-ROWS = [
-    ("Training", "fer0000000.png", (4, 0, 0, 1, 3, 2, 0, 0, 0, 0), 0),
-    ("Training", "fer0000001.png", (0, 9, 1, 0, 0, 0, 0, 0, 0, 0), 3),
-    ("Training", "", (0, 0, 0, 0, 0, 0, 0, 0, 0, 10), 0),
-    # Behind a removed image FER+ goes on counting.
-    ("Training", "fer0000002.png", (0, 0, 8, 0, 0, 0, 2, 0, 0, 0), 5),
-    ("Training", "fer0000003.png", (4, 0, 0, 4, 1, 0, 0, 0, 1, 0), 4),
-    ("Training", "fer0000004.png", (0, 0, 0, 0, 1, 2, 3, 0, 3, 0), 2),
-    ("Training", "fer0000005.png", (3, 0, 0, 0, 0, 0, 0, 6, 1, 0), 6),
-    ("Training", "fer0000006.png", (0, 0, 0, 0, 0, 9, 0, 0, 0, 0), 1),
-    ("Training", "fer0000001.png", (0, 9, 1, 0, 0, 0, 0, 0, 0, 0), 3),
-    ("PublicTest", "fer0000007.png", (0, 0, 0, 7, 0, 0, 3, 0, 0, 0), 4),
-    ("PublicTest", "fer0000008.png", (5, 5, 0, 0, 0, 0, 0, 0, 0, 0), 6),
-    ("PrivateTest", "fer0000009.png", (0, 0, 0, 0, 6, 0, 0, 0, 4, 0), 0),
-]
-TRAIN = [0, 1, 3, 4, 5, 6, 7]
-CLEAN = [NEUTRAL, HAPPY, SURPRISE, MISSING, FEAR, MISSING, DISGUST]
-
-
-def face(row):
-    generator = np.random.default_rng(row)
-    return generator.integers(0, 256, (48, 48), "uint8")
-
-
-def pixels(row):
-    return " ".join(map(str, face(row).reshape(-1)))
-
-
-def fer2013_lines(rows=ROWS):
-    """As `fer2013.csv`: a header and a line an image."""
-    lines = [
-        f"{emotion},{pixels(row)},{usage}"
-        for row, (usage, _, _, emotion) in enumerate(rows)
-    ]
-    return ["emotion,pixels,Usage", *lines]
-
-
-def ferplus_lines(rows=ROWS):
-    """As `fer2013new.csv`."""
-    lines = [
-        ",".join([usage, name, *map(str, votes)])
-        for usage, name, votes, _ in rows
-    ]
-    return [",".join(["Usage", "Image name", *VOTE_COLUMNS]), *lines]
-
-
-def write(path, lines, end="\n", start=""):
-    path.write_bytes((start + end.join(lines) + end).encode())
-
-
-def write_tables(folder, rows=ROWS, **options):
-    write(folder / "fer2013.csv", fer2013_lines(rows), **options)
-    write(folder / "fer2013new.csv", ferplus_lines(rows), **options)
-    return folder
 
 
 @pytest.fixture
@@ -133,8 +94,20 @@ def test_reads_folders_alike(folders, tmp_path_factory):
 def test_reads_byte_order_mark_and_crlf(tables):
     expected = load_ferplus(tables)
     write_tables(tables, end="\r\n", start="\ufeff")
-    data = load_ferplus(tables)
-    assert_same(data, expected)
+    assert_same(load_ferplus(tables), expected)
+
+
+def test_reads_the_other_table_of_kaggle(tables):
+    expected = load_ferplus(tables, original_label=True)
+    lines = ["{0},{2},{1}".format(*x.split(",")) for x in fer2013_lines()]
+    lines[0] = "emotion, Usage, pixels"
+    lines[1] = lines[1].replace("0,", "0.0, ", 1)
+    (tables / "fer2013.csv").unlink()
+    write(tables / "icml_face_data.csv", lines)
+    lines = ferplus_lines()
+    lines[0] = lines[0].replace(",", " , ")
+    write(tables / "fer2013new.csv", lines)
+    assert_same(load_ferplus(tables, original_label=True), expected)
 
 
 def test_rows_may_be_read_in_parts(tables, monkeypatch):
@@ -231,10 +204,8 @@ def test_original_label_is_one_more_annotator(tables):
     assert data.tasks[0].annotators == 3
     votes = load_ferplus(tables, annotators=2).labels["expression"]
     np.testing.assert_array_equal(data.labels["expression"][:, :2], votes)
-    np.testing.assert_array_equal(
-        data.labels["expression"][:, 2],
-        [ANGER, HAPPY, SURPRISE, SAD, FEAR, NEUTRAL, DISGUST],
-    )
+    expected = [ANGER, HAPPY, SURPRISE, SAD, FEAR, NEUTRAL, DISGUST]
+    assert data.labels["expression"][:, 2].tolist() == expected
     report = noise.realised_noise(
         data.labels["expression"], data.clean["expression"]
     )
@@ -350,7 +321,8 @@ def test_wrong_emotion(tables):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>\nnot found", b"\xff\xfe\x00", b'a,b\n0,"1 2']
+    "content",
+    [b"", b"<p>\nnot found", b"\xff\xfe\x00", b'a,b\n0,"1', b"Usage\n"],
 )
 @pytest.mark.parametrize("name", ["fer2013.csv", "fer2013new.csv"])
 def test_damaged_tables(tables, name, content):

@@ -202,6 +202,17 @@ def test_builder_without_validation_and_two_configs_in_one_folder(tmp_path):
     assert (images[0] != images[1]).any()
 
 
+@pytest.mark.parametrize(
+    "config",
+    [None, SyntheticFacesConfig(), SyntheticFacesConfig().name]
+    + [SyntheticFacesConfig(train_size=2000, test_size=1000, seed=0)],
+)
+def test_a_config_may_be_the_one_that_the_builder_has(tmp_path, config):
+    builder = SyntheticFaces(config=config, data_dir=tmp_path)
+    assert builder.builder_config.sizes == {"train": 2000, "test": 1000}
+    assert "train2000_validation0_test1000_seed0" in str(builder.data_path)
+
+
 def test_config_name_tells_configs_apart():
     settings = dict(train_size=10, validation_size=2, test_size=5, seed=1)
     names = {SyntheticFacesConfig(**settings).name}

@@ -49,15 +49,15 @@ def test_audits_your_own_files(recipe, tmp_path, capsys):
     table = tmp_path / "labels.csv"
     table.write_text("\n".join(rows))
     predictions = tmp_path / "predictions.npz"
-    np.savez(predictions, mood=np.full((20, 2), 0.5), affect=np.zeros((20, 2)))
+    mood = generator.random((20, 1))
+    arrays = {"mood": np.hstack([mood, 1 - mood]), "affect": np.zeros((20, 2))}
+    np.savez(predictions, **arrays)
     output = tmp_path / "out"
-    recipe.main(
-        [
-            *("--csv", str(table), "--image-root", str(tmp_path)),
-            *("--predictions", str(predictions)),
-            *("--output-dir", str(output)),
-        ]
-    )
+    flags = [
+        *("--csv", str(table), "--image-root", str(tmp_path)),
+        *("--predictions", str(predictions)),
+    ]
+    recipe.main([*flags, "--output-dir", str(output)])
     printed = capsys.readouterr().out
     assert "against the truth" not in printed
     assert not (output / "measures.json").exists()
@@ -68,6 +68,19 @@ def test_audits_your_own_files(recipe, tmp_path, capsys):
         "valence+arousal",
     }
     assert (output / "audit.html").stat().st_size > 10_000
+
+    # Predictions that name their images may come in any order.
+    with np.load(output / "predictions.npz") as file:
+        arrays = {name: array[::-1] for name, array in file.items()}
+    np.savez(predictions, **arrays)
+    recipe.main([*flags, "--output-dir", str(tmp_path / "again")])
+    again = pd.read_csv(tmp_path / "again" / "labels.csv")
+    pd.testing.assert_frame_equal(again, labels)
+    arrays["image"][0] = "gone.png"
+    np.savez(predictions, **arrays)
+    with pytest.raises(SystemExit):
+        recipe.main([*flags, "--output-dir", str(tmp_path / "third")])
+    assert "with none of 19.png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 
-import tensorflow_datasets as tfds
-
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     EXPRESSIONS,
@@ -163,7 +161,7 @@ class AffectNetConfig(ManualConfig):
 
     def _with_machine_labels(self, faces, report, known):
         path = self.machine_table
-        machine = read_affectnet_labels(path, report)
+        machine = read_affectnet_labels(path, report, classes=len(EXPRESSIONS))
         machine = machine.drop(columns=[*AFFECT_DIMENSIONS])
         if self.repackaged and not faces.index.isin(machine.index).any():
             raise ValueError(f"{path} names none of the images. {NUMBERED}")
@@ -241,7 +239,7 @@ class AffectNet(ManualFaces):
     - [Mollahosseini et al., 2017](https://arxiv.org/abs/1708.03985)
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = ManualFaces.VERSION
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Ask for AffectNet at http://mohammadmahoor.com/affectnet/ and unpack
     its tables and images into one folder. Then give

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import threading
 
 import numpy as np
@@ -261,7 +262,8 @@ def landmark_eyes(landmarks):
     Args:
         landmarks: Array of shape `(n, 68, 2)`, x and y in pixels; or `n`
             strings `"x;y;x;y;..."`, as in AffectNet's column
-            `facial_landmarks`, empty or NaN where missing.
+            `facial_landmarks`, empty or NaN where missing. Brackets around
+            the numbers, and commas or spaces between them, will do.
 
     Returns:
         A float64 array of shape `(n, 2, 2)` for `align_faces`, NaN where
@@ -274,7 +276,9 @@ def landmark_eyes(landmarks):
     for index, each in enumerate(landmarks):
         try:
             if isinstance(each, str):
-                each = each.strip().split(";") if each.strip() else np.nan
+                # As pandas and NumPy write lists and arrays, too.
+                each = re.sub(r"[\[\]()]", " ", each).strip()
+                each = re.split(r"[;,\s]+", each) if each else np.nan
             each = np.asarray(each, "float64")
             if each.ndim:
                 points[index] = each.reshape(68, 2)

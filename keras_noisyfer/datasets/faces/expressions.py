@@ -78,6 +78,37 @@ def to_class_ids(file_ids, expressions, class_names=EXPRESSIONS):
     return class_ids
 
 
+def check_offset(file_ids, expressions, path, classes=None):
+    """Refuses the ids of a file that count from another number.
+
+    An id next to the first or the last one is a sign of it. Leaving such
+    labels out would give every other image the label of the next class.
+
+    Args:
+        file_ids: Integers, all ids of the file.
+        expressions: Dict from the ids of the format to expressions.
+        path: The file, for the message.
+        classes: Number of the first ids that stand for expressions. Where all
+            of the file are one higher, the ids count from another number too.
+
+    Raises:
+        ValueError: if they do.
+    """
+    seen = {int(each) for each in file_ids}
+    first, last = min(expressions), max(expressions)
+    # Lists that count from 0 may have one more class.
+    below = first - 1 in seen and (first == 1 or last not in seen)
+    above = last + 1 in seen
+    if classes is not None:
+        above |= seen.issuperset(range(first + 1, first + classes + 1))
+    if below or (above and first not in seen):
+        raise ValueError(
+            f"Expression ids must be from {first}, {expressions[first]}, to "
+            f"{last}, {expressions[last]}, and seem to count from another "
+            f"number. Received: ids from {min(seen)} to {max(seen)} in {path}"
+        )
+
+
 def to_file_ids(class_ids, expressions, class_names=EXPRESSIONS):
     """The ids of a file for class ids: the reverse of `to_class_ids`.
 

@@ -10,6 +10,7 @@ from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     RAF_EXPRESSIONS,
+    check_offset,
     to_class_ids,
     to_file_ids,
 )
@@ -20,7 +21,7 @@ def read_raf_expressions(path, report):
     """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7.
 
     Both `list_patition_label.txt` and `list_label_AffectnetModel.txt` are
-    such files.
+    such files. `train_00001_aligned.jpg` names the same image.
 
     Args:
         path: The file.
@@ -32,12 +33,13 @@ def read_raf_expressions(path, report):
         the names of which a line was rejected.
 
     Raises:
-        ValueError: if the file cannot be read or is empty, or, as the report
-            says, at the first line that is malformed, has another id or
-            repeats a name.
+        ValueError: if the file cannot be read or is empty, its ids count
+            from another number, or, as the report says, at the first line
+            that is malformed, has another id or repeats a name.
     """
-    names, values, rejected = _read_list(path, report, 1, int)
+    names, values, rejected = _read_list(path, report, 1, _whole)
     file_ids = pd.Series(np.ravel(values), index=names)
+    check_offset(file_ids.unique(), RAF_EXPRESSIONS, path)
     known = file_ids.isin(RAF_EXPRESSIONS)
     for name, file_id in file_ids[~known].items():
         report.reject(name, "unknown expression id", f"{file_id} in {path}")
@@ -186,9 +188,9 @@ def _read_list(path, report, count, parse):
                 values = [parse(value) for value in values]
             except ValueError:
                 report.reject(entry, "malformed label", line.strip()[:80])
-                rejected.append(name.strip())
+                rejected.append(_bare_name(name))
                 continue
-            name = name.strip()
+            name = _bare_name(name)
             if name in rows:
                 report.reject(
                     name, "duplicate name", f"once more in line {number}"
@@ -198,6 +200,19 @@ def _read_list(path, report, count, parse):
     if not rows:
         raise ValueError(f"{path} must hold labels. It has no valid line")
     return list(rows), list(rows.values()), rejected
+
+
+def _bare_name(name):
+    # Some copies name the files of `Image/aligned`.
+    stem, ending = os.path.splitext(name.strip())
+    return stem.removesuffix("_aligned") + ending
+
+
+def _whole(text):
+    value = _finite(text)
+    if not value.is_integer():
+        raise ValueError
+    return int(value)
 
 
 def _finite(text):

@@ -16,6 +16,7 @@ from keras_noisyfer.datasets.faces.expressions import (
     AFFECTNET_EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,
     affect_task,
+    check_offset,
     to_class_ids,
     to_file_ids,
 )
@@ -41,13 +42,13 @@ MISSING_AFFECT = -2.0
 _ROWS_AT_ONCE = 50_000
 # What a value may be out of its range by, having been printed.
 _ROUNDING = 1e-6
-# What a row holds behind the last column.
+# Whether a row ends behind the last column, or before it.
 _SURPLUS = "surplus"
 # 68 landmarks take a kilobyte, as text a little more.
 _MAX_ARRAY_BYTES = 2**16
 
 
-def read_affectnet_labels(path, report, faces=False):
+def read_affectnet_labels(path, report, faces=False, classes=None):
     """Reads a table in the format of AffectNet's `training.csv`.
 
     It is read in parts, and may begin without a header, as some copies of
@@ -57,36 +58,47 @@ def read_affectnet_labels(path, report, faces=False):
         path: The `.csv` file.
         report: `ImportReport` that bad rows are rejected by.
         faces: Whether to read where the face and its eyes are, too.
+        classes: As of `check_offset`; by default the eight expressions.
 
     Returns:
         A `DataFrame` indexed by file name with `/` between its parts.
         Columns: `expression`, class ids in the order of
         `EXPRESSIONS_WITH_CONTEMPT`, -1 for none, uncertain and no face;
-        `valence`, `arousal`, NaN where missing. With `faces` also
-        `face_x`, `face_y`, `face_width`, `face_height`, and `left_x`,
-        `left_y`, `right_x`, `right_y`, the middles of the eyes, in pixels,
-        NaN where unknown. `attrs["rejected"]` lists the names of which a row
-        was rejected.
+        `valence`, `arousal`, NaN where missing (-2, or an empty cell). With
+        `faces` also `face_x`, `face_y`, `face_width`, `face_height`, and
+        `left_x`, `left_y`, `right_x`, `right_y`, the middles of the eyes, in
+        pixels, NaN where unknown. `attrs["rejected"]` lists the names of
+        which a row was rejected.
 
     Raises:
         ValueError: if the file cannot be read, is empty or lacks a column,
-            or, as the report says, at the first row that is malformed, has a
-            value out of its range or repeats a name.
+            its ids count from another number, or, as the report says, at the
+            first row that is malformed, has a value out of its range or
+            repeats a name.
     """
     columns = [NAME_COLUMN, "expression", *AFFECT_DIMENSIONS]
     if faces:
         columns += [*BOX_COLUMNS, "facial_landmarks"]
-    rejected = []
+    seen, problems, rejected = set(), [], []
     parts = [
-        _parse_rows(rows, path, report, faces, rejected)
+        _parse_rows(rows, path, faces, seen, problems, rejected)
         for rows in _affectnet_rows(path, columns)
     ]
+    # Before the first bad row says that it may be skipped.
+    _check_affectnet_ids(seen, path, classes)
+    for problem in problems:
+        report.reject(*problem)
     table = pd.concat(parts) if parts else pd.DataFrame()
     if table.empty:
         raise ValueError(f"{path} must hold labels. It has no valid row")
     table = _without_repeats(table, path, report)
     table.attrs["rejected"] = rejected
     return table
+
+
+def _check_affectnet_ids(seen, path, classes=None):
+    classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
+    check_offset(seen, AFFECTNET_EXPRESSIONS, path, classes)
 
 
 def eyes_of_landmarks(landmarks):
@@ -119,7 +131,8 @@ def read_affectnet_annotations(folder, report, eyes=True):
         as `attrs`.
 
     Raises:
-        ValueError: if there is no label, or as the report says.
+        ValueError: if there is no label, the ids count from another number,
+            or as the report says.
     """
     ending = "_exp.npy"
     numbers = [
@@ -128,7 +141,7 @@ def read_affectnet_annotations(folder, report, eyes=True):
         if path.name.endswith(ending)
     ]
     rows = {}
-    rejected = []
+    seen, problems, rejected = set(), [], []
     for number in tqdm.tqdm(
         # In the order of the numbers, of whatever length.
         sorted(numbers, key=lambda each: (len(each), each)),
@@ -138,14 +151,15 @@ def read_affectnet_annotations(folder, report, eyes=True):
         disable=None,
     ):
         try:
-            rows[f"{number}.jpg"] = _read_annotation(folder, number, eyes)
+            row = _read_annotation(folder, number, eyes, seen)
+            rows[f"{number}.jpg"] = row
         except (OSError, ValueError, TypeError, OverflowError) as error:
-            report.reject(
-                f"{os.path.basename(os.path.dirname(folder))}/{number}",
-                "malformed label",
-                str(error),
-            )
+            entry = f"{os.path.basename(os.path.dirname(folder))}/{number}"
+            problems.append((entry, "malformed label", str(error)))
             rejected.append(f"{number}.jpg")
+    _check_affectnet_ids(seen, folder)
+    for problem in problems:
+        report.reject(*problem)
     if not rows:
         raise ValueError(f"{folder} must hold labels. It has no valid file")
     columns = ["expression", *AFFECT_DIMENSIONS, *EYE_COLUMNS * eyes]
@@ -154,13 +168,14 @@ def read_affectnet_annotations(folder, report, eyes=True):
     return table
 
 
-def _read_annotation(folder, number, eyes):
+def _read_annotation(folder, number, eyes, seen):
     def read(kind):
         path = os.path.join(folder, f"{number}_{kind}.npy")
         return read_npy(path, _MAX_ARRAY_BYTES)
 
     # Some copies hold the numbers as strings.
     expression = float(read("exp").item())
+    seen.update([expression] if expression.is_integer() else [])
     class_id = to_class_ids(
         expression, AFFECTNET_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT
     )
@@ -273,7 +288,7 @@ def _affectnet_rows(path, columns):
 
             def pick(row):
                 padded = row + [""] * (len(header) - len(row))
-                surplus = "".join(row[len(header) :])
+                surplus = "".join(row[len(header) :]) or padded != row
                 return [*(padded[each] for each in positions), surplus]
 
             filled = filter(None, rows)
@@ -292,17 +307,21 @@ def _affectnet_rows(path, columns):
             ) from error
 
 
-def _parse_rows(rows, path, report, faces, rejected):
+def _parse_rows(rows, path, faces, seen, found, rejected):
     rows = rows.assign(**{NAME_COLUMN: _clean_names(rows[NAME_COLUMN])})
     numbers = ["expression", *AFFECT_DIMENSIONS]
     values = rows[numbers].apply(pd.to_numeric, errors="coerce")
     values = values.astype("float64")
-    affect = values[[*AFFECT_DIMENSIONS]]
+    seen.update(each for each in values.expression if each.is_integer())
+    # pandas writes an empty cell for the -2 that it was told to read as none.
+    is_empty = rows[[*AFFECT_DIMENSIONS]].apply(lambda x: x.str.strip() == "")
+    affect = values[[*AFFECT_DIMENSIONS]].mask(is_empty, MISSING_AFFECT)
+    values[[*AFFECT_DIMENSIONS]] = affect
     out_of_range = (affect.abs() > 1 + _ROUNDING) & (affect != MISSING_AFFECT)
     problems = {
         "malformed label": values.isna().any(axis=1)
         | (rows[NAME_COLUMN] == "")
-        | (rows[_SURPLUS] != ""),
+        | rows[_SURPLUS].astype(bool),
         "unknown expression id": ~values.expression.isin(AFFECTNET_EXPRESSIONS),
         "affect out of [-1, 1]": out_of_range.any(axis=1),
     }
@@ -310,11 +329,8 @@ def _parse_rows(rows, path, report, faces, rejected):
     good = ~bad.any(axis=1)
     for index in rows.index[~good]:
         detail = ",".join(rows.loc[index, [NAME_COLUMN, *numbers]])
-        report.reject(
-            f"{os.path.basename(path)}, row {index + 1}",
-            bad.columns[bad.loc[index]][0],
-            detail[:120],
-        )
+        entry = f"{os.path.basename(path)}, row {index + 1}"
+        found.append((entry, bad.columns[bad.loc[index]][0], detail[:120]))
     rejected += rows.loc[~good, NAME_COLUMN].tolist()
     rows, values, affect = rows[good], values[good], affect[good]
     table = affect.mask(affect == MISSING_AFFECT).clip(-1, 1)

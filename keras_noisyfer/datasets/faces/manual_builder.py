@@ -7,9 +7,11 @@ import pathlib
 import tempfile
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.conversion import (
     JPEG_QUALITY,
     UnusableImage,
@@ -20,6 +22,7 @@ from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, align_faces
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
 from keras_noisyfer.datasets.faces.label_tables import BOX_COLUMNS
 from keras_noisyfer.datasets.image_files import locate_image
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageRecords
 from keras_noisyfer.datasets.report import ImportReport
 
@@ -32,8 +35,11 @@ _READ_CONFIG = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
 class ManualFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Builder of a data set of faces that lies in a folder of the user's."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "First version.",
+        "1.1.0": "Ids that count from another number are refused.",
+    }
     # Nothing is downloaded: see `SyntheticFaces`.
     code_path = None
 
@@ -124,9 +130,13 @@ class ManualFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     written += 1
                     yield file_name, _example(file_name, row, image)
         if not written:
+            first = "".join(
+                f"; {e}: {p}, {d}" for e, p, d in report.entries[:1]
+            )
             raise ValueError(
                 f"The split {name} of {config.title} must have an image. "
                 f"Received: none that can be used in {split.image_root}"
+                + one_line(first)
             )
 
 
@@ -184,10 +194,12 @@ def _reject_missing_images(split, report):
     """Leaves out labels without an image, before any work begins."""
     faces = split.faces
     good = np.ones(len(faces), bool)
+    folder = ImageFolder(split.image_root)
     for index, path in enumerate(faces.path):
         problem = locate_image(split.image_root, path)[1]
         if problem:
             good[index] = False
+            _, *problem = folder.explain(path, *problem)
             report.reject(faces.index[index], *problem)
     split.faces = faces[good]
 
@@ -243,9 +255,18 @@ def read_faces(builder_class, splits, config, split, cache_dir):
         name: np.concatenate([each[name] for each in batches]) for name in names
     }
     file_names = [each.decode() for each in columns.pop("file_name")]
-    records = read(["image"], image=tfds.decode.SkipDecoding())
-    images = ImageRecords(records.map(lambda each: each["image"]), file_names)
-    return images, columns, report
+    records = tf.data.Dataset.zip(
+        read(["image", "file_name"], image=tfds.decode.SkipDecoding()),
+        tf.data.Dataset.from_tensor_slices(file_names),
+    )
+    return ImageRecords(records.map(_image_of), file_names), columns, report
+
+
+def _image_of(example, name):
+    # Labels and images are read one after the other, each in its turn.
+    same = tf.debugging.assert_equal(example["file_name"], name)
+    with tf.control_dependencies([same]):
+        return tf.identity(example["image"])
 
 
 def _check_writable(folder):

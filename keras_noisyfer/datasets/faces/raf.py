@@ -4,7 +4,6 @@ import dataclasses
 import os
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, raf_eyes
 from keras_noisyfer.datasets.faces.expressions import (
@@ -23,6 +22,7 @@ from keras_noisyfer.datasets.faces.manual_config import (
     join_machine_labels,
     reject_unlabelled,
 )
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 SPLITS = ("train", "test")
@@ -137,10 +137,11 @@ class RafDbConfig(ManualConfig):
             folders.sort()
             if not names.isdisjoint(files):
                 return folder
+        wanted = ImageFolder(top).explain(min(names), "missing image", "")
         raise ValueError(
             f"{self.title} lacks its images. Looked in {top} and the folders "
-            f"in it for {min(names)} and the others of {self.label_list}. "
-            f"{self.source}"
+            f"in it for {min(names)} and the others of {self.label_list}"
+            f"{wanted[2]}. {self.source}"
         )
 
     def _with_machine_labels(self, faces, report, known):
@@ -194,7 +195,7 @@ class RafDb(ManualFaces):
     - [Li, Deng and Du, 2017](http://www.whdeng.cn/RAF/model1.html)
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = ManualFaces.VERSION
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html and unpack its
     folder `basic`: `EmoLabel`, `Image` and `Annotation`. Then give

@@ -10,8 +10,9 @@ from keras_noisyfer.tasks import CategoricalTask
 
 # What may be written, in any case, where there is no label.
 MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
-_KEYS = ("image", "annotator", "task", "value", "clean")
-INTEGER = re.compile(r"[+-]?[0-9]+(\.0*)?")
+KEYS = ("image", "annotator", "task", "value", "clean")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
+_WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +87,9 @@ def parse_columns(columns, tasks):
             f"Received: {columns!r}"
         )
     for task in tasks:
-        if task.name in _KEYS:
+        if task.name in KEYS:
             raise ValueError(
-                f"Tasks of a table must not be named {', '.join(_KEYS)}, the "
+                f"Tasks of a table must not be named {', '.join(KEYS)}, the "
                 f"keys of `columns`. Received: {task.name}"
             )
     if columns.keys() & {"annotator", "task", "value"}:
@@ -212,14 +213,22 @@ def _column(key, column):
 
 
 def cell_text(cell):
-    """What is written in a cell, `""` if it is empty; 1.0 is "1"."""
-    if isinstance(cell, str):
-        return cell.strip()
-    if cell is None or pd.isna(cell):
+    """What is written in a cell, `""` if it is empty; 1.0 is "1".
+
+    pandas writes the integers of a column as 1.0 once one cell of it is
+    empty, so the two are the same, as text and as a number.
+    """
+    if not isinstance(cell, str) and (cell is None or pd.isna(cell)):
         return ""
-    if isinstance(cell, (float, np.floating)) and float(cell).is_integer():
-        return str(int(cell))
-    return str(cell).strip()
+    text = str(cell).strip()
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    return str(int(whole[1])) if whole else text
+
+
+def cell_number(text):
+    """The number that a cell's text spells, however it does; None if none."""
+    number = float(text) if _NUMBER.fullmatch(text) else np.inf
+    return number if np.isfinite(number) else None
 
 
 def cell_reader(task):
@@ -266,16 +275,28 @@ class _Cells:
 class ClassCells(_Cells):
     """Cells with names or ids of classes, not both within a task.
 
-    A cell that is a class name is that class, even if it is a digit; any
-    other integer is a class id, -1 a missing label.
+    A cell that is a class name is that class, even if it is a number, and
+    however that is spelled. Any other integer is a class id, -1 a missing
+    label; where a class name is a number, there are no class ids.
     """
 
     def __init__(self, task):
         super().__init__(task)
-        names = task.class_names or ()
+        names = [cell_text(name) for name in task.class_names or ()]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"`class_names` of task '{task.name}' must be told apart in "
+                f"a table. Received: {task.class_names}"
+            )
         self._ids = {name: index for index, name in enumerate(names)}
+        # The classes whose names spell a number.
+        self._numbers = {}
+        for index, name in enumerate(names):
+            self._numbers.setdefault(cell_number(name), []).append(index)
+        self._numbers.pop(None, None)
         self._first = {}
-        self._ids_seen = set()
+        # Where the number of classes stands, which is no class id.
+        self._beyond = None
         self._expected = f"class ids are 0 to {task.num_classes - 1}"
         if names:
             self._expected = f"classes are {', '.join(names)}"
@@ -285,15 +306,21 @@ class ClassCells(_Cells):
         for index, cell in enumerate(cells):
             text = cell_text(cell)
             kind, number = self._meaning(text)
-            if kind is None:
-                continue
+            if kind == "id" and self._numbers:
+                raise ValueError(
+                    f"Labels of task '{self.task.name}' must be class names "
+                    f"where these are numbers: {', '.join(self._ids)}. "
+                    f"Received: {text!r} in {where(index)}"
+                )
             if kind in ("name", "id"):
                 values[index] = number
                 if kind not in self._first:
                     self._first[kind] = (text, where(index))
                     self._check_kinds()
-            else:
+            elif kind is not None:
                 problems[index] = (kind, f"{text!r}; {self._expected}")
+                if number == self.task.num_classes and not self._numbers:
+                    self._beyond = self._beyond or where(index)
         return values, problems
 
     def _meaning(self, text):
@@ -301,14 +328,16 @@ class ClassCells(_Cells):
             return "name", self._ids[text]
         if text.lower() in MISSING_CELLS:
             return None, None
-        if not INTEGER.fullmatch(text):
+        number = cell_number(text)
+        # Where two names spell it, the cell must do so as one of them.
+        if len(self._numbers.get(number, ())) == 1:
+            return "name", self._numbers[number][0]
+        if number is None or not number.is_integer():
             return "unknown class", None
-        number = int(text.partition(".")[0])
         if number == -1:
             return None, None
-        self._ids_seen.add(number)
         if not 0 <= number < self.task.num_classes:
-            return "class id out of range", None
+            return "class id out of range", number
         return "id", number
 
     @property
@@ -316,13 +345,13 @@ class ClassCells(_Cells):
         return "id" in self._first
 
     def check_ids(self):
-        # Skipping the highest alone would shift all labels by one.
-        count = self.task.num_classes
-        seen = self._ids_seen
-        if self.has_ids and count in seen and 0 not in seen:
+        # Skipping it alone would shift all other labels by one.
+        if self._beyond and "name" not in self._first:
+            count = self.task.num_classes
             raise ValueError(
-                f"Class ids of task '{self.task.name}' must begin at 0. "
-                f"Received: no 0, but {count}, with {count} classes"
+                f"Class ids of task '{self.task.name}' must begin at 0, the "
+                f"last of {count} classes is {count - 1}. Received: {count} "
+                f"in {self._beyond}, as if they began at 1"
             )
 
     def _check_kinds(self):

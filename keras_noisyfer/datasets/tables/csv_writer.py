@@ -8,13 +8,15 @@ import numpy as np
 from keras_noisyfer.datasets.faces.label_files import replacing
 from keras_noisyfer.datasets.faces.label_writers import LabelWriter
 from keras_noisyfer.datasets.tables.columns import LongColumns
+from keras_noisyfer.datasets.tables.table_tasks import CLEAN
 
 
 class CsvWriter(LabelWriter):
     """`<table>_<annotator>.csv`, in the form of the table.
 
     Wide: the column of images, and for each task a column
-    `<task>.<annotator>`, or one a dimension, `<dimension>.<annotator>`. Long:
+    `<task>.<annotator>`, or one a dimension, `<dimension>.<annotator>`
+    (`<task>_<dimension>.<annotator>` where two would be called alike). Long:
     rows with the annotator's name, which can be put below the table's own.
 
     Args:
@@ -33,6 +35,16 @@ class CsvWriter(LabelWriter):
     def files(self, annotator):
         return {"labels": f"{self.stem}_{annotator}.csv"}
 
+    def check(self, annotator, tasks):
+        super().check(annotator, tasks)
+        columns = self.columns
+        is_long = isinstance(columns, LongColumns)
+        if is_long and annotator in (CLEAN, columns.clean):
+            raise ValueError(
+                "`name` must not be that of the annotator whose labels count "
+                f"as the truth. Received: {annotator!r}"
+            )
+
     def write(self, annotator, names, tasks, labels):
         cells = {}
         for task in tasks:
@@ -49,7 +61,13 @@ class CsvWriter(LabelWriter):
         if isinstance(self.columns, LongColumns):
             header, rows = self._long(annotator, names, cells)
         else:
-            titles = [dim or task for task, dim in cells]
+            titles = [dimension or task for task, dimension in cells]
+            titles = [
+                f"{task}_{dimension}"
+                if dimension and titles.count(dimension) > 1
+                else title
+                for (task, dimension), title in zip(cells, titles, strict=True)
+            ]
             header = [self.columns.image]
             header += [f"{title}.{annotator}" for title in titles]
             rows = zip(names, *cells.values(), strict=True)

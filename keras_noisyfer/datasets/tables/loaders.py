@@ -11,7 +11,11 @@ from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import LongColumns, parse_columns
+from keras_noisyfer.datasets.tables.columns import (
+    LongColumns,
+    cell_text,
+    parse_columns,
+)
 from keras_noisyfer.datasets.tables.crowds import crowd_streams
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
@@ -66,11 +70,12 @@ def from_dataframe(
     }
     ```
 
-    An image is the path of a file relative to `image_root`. A label is a
+    An image is the path of a file relative to `image_root`, with slashes or
+    back-slashes, in any Unicode normal form. A label is a
     class name or a class id (not both in one task; a cell that is one of the
-    class names is that class, even if it is a digit), or a number in
-    [-1, 1]. Empty cells, `nan`, `none`, `null`, `na`, `n/a`, and -1 as a
-    class id, are missing labels.
+    class names is that class, even if it is a number, and however that is
+    spelled: 3.0 is 3), or a number in [-1, 1]. Empty cells, `nan`, `none`,
+    `null`, `na`, `n/a`, and -1 as a class id, are missing labels.
 
     Streams are in the order of the columns, or of the annotators' names. With
     more than `max_annotators` annotators they become resampled streams, and
@@ -103,8 +108,9 @@ def from_dataframe(
 
     Raises:
         ValueError: if an argument is out of its range, `columns` does not
-            fit the table, a task mixes names and ids or has no label at all;
-            with `on_error="raise"` also at the first bad row or image.
+            fit the table, a task mixes names and ids, has ids that begin at 1
+            or has no label at all; with `on_error="raise"` also at the first
+            bad row or image.
 
     Example:
 
@@ -155,7 +161,7 @@ def from_csv(
         tasks: Sequence of tasks.
         columns: Dict.
         where: Dict by column of a text, such as `{"split": "train"}`: only
-            rows that hold it are read. By default all rows.
+            rows that hold it are read, at least one. By default all rows.
         on_error: `"raise"` or `"skip"`. A row with more values than the
             first row has names is bad, too. Rows are numbered as in a
             spreadsheet: 1 is the row of names.
@@ -184,11 +190,25 @@ def from_csv(
     where = check_where(where)
     _check_header([*table.columns.used, *where], header, str(path))
     rows = table.rows(lambda row: f"row {row}")
+    found = {column: set() for column in where}
+    chosen = 0
     for chunk, numbers in read_rows(path, header, chunk_size, table.report):
         kept = np.ones(len(chunk), bool)
         for column, text in where.items():
-            kept &= (chunk[column] == text).to_numpy()
+            texts = chunk[column].map(cell_text)
+            kept &= (texts == cell_text(text)).to_numpy()
+            found[column].update(texts.unique()[:20])
+        chosen += kept.sum()
         rows.add(chunk.loc[kept, table.columns.used], numbers[kept])
+    if where and not chosen:
+        there = (
+            f"{column} is {', '.join(map(repr, sorted(texts)))}"
+            for column, texts in found.items()
+        )
+        raise ValueError(
+            f"`where` must choose a row of {path}, in which "
+            f"{one_line(' and '.join(there))}. Received: {where}"
+        )
     data = table.load(rows, decode)
     data.writer = CsvWriter(path, table.columns, rows.tasks_with_ids())
     return data
@@ -250,13 +270,18 @@ class _Table:
         named = rows.images.names
         kept = np.flatnonzero(rows.has_label())
         names = [named[index] for index in kept]
-        good = check_image_files(self.image_root, names, self.report, decode)
+        explain = rows.images.folder.explain
+        good = check_image_files(
+            self.image_root, names, self.report, decode, explain
+        )
         kept = kept[good]
         names = [named[index] for index in kept]
         if not names:
+            first = [f"({e}: {d})" for e, _, d in self.report.entries[:1] if d]
+            lines = [*str(self.report).splitlines(), *first]
             raise ValueError(
                 "The table must have a row with an image and a label. "
-                f"Received: {' / '.join(str(self.report).splitlines())}"
+                f"Received: {one_line(' / '.join(lines))}"
             )
         # The place of each image in the result, -1 for those left out.
         place = np.full(len(named), -1, "int32")

@@ -1,11 +1,9 @@
 """The rows of a table of labels, gathered piece by piece in plain arrays."""
 
-import os
-import posixpath
-
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.tables.columns import cell_reader, cell_text
 
 
@@ -17,7 +15,7 @@ class ImageNames:
     """
 
     def __init__(self, image_root):
-        self.image_root = image_root
+        self.folder = ImageFolder(image_root)
         self._numbers = {}
 
     @property
@@ -30,14 +28,9 @@ class ImageNames:
 
     def number(self, cells):
         """The number of each cell's image, -1 for an empty cell."""
-        return _number(cells, self._numbers, self._normalize)
-
-    def _normalize(self, cell):
-        name = cell_text(cell)
-        if os.path.isabs(name):
-            name = os.path.relpath(name, self.image_root)
-        # An image with two spellings would otherwise be two images.
-        return name and posixpath.normpath(name)
+        return _number(
+            cells, self._numbers, lambda cell: self.folder.name(cell_text(cell))
+        )
 
 
 def _number(cells, numbers, normalize):
@@ -94,6 +87,9 @@ class _Rows:
     def _reject(self, problems, cells, numbers):
         """Rejects rows; returns where there is none to reject."""
         good = np.ones(len(numbers), bool)
+        if problems and self.report.on_error == "raise":
+            # Before the first bad row says that it may be skipped.
+            self.check_ids()
         for position in sorted(problems):
             good[position] = False
             image = cell_text(cells.iloc[position])
@@ -166,13 +162,14 @@ class WideRows(_Rows):
         for position in np.flatnonzero(empty):
             problems.setdefault(position, ("no label", ""))
         good = self._reject(problems, cells, numbers)
-        kept = {"images": images, "numbers": numbers, **labels, **clean}
+        # No task has such a name.
+        kept = {"of image": images, "of row": numbers, **labels, **clean}
         self._keep(**{name: array[good] for name, array in kept.items()})
 
     def finish(self):
         """Joins what was added and rejects images that are there twice."""
         arrays = {name: self._joined(name) for name in list(self._pieces)}
-        images, numbers = arrays.pop("images"), arrays.pop("numbers")
+        images, numbers = arrays.pop("of image"), arrays.pop("of row")
 
         def alike(one, other):
             return all(
@@ -312,12 +309,13 @@ class LongRows(_Rows):
         del keys, numbers
         truth = np.zeros(len(images), bool)
         if self.columns.clean is not None:
-            if self.columns.clean not in self._annotators:
+            expert = cell_text(self.columns.clean)
+            if expert not in self._annotators:
                 raise ValueError(
                     "`columns['clean']` must be the name of an annotator in "
                     f"the table. Received: {self.columns.clean!r}"
                 )
-            truth = annotators == self._annotators[self.columns.clean]
+            truth = annotators == self._annotators[expert]
         self._arrays = (images, annotators, slots, values)
         self._given, self._truth = good & ~truth, good & truth
         for index in np.flatnonzero(~self.has_label()):

@@ -2,7 +2,12 @@
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import INTEGER, MISSING_CELLS
+from keras_noisyfer.datasets.tables.columns import (
+    KEYS,
+    MISSING_CELLS,
+    cell_number,
+    cell_text,
+)
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -107,11 +112,18 @@ def columns_of_flags(image, categorical=(), continuous=(), clean=()):
         A dict, or None if no task is given.
 
     Raises:
-        ValueError: if there are clean labels of a task that is not given.
+        ValueError: if a task is given twice, or there are clean labels of one
+            that is not given.
     """
     if not categorical and not continuous and image == "image" and not clean:
         return None
     columns = {"image": image}
+    named = [task for task, _ in (*categorical, *continuous)]
+    if len({*named, *KEYS}) < len(named) + len(KEYS):
+        raise ValueError(
+            "Each task must be given once, and none be named "
+            f"{', '.join(KEYS)}. Received: {', '.join(named)}"
+        )
     for task, text in categorical:
         columns[task] = text.split(",")
     for task, text in continuous:
@@ -143,6 +155,11 @@ def _columns_of(path, header, ignored):
         if column == "image" or column in ignored:
             continue
         name, _, annotator = column.partition(".")
+        if column == CLEAN:
+            raise ValueError(
+                f"{path} must call a column of true labels clean.<task>. "
+                "Received: clean"
+            )
         if name == CLEAN:
             clean[annotator] = column
         else:
@@ -220,12 +237,11 @@ def _categorical_tasks(found, classes):
 
 
 def _categorical(name, cells):
-    names = {cell.strip() for cell in cells}
-    names = sorted(
-        n for n in names if n.lower() not in {"", "-1", *MISSING_CELLS}
-    )
-    if names and all(INTEGER.fullmatch(each) for each in names):
-        count = 1 + max(int(each.partition(".")[0]) for each in names)
+    names = sorted({cell_text(each) for each in cells})
+    names = [n for n in names if n.lower() not in {"-1", *MISSING_CELLS}]
+    numbers = [cell_number(name) for name in names]
+    if names and all(n is not None and n.is_integer() for n in numbers):
+        count = 1 + int(max(numbers))
         names = None
     else:
         count = len(names)

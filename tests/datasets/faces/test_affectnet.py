@@ -320,6 +320,19 @@ def test_bad_annotations(tmp_path, cache, kind, value, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_an_offset_of_annotations(tmp_path, cache, on_error):
+    rows = write_affectnet_sets(tmp_path, 11, 2)["train"]
+    for number, row in enumerate(rows):
+        path = tmp_path / "train_set" / "annotations" / f"{number}_exp.npy"
+        np.save(path, np.array(row[6] + 1))
+    with pytest.raises(
+        ValueError, match="ids from 1 to 11 in .*train_set"
+    ) as e:
+        load_affectnet(tmp_path, cache_dir=cache, on_error=on_error)
+    assert "skip" not in str(e.value)
+
+
 @pytest.mark.parametrize(
     "path, message",
     [

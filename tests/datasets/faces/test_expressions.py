@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fixtures_faces import affectnet_rows, write_table
 
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECTNET_EXPRESSIONS,
@@ -9,6 +10,8 @@ from keras_noisyfer.datasets.faces.expressions import (
     to_class_ids,
     to_file_ids,
 )
+from keras_noisyfer.datasets.faces.label_tables import read_affectnet_labels
+from keras_noisyfer.datasets.report import ImportReport
 
 
 def test_raf_ids_are_mapped_as_the_release_maps_them():
@@ -52,3 +55,27 @@ def test_rejects_an_unknown_id(wrong):
 def test_rejects_a_class_that_the_file_has_no_id_for(wrong):
     with pytest.raises(ValueError, match=f"neutral, happy.*Received: {wrong}"):
         to_file_ids([0, wrong], RAF_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT)
+
+
+@pytest.mark.parametrize(
+    "ids, classes",
+    [
+        (range(1, 12), None),
+        (range(-1, 6), None),
+        ([11, 3], None),
+        (range(1, 9), None),
+        # What a machine of the seven says.
+        (range(1, 8), 7),
+    ],
+)
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_an_offset_is_no_bad_row(tmp_path, ids, classes, on_error):
+    rows = affectnet_rows("a", len(ids))
+    for row, each in zip(rows, ids, strict=True):
+        row[6] = each
+    write_table(tmp_path / "t.csv", rows)
+    message = f"from 0, neutral, to 10, .* ids from {min(ids)} to {max(ids)} in"
+    with pytest.raises(ValueError, match=message) as error:
+        report = ImportReport(on_error)
+        read_affectnet_labels(tmp_path / "t.csv", report, classes=classes)
+    assert "skip" not in str(error.value)

@@ -48,6 +48,9 @@ def test_eyes_of_landmarks_are_means_of_six_points():
     eyes = landmark_eyes([text, float("nan"), "", f" {text}\n"])
     np.testing.assert_allclose(eyes[[0, 3]], [[[2.5, 2], [12.5, 4]]] * 2)
     assert np.isnan(eyes[1:3]).all()
+    for each in (landmarks[0], landmarks[0].ravel(), landmarks[0].tolist()):
+        eyes = landmark_eyes([str(each), "[]"])
+        np.testing.assert_allclose(eyes[0], [[2.5, 2], [12.5, 4]])
 
 
 @pytest.mark.parametrize("wrong", ["1;2;3", "x;" * 135 + "x", "1;" * 136])

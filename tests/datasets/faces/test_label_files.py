@@ -81,8 +81,8 @@ def test_affect_round_trip(tmp_path):
     [
         ("a.jpg 1\nb.jpg\n", "labels.txt, line 2: malformed label .b.jpg"),
         ("a.jpg 1.5\n", "line 1: malformed label .a.jpg 1.5"),
-        ("a.jpg 0\n", "a.jpg: unknown expression id .0 in .*labels.txt"),
-        ("a.jpg 8\n", "a.jpg: unknown expression id .8"),
+        ("a.jpg 9\n", "a.jpg: unknown expression id .9 in .*labels.txt"),
+        ("c.jpg 1\na.jpg 8\n", "a.jpg: unknown expression id .8"),
         ("a.jpg 1\na.jpg 1\n", "a.jpg: duplicate name .once more in line 2"),
     ],
 )
@@ -99,6 +99,26 @@ def test_bad_lines_of_expressions(write, text, problem):
     last = text.splitlines()[-1].split()[0]
     rejected = [] if "duplicate" in problem else [last]
     assert table.attrs["rejected"] == rejected
+
+
+@pytest.mark.parametrize("ids", ["0", "8", "0 1 7", "2 3 8"])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_an_offset_is_no_bad_line(write, ids, on_error):
+    lines = [f"{i}.jpg {each}\n" for i, each in enumerate(ids.split())]
+    path = write("".join(lines))
+    message = f"from 1, surprise, to 7, .*: ids from {ids[0]} .*labels.txt"
+    with pytest.raises(ValueError, match=message) as error:
+        read_raf_expressions(path, ImportReport(on_error))
+    assert "skip" not in str(error.value)
+
+
+def test_names_of_aligned_images_and_ids_as_floats(write):
+    path = write("train_00001_aligned.jpg 5.0\ntest_0002_aligned.jpg 1\n")
+    table = read_raf_expressions(path, ImportReport())
+    assert table.index.tolist() == ["train_00001.jpg", "test_0002.jpg"]
+    assert table.expression.tolist() == [2, 3]
+    path = write("train_00001_aligned.jpg 0.5 0\n")
+    assert read_raf_affect(path, ImportReport()).index == ["train_00001.jpg"]
 
 
 @pytest.mark.parametrize("values", ["0.5", "0.5 x", "0.5 nan", "inf 0", ""])
@@ -196,7 +216,8 @@ def test_eyes_are_the_means_of_their_points():
         ({6: "0.5"}, "row 4: unknown expression id"),
         ({6: "happy"}, "row 4: malformed label"),
         ({0: " "}, "row 4: malformed label"),
-        ({8: ""}, "row 4: malformed label"),
+        ({6: ""}, "row 4: malformed label"),
+        ({8: "?"}, "row 4: malformed label"),
         ({7: "nan"}, "row 4: malformed label"),
         ({7: "1.01"}, r"row 4: affect out of \[-1, 1\] .*1.01"),
         ({8: "-1.5"}, r"row 4: affect out of \[-1, 1\]"),
@@ -226,6 +247,20 @@ def test_bad_rows(tmp_path, table, row, problem, monkeypatch):
     assert len(report.entries) == 1
     # What follows has kept its labels.
     assert read.expression.tolist() == [0, 1, 2, 4, 5, 6, 7, -1, -1, -1, 0, 1]
+
+
+def test_reads_what_pandas_has_saved_again(tmp_path, table):
+    path, rows = table
+    expected = read_affectnet_labels(path, ImportReport(), faces=True)
+    again = pd.read_csv(path, na_values=["-2"])
+    again["facial_landmarks"] = [
+        str(np.array(each.split(";"), "float64").tolist())
+        for each in again["facial_landmarks"]
+    ]
+    again.to_csv(path)
+    assert ",9,,\n" in path.read_text()
+    read = read_affectnet_labels(path, ImportReport(), faces=True)
+    pd.testing.assert_frame_equal(read, expected, check_dtype=False)
 
 
 @pytest.mark.parametrize(

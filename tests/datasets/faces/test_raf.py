@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from fixtures_faces import (
     assert_images_belong_to_names,
@@ -141,6 +142,15 @@ def test_the_order_holds_over_several_files(raf, cache):
     given = data.labels["expression"].tolist()
     assert given == class_ids(data.names, labels)
     for _ in range(2):
+        assert_images_belong_to_names(data)
+    # Images that are no longer those that the labels were read with.
+    first, second, *_ = sorted(cache.rglob("*train.array_record*")) or sorted(
+        cache.rglob("*train.tfrecord*")
+    )
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="train_000"):
         assert_images_belong_to_names(data)
 
 

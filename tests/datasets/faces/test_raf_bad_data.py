@@ -157,6 +157,20 @@ def test_bad_entries_are_counted(tmp_path, cache):
         )
 
 
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("people", [True, False])
+def test_a_list_that_counts_from_0(raf, cache, on_error, people):
+    folder = "EmoLabel/list_patition_label" if people else "noisy_labels/"
+    path = folder + ".txt" * people
+    path += "list_label_AffectnetModel.txt" * (not people)
+    list_path = raf / "basic" / path
+    lines = [line.split() for line in list_path.read_text().splitlines()]
+    write_lines(list_path, [f"{name} {int(i) - 1}" for name, i in lines])
+    with pytest.raises(ValueError, match="ids from 0 to 6 in .*list_") as error:
+        load_raf_base(raf, cache_dir=cache, on_error=on_error)
+    assert "skip" not in str(error.value)
+
+
 def test_kept_rejections_still_raise(raf, cache):
     break_image("train_00003.jpg", "missing")(raf / "basic")
     load_raf(raf, cache_dir=cache, on_error="skip")

@@ -73,6 +73,64 @@ def test_class_names_win_over_ids_and_missing_cells(root):
     assert read_cells(root, ["2", "1", "none", "null"], digits) == [0, 1, 2, -1]
 
 
+STARS = CategoricalTask("expression", class_names=("3", "4", "5"))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["3.0", "4.0", "", "4.0"],
+        ["3", " +4 ", "-1", "04"],
+        ["3e0", "4.", "nan", "4.000"],
+        [3, 4, NAN, 4],
+        [3.0, 4.0, None, 4.0],
+    ],
+)
+def test_numbers_that_are_class_names_are_read_alike(tmp_path, root, cells):
+    files = ["a.png", "b.png", "c.png", "more/d.png"]
+    frame = pd.DataFrame({"file": files, "ann": cells, "bob": "5"})
+    columns = {"image": "file", "expression": ["ann", "bob"]}
+    path = write(tmp_path, frame.to_csv(index=False))
+    for data in (
+        from_csv(path, root, STARS, columns),
+        from_csv(path, root, STARS, columns, on_error="skip"),
+        from_dataframe(frame, root, STARS, columns),
+    ):
+        assert data.labels["expression"].tolist() == [
+            [0, 2],
+            [1, 2],
+            [-1, 2],
+            [1, 2],
+        ]
+
+
+def test_spelling_of_numbers_that_are_names(root):
+    floats = CategoricalTask("expression", class_names=("0.50", "1.0", "2"))
+    assert read_cells(root, ["0.5", 1, 2.0], floats) == [0, 1, 2]
+    codes = CategoricalTask("expression", class_names=("1", "01", "x"))
+    assert read_cells(root, ["01", 1.0, "x"], codes) == [1, 0, 2]
+    same = CategoricalTask("expression", class_names=("1", "1.0"))
+    with pytest.raises(ValueError, match="`class_names` of task.*told apart"):
+        read_cells(root, ["1"], same)
+
+
+@pytest.mark.parametrize("cells", [["0", "1", "2"], ["3", "0", "5"]])
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_there_are_no_ids_where_names_are_numbers(root, cells, on_error):
+    frame = pd.DataFrame({"file": ["a.png", "b.png", "c.png"], "ann": cells})
+    with pytest.raises(ValueError, match="numbers: 3, 4, 5. Received: '0' in"):
+        from_dataframe(frame, root, STARS, ONE, on_error=on_error)
+
+
+def test_annotators_are_read_alike(tmp_path, root):
+    text = "file,who,said\na.png,1.0,sad\na.png,2.0,happy\nb.png,1,sad\n"
+    columns = {**SINGLE, "clean": "2.0"}
+    data = from_csv(write(tmp_path, text), root, EXPRESSION, columns)
+    assert data.annotators == {"expression": ["1"]}
+    assert data.labels["expression"].tolist() == [[2], [2]]
+    assert data.clean["expression"].tolist() == [1, -1]
+
+
 def test_ids_are_accepted_where_there_are_names(root):
     frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": ["2", "1"]})
     data = from_dataframe(frame, root, [EXPRESSION], ONE)
@@ -95,6 +153,8 @@ def test_names_and_ids_must_not_mix(tmp_path, root):
         ("3", r"class id out of range \(column ann: '3'"),
         ("-2", "class id out of range"),
         ("0.5", "unknown class"),
+        ("9" * 5000 + ".0", "unknown class"),
+        ("1e999", "unknown class"),
     ],
 )
 def test_bad_class_names_the_row(tmp_path, root, cell, problem):

@@ -1,10 +1,17 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from keras_noisyfer.datasets.tables import crowds
 from keras_noisyfer.datasets.tables.crowds import crowd_streams
+from keras_noisyfer.datasets.tables.loaders import from_dataframe
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 CROWD = 40
+IDS = CategoricalTask("expression", num_classes=3)
+AFFECT = ContinuousTask("affect", ("valence", "arousal"))
+SINGLE = {"image": "file", "annotator": "who", "value": "said"}
+LONG = {**SINGLE, "task": "what"}
 
 
 def crowd(images=3000, seed=1, fewest=1, most=6):
@@ -107,3 +114,69 @@ def test_seed_decides_the_draw():
     data = crowd(images=200)
     assert by_name(*data, seed=7) == by_name(*data, seed=7)
     assert by_name(*data, seed=7) != by_name(*data, seed=8)
+
+
+# === Tables of crowds ===
+
+
+def crowd_frame(annotators=12):
+    generator = np.random.default_rng(4)
+    rows = [
+        (file, f"w{who}", f"{generator.integers(3)}")
+        for file in ("a.png", "b.png", "c.png", "more/d.png")
+        for who in generator.choice(annotators, 4, replace=False)
+    ]
+    return pd.DataFrame(rows, columns=["file", "who", "said"])
+
+
+def by_image(data):
+    labels = data.labels["expression"].tolist()
+    return dict(zip(data.names, labels, strict=True))
+
+
+def test_crowd_becomes_resampled_streams(root):
+    frame = crowd_frame()
+    data = from_dataframe(frame, root, IDS, SINGLE, streams=3)
+    assert data.tasks[0].annotators == 3 and data.annotators == {}
+    for name, labels in by_image(data).items():
+        said = frame[frame.file == name].said.astype(int).tolist()
+        for label in labels:
+            said.remove(label)
+        assert len(said) == 1
+    notes = data.report.notes
+    assert notes["annotators of expression, now 3 streams"] == (
+        frame.who.nunique()
+    )
+    assert notes["labels of expression beyond 3 an image, left out"] == 4
+    shuffled = frame.sample(frac=1, random_state=1)
+    again = from_dataframe(shuffled, root, IDS, SINGLE, streams=3)
+    assert again.names != data.names and by_image(again) == by_image(data)
+    other = from_dataframe(frame, root, IDS, SINGLE, streams=3, seed=1)
+    assert by_image(other) != by_image(data)
+
+
+def test_wide_and_long_crowds_agree(root):
+    frame = crowd_frame()
+    wide = frame.pivot(index="file", columns="who", values="said").reset_index()
+    workers = sorted(frame.who.unique())
+    columns = {"image": "file", "expression": workers}
+    for options in ({}, {"max_annotators": 20}):
+        one = from_dataframe(frame, root, IDS, SINGLE, **options)
+        other = from_dataframe(wide, root, IDS, columns, **options)
+        assert by_image(one) == by_image(other)
+        assert one.annotators == other.annotators
+
+
+def test_values_of_a_label_stay_together(root):
+    rows = [
+        (file, f"w{who}", what, sign * (who + 1) / 10)
+        for file in ("a.png", "b.png")
+        for who in range(7)
+        for what, sign in (("valence", 1), ("arousal", -1))
+    ]
+    frame = pd.DataFrame(rows, columns=["file", "who", "what", "said"])
+    data = from_dataframe(frame, root, AFFECT, LONG, streams=4)
+    labels = data.labels["affect"]
+    assert labels.shape == (2, 4, 2)
+    np.testing.assert_array_equal(labels[..., 0], -labels[..., 1])
+    assert all(len(set(each)) == 4 for each in labels[..., 0].tolist())

@@ -79,3 +79,23 @@ def test_no_file_is_overwritten(tmp_path, root):
     (tmp_path / "table_mine.csv").touch()
     with pytest.raises(ValueError, match="table_mine.csv exists"):
         data.writer.check("mine", ["mood"])
+
+
+def test_columns_and_annotators_keep_their_own_names(tmp_path, root):
+    path = tmp_path / "table.csv"
+    path.write_text("file,l,v,p\na.png,1,0,0\nb.png,2,0,0\n")
+    pain = ContinuousTask("pain", ("valence",))
+    tasks = [CategoricalTask("valence", 4), pain]
+    columns = {"image": "file", "valence": "l", "pain": "p"}
+    data = from_csv(path, root, tasks, columns)
+    labels = {"valence": LABELS["level"], "pain": LABELS["affect"][..., :1]}
+    data.writer.write("mine", data.names, tasks, labels)
+    lines = (tmp_path / "table_mine.csv").read_text().splitlines()
+    assert lines[0] == "file,valence.mine,pain_valence.mine"
+
+    path.write_text("file,who,said\na.png,expert,1\na.png,ann,1\n")
+    columns = dict(image="file", annotator="who", value="said", clean="expert")
+    data = from_csv(path, root, LEVEL, columns)
+    for name in ("expert", "clean"):
+        with pytest.raises(ValueError, match=f"count as the truth.*'{name}'"):
+            data.writer.check(name, ["level"])

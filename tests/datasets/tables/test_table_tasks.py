@@ -98,6 +98,12 @@ def test_no_flags_leave_it_to_the_header():
         columns_of_flags("file")
     with pytest.raises(ValueError, match="given tasks only. Received: mood"):
         columns_of_flags("image", [("a", "b")], clean=[("mood", "t")])
+    for names in (["image"], ["clean"], ["mood", "mood"]):
+        tasks = [(name, "a") for name in names]
+        with pytest.raises(ValueError, match="Each task must be given once"):
+            columns_of_flags("image", tasks)
+        with pytest.raises(ValueError, match="Each task must be given once"):
+            columns_of_flags("image", tasks[1:], tasks[:1])
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,7 @@ def test_no_flags_leave_it_to_the_header():
     [
         (["file,mood", "a,b"], "must have the column 'image'. Received: file"),
         (["image", "a"], "a column of labels beside 'image'"),
+        (["image,mood,clean", "a,b,c"], "true labels clean.<task>.*: clean"),
         (["image,mood", "a,sad"], "'mood' must have 2 to 1000 classes.*: 1"),
         (
             ["image,text"] + [f"{i},text {i}" for i in range(1001)],

@@ -103,6 +103,16 @@ def test_one_annotator_needs_no_list(root):
     assert data.labels["affect"].shape == (3, 1, 2)
 
 
+@pytest.mark.parametrize("name", ["images", "numbers", "labels", "rows"])
+def test_names_of_tasks_do_not_matter(root, name):
+    columns = {"image": "file", name: ["ann", "bob"], "clean": {name: "truth"}}
+    task = CategoricalTask(name, class_names=NAMES)
+    data = from_dataframe(wide_frame(), root, task, columns)
+    assert data.names == ["b.png", "a.png", "more/d.png"]
+    assert data.labels[name].tolist() == [[1, 0], [2, -1], [-1, 2]]
+    assert data.clean[name].tolist() == [1, 2, -1]
+
+
 def test_columns_of_a_task_with_one_dimension(root):
     task = ContinuousTask("affect", ("valence",))
     columns = {"image": "file", "affect": ["ann_v", "bob_v"]}
@@ -202,73 +212,12 @@ def test_clean_annotator_must_be_there(tmp_path, root):
         from_csv(path, root, [EXPRESSION, AFFECT], {**LONG, "clean": "Expert"})
 
 
-# === Crowds ===
-
-
-def crowd_frame(annotators=12):
-    generator = np.random.default_rng(4)
-    rows = [
-        (file, f"w{who}", f"{generator.integers(3)}")
-        for file in ("a.png", "b.png", "c.png", "more/d.png")
-        for who in generator.choice(annotators, 4, replace=False)
-    ]
-    return pd.DataFrame(rows, columns=["file", "who", "said"])
+# === Duplicates and images ===
 
 
 def by_name(data):
     labels = data.labels["expression"].tolist()
     return dict(zip(data.names, labels, strict=True))
-
-
-def test_crowd_becomes_resampled_streams(root):
-    frame = crowd_frame()
-    data = from_dataframe(frame, root, IDS, SINGLE, streams=3)
-    assert data.tasks[0].annotators == 3 and data.annotators == {}
-    for name, labels in by_name(data).items():
-        said = frame[frame.file == name].said.astype(int).tolist()
-        for label in labels:
-            said.remove(label)
-        assert len(said) == 1
-    notes = data.report.notes
-    assert notes["annotators of expression, now 3 streams"] == (
-        frame.who.nunique()
-    )
-    assert notes["labels of expression beyond 3 an image, left out"] == 4
-    shuffled = frame.sample(frac=1, random_state=1)
-    again = from_dataframe(shuffled, root, IDS, SINGLE, streams=3)
-    assert again.names != data.names and by_name(again) == by_name(data)
-    other = from_dataframe(frame, root, IDS, SINGLE, streams=3, seed=1)
-    assert by_name(other) != by_name(data)
-
-
-def test_wide_and_long_crowds_agree(root):
-    frame = crowd_frame()
-    wide = frame.pivot(index="file", columns="who", values="said").reset_index()
-    workers = sorted(frame.who.unique())
-    columns = {"image": "file", "expression": workers}
-    for options in ({}, {"max_annotators": 20}):
-        one = from_dataframe(frame, root, IDS, SINGLE, **options)
-        other = from_dataframe(wide, root, IDS, columns, **options)
-        assert by_name(one) == by_name(other)
-        assert one.annotators == other.annotators
-
-
-def test_values_of_a_label_stay_together(root):
-    rows = [
-        (file, f"w{who}", what, sign * (who + 1) / 10)
-        for file in ("a.png", "b.png")
-        for who in range(7)
-        for what, sign in (("valence", 1), ("arousal", -1))
-    ]
-    frame = pd.DataFrame(rows, columns=["file", "who", "what", "said"])
-    data = from_dataframe(frame, root, AFFECT, LONG, streams=4)
-    labels = data.labels["affect"]
-    assert labels.shape == (2, 4, 2)
-    np.testing.assert_array_equal(labels[..., 0], -labels[..., 1])
-    assert all(len(set(each)) == 4 for each in labels[..., 0].tolist())
-
-
-# === Duplicates and images ===
 
 
 @pytest.mark.parametrize("again", ["a.png", "./a.png", "more/../a.png", "ROOT"])
@@ -394,12 +343,30 @@ def test_where_needs_its_column(tmp_path, root):
         from_csv(path, root, EXPRESSION, ONE, where={"split": "train"})
 
 
+def test_where_chooses_a_row(tmp_path, root):
+    path = write(tmp_path, "file,ann,split\na.png,sad,1.0\nb.png,sad, 2\n")
+    data = from_csv(path, root, EXPRESSION, ONE, where={"split": "1"})
+    assert data.names == ["a.png"]
+    message = "`where` must choose a row .* split is '1', '2'. Received: {'sp"
+    with pytest.raises(ValueError, match=message) as error:
+        from_csv(path, root, EXPRESSION, ONE, where={"split": "3"})
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_ids_that_begin_at_one(root, on_error):
-    frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": [3, 1]})
-    message = "out of range" if on_error == "raise" else "must begin at 0"
-    with pytest.raises(ValueError, match=message):
-        from_dataframe(frame, root, IDS, ONE, on_error=on_error)
+@pytest.mark.parametrize("cells", [[3, 1], [3.0, 0], ["bad", "3"]])
+def test_ids_that_begin_at_one(tmp_path, root, on_error, cells):
+    frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": cells})
+    path = write(tmp_path, frame.to_csv(index=False))
+    for load in (
+        lambda: from_dataframe(frame, root, IDS, ONE, on_error=on_error),
+        lambda: from_csv(path, root, IDS, ONE, on_error=on_error),
+    ):
+        with pytest.raises(
+            ValueError, match="must begin at 0.*: 3 in row"
+        ) as e:
+            load()
+        assert "skip" not in str(e.value)
 
 
 def test_image_root_is_a_folder():

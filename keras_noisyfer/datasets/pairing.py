@@ -1,0 +1,105 @@
+"""Files whose rows nothing but their place pairs: have rows changed places?"""
+
+import hashlib
+import pathlib
+import re
+
+import numpy as np
+
+# Six bytes for each number in the name of an image of FER+, zeros for those
+# that are not known.
+CHECKSUMS = pathlib.Path(__file__).with_name("fer2013_checksums.npy")
+_NUMBER = re.compile(r"^fer([0-9]{1,9})\.png$")
+
+
+def check_numbers(names, path):
+    """Checks that a table of FER+ has its images in the published order.
+
+    Args:
+        names: Series of the images' names, `""` for one that FER+ removed.
+        path: The table, for the message.
+
+    Raises:
+        ValueError: if the numbers in them do not increase.
+    """
+    # Those of equal images are out of order in the published table.
+    names = names[~names.duplicated(keep=False)]
+    numbers = names.str.extract(_NUMBER, expand=False).dropna().astype("int64")
+    wrong = np.flatnonzero(np.diff(numbers) <= 0)
+    if len(wrong):
+        first, second = names[numbers.index[wrong[0] : wrong[0] + 2]]
+        raise ValueError(
+            f"{path} must have its rows in the order in which it was "
+            "published: nothing but their place says which pixels are theirs. "
+            f"Received: {second} behind {first}"
+        )
+
+
+def check_pixels(names, images, paths):
+    """Checks that no image of FER2013 has the name of another one.
+
+    Args:
+        names: Sequence of the images' names in FER+.
+        images: uint8 array of shape `(n, 48, 48, 1)`.
+        paths: The tables of the images and of the names, for the message.
+
+    Raises:
+        ValueError: if one has, or a few have other pixels; where most have
+            been changed, only those of another image are known.
+    """
+    checksums = np.load(CHECKSUMS)
+    known = set(map(bytes, checksums[checksums.any(axis=1)]))
+    right, wrong = 0, {}
+    for name, image in zip(names, images, strict=True):
+        number = _NUMBER.fullmatch(name)
+        index = int(number[1]) if number else len(checksums)
+        if index < len(checksums) and checksums[index].any():
+            found = _checksum(image, size=6)
+            if found == bytes(checksums[index]):
+                right += 1
+            else:
+                wrong[name] = found
+    # Where most are those of FER2013, any other one is that of a removed row.
+    if right <= len(wrong):
+        wrong = {name: each for name, each in wrong.items() if each in known}
+    if wrong:
+        raise ValueError(
+            f"{paths[1]} must have the rows of {paths[0]} in their order. "
+            "Received: other pixels than those of FER2013 for "
+            f"{next(iter(wrong))}"
+        )
+
+
+def check_order(rows, published, what):
+    """Checks that published rows are in the order of their publication.
+
+    Args:
+        rows: Array with one row an image.
+        published: `(checksum, checksum of the order)`, as `row_checksums`
+            gives them for the published rows.
+        what: What the rows are, for the message.
+
+    Raises:
+        ValueError: if these are the published rows in another order; of
+            other rows nothing is known.
+    """
+    content, order = row_checksums(rows)
+    if content == published[0] and order != published[1]:
+        raise ValueError(
+            f"{what} must be in the order in which they were published: "
+            "nothing but their place says which label is whose. "
+            "Received: the same rows in another order"
+        )
+
+
+def row_checksums(rows):
+    """Checksums of what rows hold in any order, and of what in theirs."""
+    each = [_checksum(row, size=8) for row in rows]
+    return tuple(
+        hashlib.blake2b(b"".join(parts), digest_size=8).hexdigest()
+        for parts in (sorted(each), each)
+    )
+
+
+def _checksum(array, size):
+    return hashlib.blake2b(array.tobytes(), digest_size=size).digest()
