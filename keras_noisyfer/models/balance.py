@@ -75,7 +75,7 @@ class GradientRatio(keras.layers.Layer):
         self.tracker.update_state(self.value)
 
 
-def task_gradients(model, labels, outputs, sample_weight):
+def task_gradients(model, labels, outputs, sample_weight=None):
     """Gradients of the categorical and of the continuous tasks' losses with
     respect to the features that all heads of the encoder share.
 
@@ -101,7 +101,7 @@ def task_gradients(model, labels, outputs, sample_weight):
 
 
 def joint_gradient(
-    model, labels, outputs, encoded, image_features, sample_weight
+    model, labels, outputs, encoded, image_features, sample_weight=None
 ):
     """Gradient of the joint-distribution loss, likewise.
 

@@ -212,7 +212,9 @@ class MultiTaskClassifier(TaskTrainer):
         outputs = self.encoder(images, training=True)
         return [self.compute_tracked_loss(labels, outputs, sample_weight)]
 
-    def compute_tracked_loss(self, labels, outputs, sample_weight, added=None):
+    def compute_tracked_loss(
+        self, labels, outputs, sample_weight=None, added=None
+    ):
         """The objective plus what is added to it, a scalar; updates the
         metrics."""
         raw = outputs["labels"]

@@ -37,6 +37,10 @@ def test_pixels_of_their_names(published):
     check_pixels(NAMES, 255 - IMAGES, PATHS)
     check_pixels(["a.png", "fer0000003.png"], IMAGES[:2], PATHS)
     check_pixels(["fer0000099.png"], IMAGES[:1], PATHS)
+    # Neither of those that some copy of FER2013 has changed.
+    changed = IMAGES.copy()
+    changed[2] += 1
+    check_pixels(NAMES, changed, PATHS)
 
 
 @pytest.mark.parametrize("swapped", [(0, 1), (1, 4), (3, 2)])
@@ -45,15 +49,6 @@ def test_two_images_that_have_changed_places(published, swapped):
     images[list(swapped)] = images[list(swapped[::-1])]
     message = "fer2013new.csv must have the rows of fer2013.csv in their order"
     with pytest.raises(ValueError, match=f"{message}.* for fer000000"):
-        check_pixels(NAMES, images, PATHS)
-
-
-def test_the_image_of_a_removed_row(published):
-    images = IMAGES.copy()
-    images[2] += 1
-    with pytest.raises(
-        ValueError, match="than those of FER2013 for fer0000002"
-    ):
         check_pixels(NAMES, images, PATHS)
 
 

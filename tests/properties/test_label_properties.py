@@ -98,7 +98,8 @@ def test_the_consensus_is_a_label(batch, rng):
         else:
             assert (np.abs(prediction) <= 1).all()
         moved = array(consensus(task, outputs[images], method))
-        np.testing.assert_array_equal(moved, prediction[images])
+        # Up to the rounding of a row's place among vector instructions.
+        np.testing.assert_allclose(moved, prediction[images], rtol=1e-6)
     np.testing.assert_allclose(
         array(consensus(task, outputs[:, annotators])),
         array(consensus(task, outputs)),

@@ -55,7 +55,10 @@ def test_the_order_of_images_and_of_annotators_does_not_matter(batch, rng):
         moved = streams(loss, labels[images], outputs[images])
         np.testing.assert_allclose(moved, values, **TOLERANCE, err_msg=name)
         moved = streams(loss, labels[:, annotators], outputs[:, annotators])
-        np.testing.assert_array_equal(moved, values[annotators], err_msg=name)
+        # Up to the rounding of a row's place among vector instructions.
+        np.testing.assert_allclose(
+            moved, values[annotators], rtol=1e-6, atol=1e-7, err_msg=name
+        )
 
 
 @settings(max_examples=40)

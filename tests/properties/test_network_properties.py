@@ -73,7 +73,7 @@ def objective(model, images, labels, noise):
     )
     joint = model.compute_generator_joint_loss(encoded, decoded, False)
     discriminator = model.compute_discriminator_loss(encoded, decoded, False)
-    own = model.compute_tracked_loss(labels, outputs, 0.0)
+    own = model.compute_tracked_loss(labels, outputs)
     return (joint, discriminator, own), outputs, encoded, decoded
 
 
