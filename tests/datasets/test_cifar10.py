@@ -97,7 +97,7 @@ def test_annotators_may_be_others(save):
     assert (train.labels["object"] != train.clean["object"][:, None]).all()
     test = load_cifar10("test", path, annotators=[always, always])
     assert test.tasks == train.tasks
-    with pytest.raises(ValueError, match="`annotators`.*Received: 0"):
+    with pytest.raises(ValueError, match="`annotators of task.*Received: 0"):
         load_cifar10("train", path, annotators=[])
 
 

@@ -63,7 +63,8 @@ def test_rows_that_have_changed_places(name, monkeypatch, tmp_path):
     monkeypatch.setattr(pairing, "CHECKSUMS", tmp_path / "checksums.npy")
     load_ferplus(tables)
     lines = (tables / name).read_text().splitlines()
-    for first, second in ((1, 7), (3, 4), (1, 6)):
+    # Of named images; the pixels of a removed row are not known.
+    for first, second in ((1, 7), (4, 5), (1, 6)):
         both = lines[:]
         both[first], both[second] = lines[second], lines[first]
         write(tables / name, both)

@@ -300,7 +300,7 @@ def labels_with(name, index, value):
             r"keys \['object', 'affect'\].*keys=\['affect', 'thing'\]",
         ),
         ({"object": some_labels()["object"]}, r"keys=\['object'\]"),
-        (some_labels()["object"], "must be a dict.*ndarray"),
+        (some_labels()["object"], "must be a dict.*int64 of shape"),
     ],
 )
 @pytest.mark.parametrize("training", [False, True])
