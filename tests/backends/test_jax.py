@@ -64,7 +64,12 @@ def values(variables):
 
 @pytest.mark.parametrize(
     "method",
-    ["joint_distribution_gan", "automatic_weights", "co_teaching", "ltnet"],
+    [
+        "joint_distribution_gan",
+        "automatic_weights",
+        "co_teaching",
+        pytest.param("ltnet", marks=pytest.mark.smoke),
+    ],
 )
 def test_steps_equal_those_of_tensorflow(method, tmp_path):
     arrays = []
@@ -83,6 +88,7 @@ def test_steps_equal_those_of_tensorflow(method, tmp_path):
         )
 
 
+@pytest.mark.smoke
 def test_fit_save_and_load(tmp_path):
     model = make_model(warmup_epochs=1, discriminator_steps=2, seed=0)
     assert model.jit_compile

@@ -6,7 +6,6 @@ Building networks takes a second: few structures, each asked everything.
 
 import keras
 import numpy as np
-import pytest
 from gradients import differentiate
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -16,8 +15,6 @@ from label_strategies import array, generators, labels_of, task_lists
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import IMAGE_SIZES, Encoder
 from keras_noisyfer.tasks import CategoricalTask, label_streams
-
-pytestmark = pytest.mark.usefixtures("whole_networks")
 
 CODE_SIZE = 5
 # Shrinking would build a network a step.
