@@ -88,7 +88,6 @@ def test_steps_equal_those_of_tensorflow(method, tmp_path):
         )
 
 
-@pytest.mark.smoke
 def test_fit_save_and_load(tmp_path):
     model = make_model(warmup_epochs=1, discriminator_steps=2, seed=0)
     assert model.jit_compile
@@ -185,6 +184,7 @@ def test_other_backends_are_refused():
     )
 
 
+@pytest.mark.smoke
 def test_a_refused_call_leaves_the_model_as_it_was():
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16)
     model = MultiTaskClassifier(encoder)
