@@ -127,6 +127,14 @@ def root(tmp_path):
 
 
 @pytest.fixture
+def eagerly():
+    """Functions are not traced, which a few steps do not pay for."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def unexported(monkeypatch):
     """Recipes that write no SavedModel, which takes as long as training."""
     monkeypatch.setattr(
