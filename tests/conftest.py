@@ -7,8 +7,11 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, settings
 from PIL import Image
+
+from keras_noisyfer.networks import decoder, discriminator, encoder
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
@@ -23,6 +26,54 @@ settings.register_profile(
 )
 settings.load_profile("deterministic")
 
+# Grappler takes as long as the trace of a step, for steps that are run a few
+# times. Scripts that tests start, and `make test-all`, run with it.
+WHOLE = "--whole"
+# Networks of fewer layers of each kind, which are traced in half the time:
+# the tests of the networks and of golden numbers, and `make test-all`, have
+# those of the paper.
+SMALL_NETWORKS = [
+    (encoder, "VGG16_GROUPS", tuple(each[:1] for each in encoder.VGG16_GROUPS)),
+    (decoder, "STAGES", {**decoder.STAGES, 32: (8, (128,))}),
+    (discriminator, "FILTERS", (64, 512)),
+]
+WHOLE_NETWORKS = [
+    (module, name, getattr(module, name)) for module, name, _ in SMALL_NETWORKS
+]
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        WHOLE, action="store_true", help="whole networks, and Grappler"
+    )
+
+
+def pytest_configure(config):
+    if not config.getoption(WHOLE):
+        options = {"disable_meta_optimizer": True}
+        tf.config.optimizer.set_experimental_options(options)
+        set_networks(SMALL_NETWORKS)
+
+
+def set_networks(constants):
+    for module, name, value in constants:
+        setattr(module, name, value)
+
+
+@pytest.fixture(scope="module")
+def whole_networks(pytestconfig):
+    """The paper's networks, for `pytest.mark.usefixtures` of a module."""
+    set_networks(WHOLE_NETWORKS)
+    yield
+    if not pytestconfig.getoption(WHOLE):
+        set_networks(SMALL_NETWORKS)
+
+
+def pytest_collection_finish():
+    # What has been imported need not be looked at in each collection.
+    gc.collect()
+    gc.freeze()
+
 
 @pytest.fixture(autouse=True)
 def seed():
@@ -33,9 +84,9 @@ def seed():
 def collect_models():
     """Frees what a test has trained: left to itself, Python's collector takes
     over a minute for the traced steps of many tests at once."""
-    begin = time.monotonic()
+    begin = time.process_time()
     yield
-    if time.monotonic() - begin > 1:
+    if time.process_time() - begin > 1:
         gc.collect()
 
 
@@ -73,6 +124,23 @@ def root(tmp_path):
     for name in ("a.png", "b.png", "c.png", "more/d.png", "more/e.png"):
         Image.new("RGB", (4, 4)).save(folder / name)
     return folder
+
+
+@pytest.fixture
+def eagerly():
+    """Functions are not traced, which a few steps do not pay for."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def unexported(monkeypatch):
+    """Recipes that write no SavedModel, which takes as long as training."""
+    monkeypatch.setattr(
+        "keras_noisyfer.evaluation.training_run.export",
+        lambda *args, **options: None,
+    )
 
 
 def load_recipe(name):

@@ -64,7 +64,12 @@ def values(variables):
 
 @pytest.mark.parametrize(
     "method",
-    ["joint_distribution_gan", "automatic_weights", "co_teaching", "ltnet"],
+    [
+        "joint_distribution_gan",
+        "automatic_weights",
+        "co_teaching",
+        pytest.param("ltnet", marks=pytest.mark.smoke),
+    ],
 )
 def test_steps_equal_those_of_tensorflow(method, tmp_path):
     arrays = []
@@ -179,6 +184,7 @@ def test_other_backends_are_refused():
     )
 
 
+@pytest.mark.smoke
 def test_a_refused_call_leaves_the_model_as_it_was():
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16)
     model = MultiTaskClassifier(encoder)

@@ -18,6 +18,7 @@ def start(script, *arguments, **options):
     return subprocess.Popen([str(each) for each in command], **options)
 
 
+@pytest.mark.smoke
 def test_two_replicas_train_as_one_device_does(tmp_path):
     for count in (1, 2):
         process = start("replicas.py", count, tmp_path / f"{count}.npz")

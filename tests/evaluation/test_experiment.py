@@ -107,7 +107,7 @@ def test_methods_start_from_the_same_encoder():
         ("without-decoder", JointDistributionGAN),
     ],
 )
-def test_methods_train_on_both_kinds_of_task(method, kind):
+def test_methods_train_on_both_kinds_of_task(method, kind, eagerly):
     given = data(repeats=2)
     model, history = train_method(
         method,
@@ -166,7 +166,7 @@ def test_ablations_switch_parts_of_the_joint_model_off():
     assert len({each.title for each in METHODS.values()}) == len(METHODS)
 
 
-def test_training_repeats_with_the_seed():
+def test_training_repeats_with_the_seed(eagerly):
     given = data(repeats=2)
     test_data = given.with_labels(given.clean).batches(batch_size=8)
 

@@ -17,6 +17,8 @@ from keras_noisyfer.files import read_npy, read_npz
 from keras_noisyfer.networks import Encoder, load_release_weights
 from keras_noisyfer.tasks import CategoricalTask
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 
 def npy_header(shape, dtype="|u1"):
     """The header of an array, without its values."""

@@ -12,6 +12,7 @@ from keras_noisyfer.models import (
     MultiTaskClassifier,
 )
 from keras_noisyfer.numerical_fault import NumericalFault
+from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.training_state import state_variables
 
@@ -56,9 +57,7 @@ def compiled(model_class=MultiTaskClassifier, value=0.0, **options):
     keras.utils.set_random_seed(0)
     encoder = make_encoder(TASKS, batch_normalization=True)
     model = model_class(encoder, losses={"affect": FaultyLoss(value)})
-    model.compile(
-        keras.optimizers.Adam(1e-2), run_eagerly=ON_TENSORFLOW, **options
-    )
+    model.compile(FusedAdam(1e-2), run_eagerly=ON_TENSORFLOW, **options)
     return model
 
 

@@ -17,7 +17,7 @@ from keras_noisyfer.networks import Encoder
 
 def test_warmup_trains_plainly_then_adversarially():
     tasks = CASES["three_label_sets"]
-    data = make_dataset(tasks)
+    data = make_dataset(tasks, count=4)
     model = compiled(JointDistributionGAN(make_encoder(tasks), warmup_epochs=2))
     before = values(model.discriminator.trainable_variables)
     history = model.fit(data, epochs=2, verbose=0).history
@@ -58,7 +58,7 @@ def test_warmup_equals_plain_training():
 
 def test_saving_restores_everything(tmp_path):
     tasks = CASES["expression_and_affect"]
-    data = make_dataset(tasks)
+    data = make_dataset(tasks, count=4)
     model = compiled(
         JointDistributionGAN(
             make_encoder(tasks),
@@ -120,7 +120,7 @@ def test_is_built_and_made_again_from_its_config(tmp_path):
     encoder = Encoder.from_config(model.encoder.get_config())
     assert encoder.tasks == model.tasks
     backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
-    model.fit(make_dataset(tasks), callbacks=[backup], verbose=0)
-    images, labels = make_data(tasks)
+    model.fit(make_dataset(tasks, count=4), callbacks=[backup], verbose=0)
+    images, labels = make_data(tasks, count=4)
     model.fit(images, labels, batch_size=4, verbose=0)
     assert int(model.completed_epochs) == 2

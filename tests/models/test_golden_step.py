@@ -16,6 +16,12 @@ from keras_noisyfer.networks import (
 from keras_noisyfer.networks.release import release_weights
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
+pytestmark = [
+    pytest.mark.usefixtures("whole_networks"),
+    # On JAX.
+    pytest.mark.smoke,
+]
+
 CASES = {
     "step_cifar10": ([CategoricalTask("object", 10, annotators=3)], 32, 0.4),
     "step_emotion": (

@@ -24,7 +24,7 @@ def test_fit_evaluate_predict_generate(case):
         run_eagerly=case != "expression_and_affect",
     )
     history = model.fit(
-        make_dataset(tasks, missing=True),
+        make_dataset(tasks, count=4, missing=True),
         validation_data=make_dataset(tasks, clean=True),
         epochs=2,
         verbose=0,
@@ -289,7 +289,7 @@ def test_without_decoder():
     images, labels = make_data(tasks)
     _, encoded, decoded = model.make_tuples(tf.constant(images), labels)
     np.testing.assert_array_equal(encoded["image"], decoded["image"])
-    history = model.fit(make_dataset(tasks), verbose=0).history
+    history = model.fit(make_dataset(tasks, count=4), verbose=0).history
     assert np.isfinite(history["loss"]).all()
     with pytest.raises(ValueError, match="`generate` needs a decoder"):
         model.generate({"object": np.array([0])})

@@ -10,6 +10,8 @@ from keras_noisyfer.networks import (
 )
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 CIFAR10 = [CategoricalTask("object", 10, annotators=3)]
 MIXED = [
     CategoricalTask("expression", 7, annotators=2),

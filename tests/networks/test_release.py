@@ -12,6 +12,8 @@ from keras_noisyfer.networks import (
 )
 from keras_noisyfer.tasks import CategoricalTask
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 TASKS = [CategoricalTask("object", 10, annotators=3)]
 SHAPE = {"image_shape": (32, 32, 3), "width": 1 / 8, "noise_code_size": 12}
 

@@ -13,7 +13,9 @@ SMALL = ["--epochs", "4", "--width", "0.0625", "--batch-size", "8"]
 def recipe(monkeypatch):
     # It shares the quickstart's faces.
     monkeypatch.syspath_prepend(str(RECIPES))
-    return load_recipe("audit")
+    recipe = load_recipe("audit")
+    monkeypatch.setattr("quickstart.TEST_SIZE", 20)
+    return recipe
 
 
 def test_audits_drawn_faces_and_tells_how_well(recipe, tmp_path, capsys):

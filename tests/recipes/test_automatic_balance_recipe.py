@@ -12,7 +12,9 @@ ACCURACY = {0.2: 0.5, 0.4: 0.6, 0.6: 0.7, 0.8: 0.6, 1.0: 0.5, "auto": 0.69}
 @pytest.fixture
 def recipe(monkeypatch):
     monkeypatch.syspath_prepend(str(RECIPES))
-    return load_recipe("automatic_balance")
+    recipe = load_recipe("automatic_balance")
+    monkeypatch.setattr("quickstart.TEST_SIZE", 20)
+    return recipe
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_trains_and_writes_its_results(
     assert accuracy == pytest.approx(results["test"]["object_accuracy"])
 
 
-def test_goes_on_where_it_was(recipe, cifar10, tmp_path, capsys):
+def test_goes_on_where_it_was(recipe, cifar10, tmp_path, capsys, unexported):
     def flags(folder, epochs, *more):
         return (
             f"--data {cifar10} --method vggnet --width 0.0625 --batch-size 32 "

@@ -48,7 +48,7 @@ def test_raf_base(tmp_path, capsys):
     assert "5 clean test images" in printed
 
 
-def test_affectnet_base(tmp_path):
+def test_affectnet_base(tmp_path, unexported):
     write_affectnet(tmp_path / "affectnet", train=20, validation=9)
     flags = ["--data-dir", tmp_path / "affectnet"]
     flags += ["--cache-dir", tmp_path / "tfds", "--alignment", "given"]
@@ -82,7 +82,7 @@ def write_images(root, count):
         image.save(root / f"{index}.png")
 
 
-def test_own_csv_with_nothing_but_its_header(tmp_path, capsys):
+def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, unexported):
     write_images(tmp_path / "images", 8)
     lines = ["image,mood.ann,mood.bob,clean.mood,valence,arousal"]
     for index in range(8):
@@ -103,7 +103,7 @@ def test_own_csv_with_nothing_but_its_header(tmp_path, capsys):
     assert "mood, labels of each class: calm 2, happy 3, sad 11" in printed
 
 
-def test_own_csv_with_flags_for_its_columns(tmp_path):
+def test_own_csv_with_flags_for_its_columns(tmp_path, unexported):
     write_images(tmp_path / "images", 9)
     lines = ["file,split,m1,m2,truth,v,a"]
     for index in range(9):

@@ -82,6 +82,7 @@ def test_a_folder_without_decoder_is_refused(demo, tmp_path, capsys):
     assert "error: --decoder must be a folder" in capsys.readouterr().err
 
 
+@pytest.mark.smoke
 @pytest.mark.browser
 def test_in_a_browser(page, tmp_path, bad):
     from playwright.sync_api import sync_playwright

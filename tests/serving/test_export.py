@@ -20,6 +20,9 @@ from keras_noisyfer import (
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.serving.signatures import TASKS_FILE
 
+# Of a shallower encoder int8 loses more.
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 TASKS = [
     CategoricalTask(
         "expression", class_names=("neutral", "happy", "sad"), annotators=2
@@ -134,7 +137,14 @@ def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
     }
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "serve_bytes"])
+@pytest.mark.parametrize(
+    "signature",
+    [
+        # It is a part of the other's graph.
+        pytest.param("serving_default", marks=pytest.mark.slow),
+        "serve_bytes",
+    ],
+)
 def test_saved_model_cli_runs_the_signatures(
     folder, images, expected, signature, tmp_path
 ):

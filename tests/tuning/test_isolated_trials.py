@@ -28,6 +28,8 @@ def finished(directory):
     return statuses.count("COMPLETED")
 
 
+# As the trials' processes have.
+@pytest.mark.usefixtures("whole_networks")
 def test_searches_and_goes_on_where_it_stopped(tmp_path):
     hypermodel = make_hypermodel()
     make_tuner(tmp_path, hypermodel=hypermodel, max_trials=1).search(
