@@ -11,11 +11,8 @@ from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import (
-    LongColumns,
-    cell_text,
-    parse_columns,
-)
+from keras_noisyfer.datasets.tables.cells import cell_text
+from keras_noisyfer.datasets.tables.columns import LongColumns, parse_columns
 from keras_noisyfer.datasets.tables.crowds import crowd_streams
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.tables.csv_writer import CsvWriter

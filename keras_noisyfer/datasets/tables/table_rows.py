@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.datasets.image_names import ImageFolder
-from keras_noisyfer.datasets.tables.columns import cell_reader, cell_text
+from keras_noisyfer.datasets.tables.cells import cell_reader, cell_text
 
 
 class ImageNames:
