@@ -109,11 +109,12 @@ class _Rows:
         for row in np.flatnonzero(np.isin(keys, keys[duplicate])):
             earlier = first.setdefault(keys[row], row)
             if earlier != row:
-                kind = "identical" if alike(row, earlier) else "conflicting"
+                detail = f"see {self.row_name(numbers[earlier])}"
+                same = alike(row, earlier)
                 self.report.reject(
                     f"{self.row_name(numbers[row])} ({names[images[row]]})",
-                    "duplicate row",
-                    f"{kind}, see {self.row_name(numbers[earlier])}",
+                    "duplicate row" if same else "conflicting duplicate row",
+                    f"identical, {detail}" if same else detail,
                 )
         return ~duplicate
 

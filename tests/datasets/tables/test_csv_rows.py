@@ -50,7 +50,7 @@ def test_chunks_do_not_change_anything(tmp_path, root, chunk_size):
         ("c.png", "no label", ""),
         ("gone.png", "missing image", f"no such file in {root}"),
         ("row 10 (a.png)", "duplicate row", "identical, see row 2"),
-        ("row 12 (b.png)", "duplicate row", "conflicting, see row 3"),
+        ("row 12 (b.png)", "conflicting duplicate row", "see row 3"),
         ("row 14", "too many values", "7 values, 5 names of columns"),
         ("row 16", "too many values", "6 values, 5 names of columns"),
         ("row 5", "too many values", "6 values, 5 names of columns"),

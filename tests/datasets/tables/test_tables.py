@@ -224,25 +224,28 @@ def by_name(data):
 @pytest.mark.parametrize("label", ["sad", "happy"])
 def test_duplicate_rows_of_a_wide_table(tmp_path, root, again, label):
     again = again.replace("ROOT", f"{root}/a.png")
-    kind = "identical" if label == "sad" else "conflicting"
+    kind = "duplicate row" if label == "sad" else "conflicting duplicate row"
+    detail = "identical, see row 2" if label == "sad" else "see row 2"
     text = f"file,ann\na.png,sad\nb.png,sad\n{again},{label}\n"
     path = write(tmp_path, text)
-    message = rf"row 4 \(a.png\): duplicate row \({kind}, see row 2\)"
+    message = rf"row 4 \(a.png\): {kind} \({detail}\)"
     with pytest.raises(ValueError, match=message):
         from_csv(path, root, EXPRESSION, ONE)
     data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
     assert by_name(data) == {"a.png": [2], "b.png": [2]}
-    assert data.report.counts == {"duplicate row": 1}
+    assert data.report.counts == {kind: 1}
+    assert f"rejected: 1 {kind} (first: row 4 (a.png))" in str(data.report)
 
 
 def test_duplicate_rows_of_a_long_table(tmp_path, root):
     rows = ["a.png,ann,sad", "a.png,bob,sad", "./a.png,ann,happy"]
     path = write(tmp_path, "\n".join(["file,who,said", *rows]))
-    message = r"row 4 \(a.png\): duplicate row \(conflicting, see row 2\)"
+    message = r"row 4 \(a.png\): conflicting duplicate row \(see row 2\)"
     with pytest.raises(ValueError, match=message):
         from_csv(path, root, EXPRESSION, SINGLE)
     data = from_csv(path, root, EXPRESSION, SINGLE, on_error="skip")
     assert by_name(data) == {"a.png": [2, 2]}
+    assert data.report.counts == {"conflicting duplicate row": 1}
 
 
 def test_images_that_are_not_there_or_outside(tmp_path, root):
