@@ -149,8 +149,8 @@ def from_csv(
 
     As `from_dataframe`, but reads a file of any size piece by piece. The file
     is in UTF-8, with or without a byte order mark, its values are separated
-    by commas, and its first row names the columns. Rows without any value are
-    passed over.
+    by commas, and its first row names the columns. Rows without any value but
+    blanks are passed over.
 
     Args:
         path: The CSV file.

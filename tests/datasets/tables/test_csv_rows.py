@@ -81,6 +81,20 @@ def test_chunked_wide_table_finds_a_distant_duplicate(tmp_path, root):
         from_csv(path, root, EXPRESSION, ONE, chunk_size=2)
 
 
+@pytest.mark.parametrize("row", ["", ",", "  ,", " , \t", '" "," "', "\u00a0,"])
+@pytest.mark.parametrize("chunk_size", [1, 2, 100])
+def test_rows_of_blanks_are_passed_over(tmp_path, root, row, chunk_size):
+    text = f"file,ann\na.png,sad\n{row}\n{row}\nb.png,happy\n,bad\n"
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match="row 6: no image name"):
+        from_csv(path, root, EXPRESSION, ONE, chunk_size=chunk_size)
+    data = from_csv(
+        path, root, EXPRESSION, ONE, on_error="skip", chunk_size=chunk_size
+    )
+    assert data.labels["expression"].tolist() == [[2], [1]]
+    assert data.report.entries == [("row 6", "no image name", "")]
+
+
 @pytest.mark.parametrize(
     "row", ["a.png,1,5,happy,", "a.png,sad,sad,", "a.png,sad,happy,,,sad"]
 )
