@@ -88,7 +88,9 @@ def from_dataframe(
             count them in the report. A bad row is one with an unknown class,
             a value out of range or not a number, without an image or any
             label, or with an image (long: an image, annotator and task) that
-            an earlier row has. Rows are named by the index of `df`, or by their
+            an earlier row has. It is left out as a whole: wide, a bad cell
+            takes the good labels of its row along, and the report's notes
+            count them. Rows are named by the index of `df`, or by their
             position where it repeats.
         max_annotators: Largest number of annotators of a task with a stream
             each, at least 1.

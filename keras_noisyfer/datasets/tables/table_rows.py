@@ -163,6 +163,13 @@ class WideRows(_Rows):
         for position in np.flatnonzero(empty):
             problems.setdefault(position, ("no label", ""))
         good = self._reject(problems, cells, numbers)
+        lost = sum(
+            int((~np.isnan(values[~good]).all(axis=2)).sum())
+            for values in labels.values()
+        )
+        if lost:
+            note = "good labels in rows that were rejected, left out with them"
+            self.report.notes[note] = self.report.notes.get(note, 0) + lost
         # No task has such a name.
         kept = {"of image": images, "of row": numbers, **labels, **clean}
         self._keep(**{name: array[good] for name, array in kept.items()})

@@ -296,6 +296,41 @@ def test_labels_follow_their_images_when_rows_are_skipped(tmp_path, root):
     assert data.report.accepted == 3
 
 
+LOST = "good labels in rows that were rejected, left out with them"
+
+
+@pytest.mark.parametrize("chunk_size", [1, 100])
+def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root, chunk_size):
+    text = (
+        "file,ann,bob,cec,v,a\na.png,-,sad,happy,0.5,\n"
+        "b.png,sad,,happy,,0.5\nc.png,,sad,,7,0\n,sad,,,,\n"
+    )
+    columns = {"image": "file", "expression": ["ann", "bob", "cec"]}
+    columns["affect"] = ("v", "a")
+    data = from_csv(
+        write(tmp_path, text),
+        root,
+        [EXPRESSION, AFFECT],
+        columns,
+        on_error="skip",
+        chunk_size=chunk_size,
+    )
+    assert by_name(data) == {"b.png": [2, -1, 1]}
+    # sad, happy and valence of a.png, sad of c.png, sad without an image;
+    # arousal of c.png stands beside a value out of range.
+    assert data.report.notes[LOST] == 6
+    assert f"{LOST}: 6" in str(data.report)
+
+
+def test_no_labels_are_lost_with_a_bad_row_of_a_long_table(tmp_path, root):
+    text = "file,who,said\na.png,ann,-\na.png,bob,sad\nb.png,ann,sad\n"
+    path = write(tmp_path, text)
+    data = from_csv(path, root, EXPRESSION, SINGLE, on_error="skip")
+    assert by_name(data) == {"a.png": [-1, 2], "b.png": [2, -1]}
+    assert data.report.counts == {"unknown class": 1}
+    assert LOST not in data.report.notes
+
+
 def test_nothing_is_left(tmp_path, root):
     path = write(tmp_path, "file,ann\ngone.png,sad\n")
     with pytest.raises(ValueError, match="must have a row.*1 missing image"):
