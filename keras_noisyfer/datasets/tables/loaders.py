@@ -129,6 +129,7 @@ def from_dataframe(
     _check_header(table.columns.used, list(df.columns), "`df`")
     names = df.index if df.index.is_unique else range(len(df))
     rows = table.rows(lambda row: f"row {names[row]}")
+    _check_cells(df[table.columns.used], rows.row_name)
     rows.add(df[table.columns.used], np.arange(len(df)))
     return table.load(rows, decode)
 
@@ -349,6 +350,20 @@ def _as_labels(task, values):
     if isinstance(task, CategoricalTask):
         return np.nan_to_num(values[..., 0], nan=-1).astype("int32")
     return values
+
+
+def _check_cells(frame, row_name):
+    for column, cells in frame.items():
+        kind = pd.api.types.infer_dtype(cells)
+        if not kind.startswith(("mixed", "categorical")):
+            continue
+        for position, cell in enumerate(cells):
+            if pd.api.types.is_list_like(cell):
+                raise ValueError(
+                    "Each cell of `df` must be one text or number. Received: "
+                    f"{one_line(repr(cell), 80)} in column {column}, "
+                    f"{row_name(position)}"
+                )
 
 
 def _check_header(used, header, table):
