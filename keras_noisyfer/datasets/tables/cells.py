@@ -1,10 +1,14 @@
 """Tables of labels: what a cell says."""
 
 import re
+import unicodedata
+import warnings
 
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.tables.columns import check_votes
 from keras_noisyfer.tasks import CategoricalTask
 
 # What may be written, in any case, where there is no label.
@@ -13,15 +17,19 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
 _WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
 
 
-def cell_text(cell):
+def cell_text(cell, form="NFC"):
     """What is written in a cell, `""` if it is empty; 1.0 is "1".
 
     pandas writes the integers of a column as 1.0 once one cell of it is
-    empty, so the two are the same, as text and as a number.
+    empty, so the two are the same, as text and as a number. So are texts that
+    look alike: spaces around them do not count, nor does the Unicode normal
+    form, unless `form` is None.
     """
     if not isinstance(cell, str) and (cell is None or pd.isna(cell)):
         return ""
     text = str(cell).strip()
+    if form and not text.isascii():
+        text = unicodedata.normalize(form, text)
     whole = _WHOLE_FLOAT.fullmatch(text)
     return str(int(whole[1])) if whole else text
 
@@ -42,8 +50,8 @@ def cell_reader(task):
 class _Cells:
     """Reads the cells of a task, column by column."""
 
-    # Whether the cells are class ids.
-    has_ids = False
+    # Whether the cells are class ids, and whether one of these is 0.
+    has_ids = has_0 = False
 
     def __init__(self, task):
         self.task = task
@@ -69,8 +77,15 @@ class _Cells:
         values = np.append(values, np.nan).astype("float32")[codes]
         return values, {int(each): problems[codes[each]] for each in wrong}
 
-    def check_ids(self):
-        """Checks what all cells have to be checked for together."""
+    def check_ids(self, annotators):
+        """Checks what all cells have to be checked for together.
+
+        Args:
+            annotators: Names of the annotators or of their columns.
+        """
+
+    def note_ids(self, report):
+        """Adds to an `ImportReport` what seems to be wrong with all cells."""
 
 
 class ClassCells(_Cells):
@@ -115,6 +130,7 @@ class ClassCells(_Cells):
                 )
             if kind in ("name", "id"):
                 values[index] = number
+                self.has_0 |= number == 0
                 if kind not in self._first:
                     self._first[kind] = (text, where(index))
                     self._check_kinds()
@@ -145,7 +161,9 @@ class ClassCells(_Cells):
     def has_ids(self):
         return "id" in self._first
 
-    def check_ids(self):
+    def check_ids(self, annotators):
+        if self.has_ids:
+            check_votes(self.task, annotators)
         # Skipping it alone would shift all other labels by one.
         if self._beyond and "name" not in self._first:
             count = self.task.num_classes
@@ -154,6 +172,20 @@ class ClassCells(_Cells):
                 f"last of {count} classes is {count - 1}. Received: {count} "
                 f"in {self._beyond}, as if they began at 1"
             )
+
+    def note_ids(self, report):
+        # Without names it does not matter what they begin at.
+        if not self.has_ids or self.has_0 or not self._ids:
+            return
+        name, first = self.task.name, next(iter(self._ids))
+        report.notes[f"labels of {name} with the class id 0, {first}"] = 0
+        warnings.warn(
+            f"No cell of task '{name}' is 0, the class id of "
+            f"{one_line(first)}. If the "
+            "ids count from 1, each label is read as the next class: "
+            "subtract 1 or write class names",
+            stacklevel=5,
+        )
 
     def _check_kinds(self):
         if len(self._first) == 2:

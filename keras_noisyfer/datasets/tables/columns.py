@@ -1,7 +1,9 @@
 """Tables of labels: what their columns hold."""
 
 import dataclasses
+import re
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.tasks import CategoricalTask
 
 KEYS = ("image", "annotator", "task", "value", "clean")
@@ -116,6 +118,12 @@ def _parse_wide(columns, tasks):
                     f"`{argument}` must be the columns of one label. "
                     f"Received: {clean[task.name]!r}"
                 )
+            if set(used) & set(groups[0]):
+                raise ValueError(
+                    f"`{argument}` must be columns that are none of "
+                    f"`columns['{task.name}']`: labels that are their own "
+                    f"truth have no noise. Received: {clean[task.name]!r}"
+                )
             truths[task.name] = groups[0]
     return WideColumns(_column("image", columns["image"]), labels, truths)
 
@@ -135,6 +143,8 @@ def _groups(argument, task, given):
             and all(isinstance(each, str) for each in group)
             for group in groups
         ):
+            for group in groups:
+                _check_order(argument, group, dimensions or ())
             return [tuple(group) for group in groups]
     expected = "a column, or a list of columns, one an annotator"
     if width > 1:
@@ -145,10 +155,71 @@ def _groups(argument, task, given):
     raise ValueError(f"`{argument}` must be {expected}. Received: {given!r}")
 
 
+def _check_order(argument, group, dimensions):
+    """Raises a `ValueError` if columns are those of other dimensions."""
+    named = [_named_after(column, dimensions) for column in group]
+    known = [each for each in named if each is not None]
+    if len(set(known)) == len(known) and any(
+        each not in (None, index) for index, each in enumerate(named)
+    ):
+        raise ValueError(
+            f"`{argument}` must name the columns in the order of the "
+            f"dimensions: {', '.join(dimensions)}. "
+            f"Received: {one_line(', '.join(group))}"
+        )
+
+
+def check_votes(task, annotators):
+    """Checks that what seem to be annotators with class ids are not classes.
+
+    Args:
+        task: Categorical task whose cells are class ids.
+        annotators: Names of its columns, or of its annotators.
+
+    Raises:
+        ValueError: if each is named after another class.
+    """
+    named = set()
+    for each in annotators:
+        index = _named_after(each, task.class_names or ())
+        if index is None or index in named:
+            return
+        named.add(index)
+    if len(named) > 1:
+        raise ValueError(
+            f"`columns` must name annotators of task '{task.name}', not its "
+            "classes, as one-hot or vote columns do: make one column of "
+            "class names with `df[columns].idxmax(axis=1)`, or rename the "
+            f"annotators. Received: {one_line(', '.join(annotators))}"
+        )
+
+
+def _named_after(column, names):
+    """Index of the one name that a column has, or that it begins or ends
+    with, as `valence` in `machine_valence`; None if there is none."""
+    column = column.strip().casefold()
+    names = [name.strip().casefold() for name in names]
+    if column in names:
+        return names.index(column)
+    found = [
+        index
+        for index, name in enumerate(names)
+        if re.search(
+            rf"^{re.escape(name)}[\W_]|[\W_]{re.escape(name)}$", column
+        )
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _parse_long(columns, tasks):
     _check_keys(columns, ["image", "annotator", "value"], ["task", "clean"])
     for key, column in columns.items():
         _column(key, column)
+    used = [column for key, column in columns.items() if key != "clean"]
+    if len(set(used)) < len(used):
+        raise ValueError(
+            f"`columns` must name each column once. Received: {', '.join(used)}"
+        )
     slots = {}
     if "task" in columns:
         slots = _slots(tasks)

@@ -68,11 +68,12 @@ def from_dataframe(
     ```
 
     An image is the path of a file relative to `image_root`, with slashes or
-    back-slashes, in any Unicode normal form. A label is a
-    class name or a class id (not both in one task; a cell that is one of the
-    class names is that class, even if it is a number, and however that is
-    spelled: 3.0 is 3), or a number in [-1, 1]. Empty cells, `nan`, `none`,
-    `null`, `na`, `n/a`, and -1 as a class id, are missing labels.
+    back-slashes, in any Unicode normal form. A label is a class name (spaces
+    around it and its Unicode normal form do not count) or a class id (from 0;
+    not both in one task; a cell that is one of the class names is that class,
+    even if it is a number, and however that is spelled: 3.0 is 3), or a
+    number in [-1, 1]. Empty cells, `nan`, `none`, `null`, `na`, `n/a`, and -1
+    as a class id, are missing labels.
 
     Streams are in the order of the columns, or of the annotators' names. With
     more than `max_annotators` annotators they become resampled streams, and
@@ -107,9 +108,12 @@ def from_dataframe(
 
     Raises:
         ValueError: if an argument is out of its range, `columns` does not
-            fit the table, a task mixes names and ids, has ids that begin at 1
-            or has no label at all; with `on_error="raise"` also at the first
-            bad row or image.
+            fit the table or names classes or other dimensions, a task mixes
+            names and ids, has ids that begin at 1 or has no label at all;
+            with `on_error="raise"` also at the first bad row or image.
+
+    Warns:
+        UserWarning: if a task with class names has ids, and none is 0.
 
     Example:
 
@@ -266,6 +270,7 @@ class _Table:
 
     def load(self, rows, decode):
         rows.check_ids()
+        rows.note_ids()
         rows.finish()
         named = rows.images.names
         kept = np.flatnonzero(rows.has_label())

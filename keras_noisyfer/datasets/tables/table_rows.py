@@ -29,7 +29,10 @@ class ImageNames:
     def number(self, cells):
         """The number of each cell's image, -1 for an empty cell."""
         return _number(
-            cells, self._numbers, lambda cell: self.folder.name(cell_text(cell))
+            cells,
+            self._numbers,
+            # A folder may hold two files whose names look alike.
+            lambda cell: self.folder.name(cell_text(cell, form=None)),
         )
 
 
@@ -72,9 +75,15 @@ class _Rows:
         return [name for name, r in self._readers.items() if r.has_ids]
 
     def check_ids(self):
-        """Raises a `ValueError` if class ids seem to begin at 1."""
+        """Raises a `ValueError` if class ids seem to begin at 1, or to be
+        votes for the classes that their annotators are named after."""
+        for name, reader in self._readers.items():
+            reader.check_ids(self._annotator_names(name))
+
+    def note_ids(self):
+        """Notes, and warns of, class ids of which none is 0."""
         for reader in self._readers.values():
-            reader.check_ids()
+            reader.note_ids(self.report)
 
     def _keep(self, **arrays):
         for name, array in arrays.items():
@@ -205,13 +214,15 @@ class WideRows(_Rows):
         """
         values = self._values[name]
         rows, annotators = np.nonzero(~np.isnan(values).all(axis=2))
-        names = ["+".join(group) for group in self.columns.labels[name]]
         return (
             self._row_images[rows],
             annotators,
             values[rows, annotators],
-            names,
+            self._annotator_names(name),
         )
+
+    def _annotator_names(self, name):
+        return ["+".join(group) for group in self.columns.labels[name]]
 
     def has_clean(self, name):
         """Whether there are clean labels of a task."""
@@ -281,7 +292,7 @@ class LongRows(_Rows):
 
     def _slots(self, frame, problems):
         known = {
-            text: self._starts[name] + index
+            cell_text(text): self._starts[name] + index
             for text, (name, index) in self.columns.slots.items()
         }
         if self.columns.task is None:
@@ -363,6 +374,10 @@ class LongRows(_Rows):
         table = np.full((len(keys), self._widths[name]), np.nan, "float32")
         table[label, dimensions] = values
         return keys // count, keys % count, table, list(self._annotators)
+
+    def _annotator_names(self, name):
+        truth = cell_text(self.columns.clean)
+        return [each for each in self._annotators if each != truth]
 
     def has_clean(self, name):
         """Whether there are clean labels of a task."""

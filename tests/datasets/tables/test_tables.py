@@ -391,29 +391,6 @@ def test_where_chooses_a_row(tmp_path, root):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("on_error", ["raise", "skip"])
-@pytest.mark.parametrize("cells", [[3, 1], [3.0, 0], ["bad", "3"]])
-def test_ids_that_begin_at_one(tmp_path, root, on_error, cells):
-    frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": cells})
-    path = write(tmp_path, frame.to_csv(index=False))
-    for load in (
-        lambda: from_dataframe(frame, root, IDS, ONE, on_error=on_error),
-        lambda: from_csv(path, root, IDS, ONE, on_error=on_error),
-    ):
-        with pytest.raises(
-            ValueError, match="must begin at 0.*: 3 in row"
-        ) as e:
-            load()
-        assert "skip" not in str(e.value)
-
-
 def test_image_root_is_a_folder():
     with pytest.raises(ValueError, match="`image_root` must be a folder"):
         from_dataframe(pd.DataFrame({"file": []}), None, EXPRESSION, ONE)
-
-
-def test_rows_of_a_repeated_index_are_named_by_position(root):
-    frame = pd.DataFrame({"file": ["a.png", "a.png"], "ann": ["sad", "sad"]})
-    frame.index = [5, 5]
-    with pytest.raises(ValueError, match=r"row 1 \(a.png\).*see row 0"):
-        from_dataframe(frame, root, EXPRESSION, ONE)
