@@ -1,18 +1,12 @@
-"""Tables of labels: what their columns hold and what a cell says."""
+"""Tables of labels: what their columns hold."""
 
 import dataclasses
 import re
 
-import numpy as np
-import pandas as pd
-
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.tasks import CategoricalTask
 
-# What may be written, in any case, where there is no label.
-MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
 KEYS = ("image", "annotator", "task", "value", "clean")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
-_WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +118,12 @@ def _parse_wide(columns, tasks):
                     f"`{argument}` must be the columns of one label. "
                     f"Received: {clean[task.name]!r}"
                 )
+            if set(used) & set(groups[0]):
+                raise ValueError(
+                    f"`{argument}` must be columns that are none of "
+                    f"`columns['{task.name}']`: labels that are their own "
+                    f"truth have no noise. Received: {clean[task.name]!r}"
+                )
             truths[task.name] = groups[0]
     return WideColumns(_column("image", columns["image"]), labels, truths)
 
@@ -143,6 +143,8 @@ def _groups(argument, task, given):
             and all(isinstance(each, str) for each in group)
             for group in groups
         ):
+            for group in groups:
+                _check_order(argument, group, dimensions or ())
             return [tuple(group) for group in groups]
     expected = "a column, or a list of columns, one an annotator"
     if width > 1:
@@ -153,10 +155,71 @@ def _groups(argument, task, given):
     raise ValueError(f"`{argument}` must be {expected}. Received: {given!r}")
 
 
+def _check_order(argument, group, dimensions):
+    """Raises a `ValueError` if columns are those of other dimensions."""
+    named = [_named_after(column, dimensions) for column in group]
+    known = [each for each in named if each is not None]
+    if len(set(known)) == len(known) and any(
+        each not in (None, index) for index, each in enumerate(named)
+    ):
+        raise ValueError(
+            f"`{argument}` must name the columns in the order of the "
+            f"dimensions: {', '.join(dimensions)}. "
+            f"Received: {one_line(', '.join(group))}"
+        )
+
+
+def check_votes(task, annotators):
+    """Checks that what seem to be annotators with class ids are not classes.
+
+    Args:
+        task: Categorical task whose cells are class ids.
+        annotators: Names of its columns, or of its annotators.
+
+    Raises:
+        ValueError: if each is named after another class.
+    """
+    named = set()
+    for each in annotators:
+        index = _named_after(each, task.class_names or ())
+        if index is None or index in named:
+            return
+        named.add(index)
+    if len(named) > 1:
+        raise ValueError(
+            f"`columns` must name annotators of task '{task.name}', not its "
+            "classes, as one-hot or vote columns do: make one column of "
+            "class names with `df[columns].idxmax(axis=1)`, or rename the "
+            f"annotators. Received: {one_line(', '.join(annotators))}"
+        )
+
+
+def _named_after(column, names):
+    """Index of the one name that a column has, or that it begins or ends
+    with, as `valence` in `machine_valence`; None if there is none."""
+    column = column.strip().casefold()
+    names = [name.strip().casefold() for name in names]
+    if column in names:
+        return names.index(column)
+    found = [
+        index
+        for index, name in enumerate(names)
+        if re.search(
+            rf"^{re.escape(name)}[\W_]|[\W_]{re.escape(name)}$", column
+        )
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _parse_long(columns, tasks):
     _check_keys(columns, ["image", "annotator", "value"], ["task", "clean"])
     for key, column in columns.items():
         _column(key, column)
+    used = [column for key, column in columns.items() if key != "clean"]
+    if len(set(used)) < len(used):
+        raise ValueError(
+            f"`columns` must name each column once. Received: {', '.join(used)}"
+        )
     slots = {}
     if "task" in columns:
         slots = _slots(tasks)
@@ -210,176 +273,3 @@ def _column(key, column):
             f"`columns['{key}']` must be a string. Received: {column!r}"
         )
     return column
-
-
-def cell_text(cell):
-    """What is written in a cell, `""` if it is empty; 1.0 is "1".
-
-    pandas writes the integers of a column as 1.0 once one cell of it is
-    empty, so the two are the same, as text and as a number.
-    """
-    if not isinstance(cell, str) and (cell is None or pd.isna(cell)):
-        return ""
-    text = str(cell).strip()
-    whole = _WHOLE_FLOAT.fullmatch(text)
-    return str(int(whole[1])) if whole else text
-
-
-def cell_number(text):
-    """The number that a cell's text spells, however it does; None if none."""
-    number = float(text) if _NUMBER.fullmatch(text) else np.inf
-    return number if np.isfinite(number) else None
-
-
-def cell_reader(task):
-    """A `ClassCells` or `ValueCells` for the cells of a task."""
-    if isinstance(task, CategoricalTask):
-        return ClassCells(task)
-    return ValueCells(task)
-
-
-class _Cells:
-    """Reads the cells of a task, column by column."""
-
-    # Whether the cells are class ids.
-    has_ids = False
-
-    def __init__(self, task):
-        self.task = task
-
-    def read(self, cells, where):
-        """Reads cells.
-
-        Args:
-            cells: Series of cells.
-            where: Function of a cell's position that names its row.
-
-        Returns:
-            `(values, problems)`: float32 array of the numbers or class ids,
-            NaN where missing; and a dict by position of
-            `(problem, detail)`.
-        """
-        # Each different cell is understood once; -1 stands for empty ones.
-        codes, different = pd.factorize(cells)
-        values, problems = self._understand(
-            different, lambda index: where(int(np.argmax(codes == index)))
-        )
-        wrong = np.flatnonzero(np.isin(codes, list(problems)))
-        values = np.append(values, np.nan).astype("float32")[codes]
-        return values, {int(each): problems[codes[each]] for each in wrong}
-
-    def check_ids(self):
-        """Checks what all cells have to be checked for together."""
-
-
-class ClassCells(_Cells):
-    """Cells with names or ids of classes, not both within a task.
-
-    A cell that is a class name is that class, even if it is a number, and
-    however that is spelled. Any other integer is a class id, -1 a missing
-    label; where a class name is a number, there are no class ids.
-    """
-
-    def __init__(self, task):
-        super().__init__(task)
-        names = [cell_text(name) for name in task.class_names or ()]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"`class_names` of task '{task.name}' must be told apart in "
-                f"a table. Received: {task.class_names}"
-            )
-        self._ids = {name: index for index, name in enumerate(names)}
-        # The classes whose names spell a number.
-        self._numbers = {}
-        for index, name in enumerate(names):
-            self._numbers.setdefault(cell_number(name), []).append(index)
-        self._numbers.pop(None, None)
-        self._first = {}
-        # Where the number of classes stands, which is no class id.
-        self._beyond = None
-        self._expected = f"class ids are 0 to {task.num_classes - 1}"
-        if names:
-            self._expected = f"classes are {', '.join(names)}"
-
-    def _understand(self, cells, where):
-        values, problems = np.full(len(cells), np.nan), {}
-        for index, cell in enumerate(cells):
-            text = cell_text(cell)
-            kind, number = self._meaning(text)
-            if kind == "id" and self._numbers:
-                raise ValueError(
-                    f"Labels of task '{self.task.name}' must be class names "
-                    f"where these are numbers: {', '.join(self._ids)}. "
-                    f"Received: {text!r} in {where(index)}"
-                )
-            if kind in ("name", "id"):
-                values[index] = number
-                if kind not in self._first:
-                    self._first[kind] = (text, where(index))
-                    self._check_kinds()
-            elif kind is not None:
-                problems[index] = (kind, f"{text!r}; {self._expected}")
-                if number == self.task.num_classes and not self._numbers:
-                    self._beyond = self._beyond or where(index)
-        return values, problems
-
-    def _meaning(self, text):
-        if text in self._ids:
-            return "name", self._ids[text]
-        if text.lower() in MISSING_CELLS:
-            return None, None
-        number = cell_number(text)
-        # Where two names spell it, the cell must do so as one of them.
-        if len(self._numbers.get(number, ())) == 1:
-            return "name", self._numbers[number][0]
-        if number is None or not number.is_integer():
-            return "unknown class", None
-        if number == -1:
-            return None, None
-        if not 0 <= number < self.task.num_classes:
-            return "class id out of range", number
-        return "id", number
-
-    @property
-    def has_ids(self):
-        return "id" in self._first
-
-    def check_ids(self):
-        # Skipping it alone would shift all other labels by one.
-        if self._beyond and "name" not in self._first:
-            count = self.task.num_classes
-            raise ValueError(
-                f"Class ids of task '{self.task.name}' must begin at 0, the "
-                f"last of {count} classes is {count - 1}. Received: {count} "
-                f"in {self._beyond}, as if they began at 1"
-            )
-
-    def _check_kinds(self):
-        if len(self._first) == 2:
-            name, name_row = self._first["name"]
-            number, id_row = self._first["id"]
-            raise ValueError(
-                f"Labels of task '{self.task.name}' must be all class names "
-                f"or all class ids. Received: {name!r} in {name_row}, "
-                f"{number!r} in {id_row}"
-            )
-
-
-class ValueCells(_Cells):
-    """Cells with numbers."""
-
-    def _understand(self, cells, where):
-        texts = [cell_text(cell) for cell in cells]
-        numbers = pd.to_numeric(
-            pd.Series(texts, dtype=object), errors="coerce"
-        ).to_numpy("float64")
-        problems = {}
-        for index in np.flatnonzero(np.isnan(numbers)):
-            if texts[index].lower() not in MISSING_CELLS:
-                problems[index] = ("not a number", repr(texts[index]))
-        for index in np.flatnonzero(self.task.out_of_range(numbers)):
-            problems[index] = (
-                "value out of range",
-                f"{texts[index]}; must be in [-1, 1]",
-            )
-        return numbers, problems

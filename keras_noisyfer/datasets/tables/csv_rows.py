@@ -47,7 +47,7 @@ def read_rows(path, header, chunk_size, report):
     """Reads the rows below the header.
 
     Rows with more values than the header has names are rejected, rows
-    without any value are passed over.
+    without any value but blanks are passed over.
 
     Args:
         path: The file.
@@ -91,12 +91,23 @@ def _numbered(chunks, header, report):
                 skipped += _reject_skipped(str(warning.message), report)
         if chunk is None:
             return
+        empty = _empty_rows(chunk)
         chunk.columns = header
         numbers = begin + np.arange(len(chunk) + len(skipped))
         begin += len(numbers)
         numbers = np.setdiff1d(numbers, skipped)
-        filled = (chunk != "").any(axis=1).to_numpy() & (numbers > 1)
+        filled = ~empty & (numbers > 1)
         yield chunk[filled], numbers[filled]
+
+
+def _empty_rows(chunk):
+    """Where a row has blanks at most, boolean."""
+    rows = np.arange(len(chunk))
+    for _, cells in chunk.items():
+        # Only rows that are empty so far: few, after the first column.
+        texts = cells.to_numpy()[rows]
+        rows = rows[[not text.strip() for text in texts]]
+    return np.isin(np.arange(len(chunk)), rows)
 
 
 def _reject_skipped(message, report):

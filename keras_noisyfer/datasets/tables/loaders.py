@@ -11,11 +11,8 @@ from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import (
-    LongColumns,
-    cell_text,
-    parse_columns,
-)
+from keras_noisyfer.datasets.tables.cells import cell_text
+from keras_noisyfer.datasets.tables.columns import LongColumns, parse_columns
 from keras_noisyfer.datasets.tables.crowds import crowd_streams
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
@@ -71,11 +68,12 @@ def from_dataframe(
     ```
 
     An image is the path of a file relative to `image_root`, with slashes or
-    back-slashes, in any Unicode normal form. A label is a
-    class name or a class id (not both in one task; a cell that is one of the
-    class names is that class, even if it is a number, and however that is
-    spelled: 3.0 is 3), or a number in [-1, 1]. Empty cells, `nan`, `none`,
-    `null`, `na`, `n/a`, and -1 as a class id, are missing labels.
+    back-slashes, in any Unicode normal form. A label is a class name (spaces
+    around it and its Unicode normal form do not count) or a class id (from 0;
+    not both in one task; a cell that is one of the class names is that class,
+    even if it is a number, and however that is spelled: 3.0 is 3), or a
+    number in [-1, 1]. Empty cells, `nan`, `none`, `null`, `na`, `n/a`, and -1
+    as a class id, are missing labels.
 
     Streams are in the order of the columns, or of the annotators' names. With
     more than `max_annotators` annotators they become resampled streams, and
@@ -91,7 +89,9 @@ def from_dataframe(
             count them in the report. A bad row is one with an unknown class,
             a value out of range or not a number, without an image or any
             label, or with an image (long: an image, annotator and task) that
-            an earlier row has. Rows are named by the index of `df`, or by their
+            an earlier row has. It is left out as a whole: wide, a bad cell
+            takes the good labels of its row along, and the report's notes
+            count them. Rows are named by the index of `df`, or by their
             position where it repeats.
         max_annotators: Largest number of annotators of a task with a stream
             each, at least 1.
@@ -108,9 +108,12 @@ def from_dataframe(
 
     Raises:
         ValueError: if an argument is out of its range, `columns` does not
-            fit the table, a task mixes names and ids, has ids that begin at 1
-            or has no label at all; with `on_error="raise"` also at the first
-            bad row or image.
+            fit the table or names classes or other dimensions, a task mixes
+            names and ids, has ids that begin at 1 or has no label at all;
+            with `on_error="raise"` also at the first bad row or image.
+
+    Warns:
+        UserWarning: if a task with class names has ids, and none is 0.
 
     Example:
 
@@ -130,6 +133,7 @@ def from_dataframe(
     _check_header(table.columns.used, list(df.columns), "`df`")
     names = df.index if df.index.is_unique else range(len(df))
     rows = table.rows(lambda row: f"row {names[row]}")
+    _check_cells(df[table.columns.used], rows.row_name)
     rows.add(df[table.columns.used], np.arange(len(df)))
     return table.load(rows, decode)
 
@@ -152,8 +156,8 @@ def from_csv(
 
     As `from_dataframe`, but reads a file of any size piece by piece. The file
     is in UTF-8, with or without a byte order mark, its values are separated
-    by commas, and its first row names the columns. Rows without any value are
-    passed over.
+    by commas, and its first row names the columns. Rows without any value but
+    blanks are passed over.
 
     Args:
         path: The CSV file.
@@ -266,6 +270,7 @@ class _Table:
 
     def load(self, rows, decode):
         rows.check_ids()
+        rows.note_ids()
         rows.finish()
         named = rows.images.names
         kept = np.flatnonzero(rows.has_label())
@@ -350,6 +355,20 @@ def _as_labels(task, values):
     if isinstance(task, CategoricalTask):
         return np.nan_to_num(values[..., 0], nan=-1).astype("int32")
     return values
+
+
+def _check_cells(frame, row_name):
+    for column, cells in frame.items():
+        kind = pd.api.types.infer_dtype(cells)
+        if not kind.startswith(("mixed", "categorical")):
+            continue
+        for position, cell in enumerate(cells):
+            if pd.api.types.is_list_like(cell):
+                raise ValueError(
+                    "Each cell of `df` must be one text or number. Received: "
+                    f"{one_line(repr(cell), 80)} in column {column}, "
+                    f"{row_name(position)}"
+                )
 
 
 def _check_header(used, header, table):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.datasets.image_names import ImageFolder
-from keras_noisyfer.datasets.tables.columns import cell_reader, cell_text
+from keras_noisyfer.datasets.tables.cells import cell_reader, cell_text
 
 
 class ImageNames:
@@ -29,7 +29,10 @@ class ImageNames:
     def number(self, cells):
         """The number of each cell's image, -1 for an empty cell."""
         return _number(
-            cells, self._numbers, lambda cell: self.folder.name(cell_text(cell))
+            cells,
+            self._numbers,
+            # A folder may hold two files whose names look alike.
+            lambda cell: self.folder.name(cell_text(cell, form=None)),
         )
 
 
@@ -72,9 +75,15 @@ class _Rows:
         return [name for name, r in self._readers.items() if r.has_ids]
 
     def check_ids(self):
-        """Raises a `ValueError` if class ids seem to begin at 1."""
+        """Raises a `ValueError` if class ids seem to begin at 1, or to be
+        votes for the classes that their annotators are named after."""
+        for name, reader in self._readers.items():
+            reader.check_ids(self._annotator_names(name))
+
+    def note_ids(self):
+        """Notes, and warns of, class ids of which none is 0."""
         for reader in self._readers.values():
-            reader.check_ids()
+            reader.note_ids(self.report)
 
     def _keep(self, **arrays):
         for name, array in arrays.items():
@@ -109,11 +118,12 @@ class _Rows:
         for row in np.flatnonzero(np.isin(keys, keys[duplicate])):
             earlier = first.setdefault(keys[row], row)
             if earlier != row:
-                kind = "identical" if alike(row, earlier) else "conflicting"
+                detail = f"see {self.row_name(numbers[earlier])}"
+                same = alike(row, earlier)
                 self.report.reject(
                     f"{self.row_name(numbers[row])} ({names[images[row]]})",
-                    "duplicate row",
-                    f"{kind}, see {self.row_name(numbers[earlier])}",
+                    "duplicate row" if same else "conflicting duplicate row",
+                    f"identical, {detail}" if same else detail,
                 )
         return ~duplicate
 
@@ -162,6 +172,13 @@ class WideRows(_Rows):
         for position in np.flatnonzero(empty):
             problems.setdefault(position, ("no label", ""))
         good = self._reject(problems, cells, numbers)
+        lost = sum(
+            int((~np.isnan(values[~good]).all(axis=2)).sum())
+            for values in labels.values()
+        )
+        if lost:
+            note = "good labels in rows that were rejected, left out with them"
+            self.report.notes[note] = self.report.notes.get(note, 0) + lost
         # No task has such a name.
         kept = {"of image": images, "of row": numbers, **labels, **clean}
         self._keep(**{name: array[good] for name, array in kept.items()})
@@ -197,13 +214,15 @@ class WideRows(_Rows):
         """
         values = self._values[name]
         rows, annotators = np.nonzero(~np.isnan(values).all(axis=2))
-        names = ["+".join(group) for group in self.columns.labels[name]]
         return (
             self._row_images[rows],
             annotators,
             values[rows, annotators],
-            names,
+            self._annotator_names(name),
         )
+
+    def _annotator_names(self, name):
+        return ["+".join(group) for group in self.columns.labels[name]]
 
     def has_clean(self, name):
         """Whether there are clean labels of a task."""
@@ -273,7 +292,7 @@ class LongRows(_Rows):
 
     def _slots(self, frame, problems):
         known = {
-            text: self._starts[name] + index
+            cell_text(text): self._starts[name] + index
             for text, (name, index) in self.columns.slots.items()
         }
         if self.columns.task is None:
@@ -355,6 +374,10 @@ class LongRows(_Rows):
         table = np.full((len(keys), self._widths[name]), np.nan, "float32")
         table[label, dimensions] = values
         return keys // count, keys % count, table, list(self._annotators)
+
+    def _annotator_names(self, name):
+        truth = cell_text(self.columns.clean)
+        return [each for each in self._annotators if each != truth]
 
     def has_clean(self, name):
         """Whether there are clean labels of a task."""

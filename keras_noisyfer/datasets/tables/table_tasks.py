@@ -2,12 +2,12 @@
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import (
-    KEYS,
+from keras_noisyfer.datasets.tables.cells import (
     MISSING_CELLS,
     cell_number,
     cell_text,
 )
+from keras_noisyfer.datasets.tables.columns import KEYS
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 

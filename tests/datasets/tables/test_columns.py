@@ -7,7 +7,6 @@ from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 NAMES = ("neutral", "happy", "sad")
 EXPRESSION = CategoricalTask("expression", class_names=NAMES)
-IDS = CategoricalTask("expression", num_classes=3)
 AFFECT = ContinuousTask("affect", ("valence", "arousal"))
 NAN = np.nan
 
@@ -33,169 +32,6 @@ def wide_frame():
     )
 
 
-# === Cells ===
-
-
-def read_cells(root, cells, task=EXPRESSION):
-    files = ["a.png", "b.png", "c.png", "more/d.png", "more/e.png"]
-    frame = pd.DataFrame({"file": files[: len(cells)], "bob": "1"})
-    frame["ann"] = cells
-    if task.class_names and "1" not in task.class_names:
-        frame["bob"] = task.class_names[0]
-    columns = {"image": "file", task.name: ["ann", "bob"]}
-    data = from_dataframe(frame, root, [task], columns)
-    return data.labels[task.name][:, 0].tolist()
-
-
-@pytest.mark.parametrize(
-    "cells",
-    [
-        pd.Series([2, 0, -1]),
-        pd.Series([2.0, 0.0, NAN]),
-        pd.Series(["2", "0.0", ""]),
-        pd.Series([" 2 ", "00", "-1.0"]),
-        pd.Series(["2", 0, None], dtype=object),
-        pd.Series(["2", "0", "NaN"], dtype="category"),
-        pd.Series([2, 0, pd.NA], dtype="Int64"),
-    ],
-)
-def test_cells_with_ids(root, cells):
-    assert read_cells(root, cells, IDS) == [2, 0, -1]
-
-
-@pytest.mark.parametrize("missing", ["", "nan", "None", "NULL", "n/a", "-1"])
-def test_cells_with_names(root, missing):
-    assert read_cells(root, ["sad", " neutral", missing]) == [2, 0, -1]
-
-
-def test_class_names_win_over_ids_and_missing_cells(root):
-    digits = CategoricalTask("expression", class_names=("2", "1", "none"))
-    assert read_cells(root, ["2", "1", "none", "null"], digits) == [0, 1, 2, -1]
-
-
-STARS = CategoricalTask("expression", class_names=("3", "4", "5"))
-
-
-@pytest.mark.parametrize(
-    "cells",
-    [
-        ["3.0", "4.0", "", "4.0"],
-        ["3", " +4 ", "-1", "04"],
-        ["3e0", "4.", "nan", "4.000"],
-        [3, 4, NAN, 4],
-        [3.0, 4.0, None, 4.0],
-    ],
-)
-def test_numbers_that_are_class_names_are_read_alike(tmp_path, root, cells):
-    files = ["a.png", "b.png", "c.png", "more/d.png"]
-    frame = pd.DataFrame({"file": files, "ann": cells, "bob": "5"})
-    columns = {"image": "file", "expression": ["ann", "bob"]}
-    path = write(tmp_path, frame.to_csv(index=False))
-    for data in (
-        from_csv(path, root, STARS, columns),
-        from_csv(path, root, STARS, columns, on_error="skip"),
-        from_dataframe(frame, root, STARS, columns),
-    ):
-        assert data.labels["expression"].tolist() == [
-            [0, 2],
-            [1, 2],
-            [-1, 2],
-            [1, 2],
-        ]
-
-
-def test_spelling_of_numbers_that_are_names(root):
-    floats = CategoricalTask("expression", class_names=("0.50", "1.0", "2"))
-    assert read_cells(root, ["0.5", 1, 2.0], floats) == [0, 1, 2]
-    codes = CategoricalTask("expression", class_names=("1", "01", "x"))
-    assert read_cells(root, ["01", 1.0, "x"], codes) == [1, 0, 2]
-    same = CategoricalTask("expression", class_names=("1", "1.0"))
-    with pytest.raises(ValueError, match="`class_names` of task.*told apart"):
-        read_cells(root, ["1"], same)
-
-
-@pytest.mark.parametrize("cells", [["0", "1", "2"], ["3", "0", "5"]])
-@pytest.mark.parametrize("on_error", ["raise", "skip"])
-def test_there_are_no_ids_where_names_are_numbers(root, cells, on_error):
-    frame = pd.DataFrame({"file": ["a.png", "b.png", "c.png"], "ann": cells})
-    with pytest.raises(ValueError, match="numbers: 3, 4, 5. Received: '0' in"):
-        from_dataframe(frame, root, STARS, ONE, on_error=on_error)
-
-
-def test_annotators_are_read_alike(tmp_path, root):
-    text = "file,who,said\na.png,1.0,sad\na.png,2.0,happy\nb.png,1,sad\n"
-    columns = {**SINGLE, "clean": "2.0"}
-    data = from_csv(write(tmp_path, text), root, EXPRESSION, columns)
-    assert data.annotators == {"expression": ["1"]}
-    assert data.labels["expression"].tolist() == [[2], [2]]
-    assert data.clean["expression"].tolist() == [1, -1]
-
-
-def test_ids_are_accepted_where_there_are_names(root):
-    frame = pd.DataFrame({"file": ["a.png", "b.png"], "ann": ["2", "1"]})
-    data = from_dataframe(frame, root, [EXPRESSION], ONE)
-    np.testing.assert_array_equal(data.labels["expression"], [[2], [1]])
-
-
-def test_names_and_ids_must_not_mix(tmp_path, root):
-    columns = {"image": "file", "expression": ["ann", "bob"]}
-    text = "file,ann,bob\na.png,happy,\nb.png,sad,2\n"
-    with pytest.raises(ValueError, match="'happy' in row 2, '2' in row 3"):
-        from_csv(
-            write(tmp_path, text), root, EXPRESSION, columns, on_error="skip"
-        )
-
-
-@pytest.mark.parametrize(
-    "cell, problem",
-    [
-        ("hapy", r"unknown class \(column ann: 'hapy'; classes are neutral"),
-        ("3", r"class id out of range \(column ann: '3'"),
-        ("-2", "class id out of range"),
-        ("0.5", "unknown class"),
-        ("9" * 5000 + ".0", "unknown class"),
-        ("1e999", "unknown class"),
-    ],
-)
-def test_bad_class_names_the_row(tmp_path, root, cell, problem):
-    text = f"file,ann\na.png,\nb.png,\n\nc.png,{cell}\n"
-    text = text.replace("png,\n", "png,sad\n")
-    path = write(tmp_path, text)
-    with pytest.raises(ValueError, match=r"row 5 \(c.png\): " + problem):
-        from_csv(path, root, EXPRESSION, ONE)
-    data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
-    assert data.names == ["a.png", "b.png"]
-    assert [entry for entry, _, _ in data.report.entries] == ["row 5 (c.png)"]
-
-
-@pytest.mark.parametrize(
-    "cell, problem",
-    [
-        ("1.001", "value out of range .column v: 1.001; must be in"),
-        ("-inf", "value out of range"),
-        ("-2", "value out of range"),
-        ("high", "not a number .column v: 'high'"),
-    ],
-)
-def test_bad_value_names_the_row(root, cell, problem):
-    frame = wide_frame().astype({"v": object})
-    frame.loc[1, "v"] = cell
-    columns = {"image": "file", "affect": ("v", "a")}
-    with pytest.raises(ValueError, match=r"row 1 \(a.png\): " + problem):
-        from_dataframe(frame, root, AFFECT, columns)
-
-
-def test_dataframe_rows_are_named_by_their_index(root):
-    frame = wide_frame()
-    frame.index = ["x", "y", "z"]
-    frame.loc["y", "ann"] = "hapy"
-    with pytest.raises(ValueError, match=r"row y \(a.png\): unknown class"):
-        from_dataframe(frame[frame.other > 1], root, EXPRESSION, ONE)
-
-
-# === Arguments ===
-
-
 @pytest.mark.parametrize(
     "columns, message",
     [
@@ -213,6 +49,20 @@ def test_dataframe_rows_are_named_by_their_index(root):
             {**ONE, "clean": {"expression": ["ann", "bob"]}},
             "the columns of one label",
         ),
+        (
+            {**ONE, "clean": {"expression": "ann"}},
+            r"`columns\['clean'\]\['expression'\]` must be columns that are "
+            r"none of `columns\['expression'\]`.* Received: 'ann'$",
+        ),
+        (
+            {
+                "image": "file",
+                "expression": ["bob", "ann"],
+                "clean": {"expression": ["ann"]},
+            },
+            r"their own truth have no noise. Received: \['ann'\]$",
+        ),
+        ({**SINGLE, "annotator": "said"}, "each column once. Received: file"),
         ({"image": "file", "value": "ann"}, "keys image, annotator, value"),
         ({**SINGLE, "expression": "ann"}, "keys image, annotator, value"),
         ({**SINGLE, "clean": 3}, r"`columns\['clean'\]` must be a string"),
@@ -228,6 +78,107 @@ def test_rejects_wrong_columns_of_dimensions(root, given):
     columns = {"image": "file", "affect": given}
     with pytest.raises(ValueError, match=r"2 columns \(valence, arousal\)"):
         from_dataframe(wide_frame(), root, AFFECT, columns)
+
+
+@pytest.mark.parametrize(
+    "given, received",
+    [
+        (["arousal", "valence"], "arousal, valence"),
+        (("Arousal", " valence"), "Arousal, valence"),
+        ([("v", "a"), ("x_arousal", "x_valence")], "x_arousal, x_valence"),
+        ([("arousal.ann", "valence.ann")], "arousal.ann, valence.ann"),
+        (("arousal", "v"), "arousal, v"),
+    ],
+)
+def test_rejects_columns_of_other_dimensions(root, given, received):
+    message = (
+        "must name the columns in the order of the dimensions: valence, "
+        f"arousal. Received: {received}$"
+    )
+    for columns, argument in (
+        ({"affect": given}, r"^`columns\['affect'\]` "),
+        (
+            {"affect": [("p", "q")], "clean": {"affect": given}},
+            r"^`columns\['clean'\]\['affect'\]` ",
+        ),
+    ):
+        if "clean" in columns and isinstance(given[-1], tuple):
+            columns["clean"] = {"affect": given[-1]}
+        with pytest.raises(ValueError, match=argument + message):
+            from_dataframe(
+                wide_frame(), root, AFFECT, {"image": "file", **columns}
+            )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("valence", "arousal"),
+        ("m_valence", "m_arousal"),
+        ("VALENCE.ann", "arousal.ann"),
+        ("arousal_1", "arousal_2"),
+        ("nonarousal", "prevalence"),
+        ("arousal_valence", "x"),
+    ],
+)
+def test_columns_of_dimensions_in_order(root, names):
+    frame = wide_frame().rename(columns=dict(zip("va", names, strict=True)))
+    columns = {"image": "file", "affect": names}
+    data = from_dataframe(frame, root, AFFECT, columns)
+    np.testing.assert_array_equal(
+        data.labels["affect"][:, 0],
+        np.array([[0.1, 0.4], [0.2, 0.5], [0.3, NAN]], "float32"),
+    )
+
+
+CLASSES = ["neutral", "happy", "sad"]
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize(
+    "votes",
+    [
+        [[1, 0, 0], [0, 0, 1]],
+        [["1.0", "0.0", "0.0"], ["0", "0", "1"]],
+        [[7, 2, 1], [0, 3, 7]],
+        [[0.7, 0.3, 0], [0, 0, 1]],
+    ],
+)
+@pytest.mark.parametrize("name", ["{}", "face_{}", "{}.votes", " {}"])
+def test_rejects_columns_of_classes(root, votes, name, on_error):
+    used = [name.format(each).title() for each in CLASSES]
+    frame = pd.DataFrame(votes, columns=used)
+    frame["file"] = ["a.png", "b.png"]
+    melted = frame.melt("file", used, "who", "said")
+    truth = pd.DataFrame({"file": ["a.png"], "who": "truth", "said": 2})
+    with_truth = pd.concat([melted, truth])
+    message = (
+        "^`columns` must name annotators of task 'expression', not its "
+        rf"classes.*idxmax.* Received: {' '.join(', '.join(used).split())}$"
+    )
+    for table, columns in (
+        (frame, {"image": "file", "expression": used}),
+        (melted, SINGLE),
+        (with_truth, {**SINGLE, "clean": "truth"}),
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_dataframe(table, root, EXPRESSION, columns, on_error=on_error)
+
+
+def test_annotators_may_be_called_like_classes(root):
+    frame = pd.DataFrame(
+        [["a.png", "sad", "happy"], ["b.png", "", "neutral"]],
+        columns=["file", "happy", "sad"],
+    )
+    columns = {"image": "file", "expression": ["happy", "sad"]}
+    data = from_dataframe(frame, root, EXPRESSION, columns)
+    assert data.labels["expression"].tolist() == [[2, 1], [-1, 0]]
+    # One of them is no class.
+    frame = frame.rename(columns={"happy": "ann"})
+    frame[["ann", "sad"]] = [[2, 1], [1, 0]]
+    columns = {"image": "file", "expression": ["ann", "sad"]}
+    data = from_dataframe(frame, root, EXPRESSION, columns)
+    assert data.labels["expression"].tolist() == [[2, 1], [1, 0]]
 
 
 def test_several_values_need_a_task_column(root):

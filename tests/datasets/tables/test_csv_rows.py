@@ -50,7 +50,7 @@ def test_chunks_do_not_change_anything(tmp_path, root, chunk_size):
         ("c.png", "no label", ""),
         ("gone.png", "missing image", f"no such file in {root}"),
         ("row 10 (a.png)", "duplicate row", "identical, see row 2"),
-        ("row 12 (b.png)", "duplicate row", "conflicting, see row 3"),
+        ("row 12 (b.png)", "conflicting duplicate row", "see row 3"),
         ("row 14", "too many values", "7 values, 5 names of columns"),
         ("row 16", "too many values", "6 values, 5 names of columns"),
         ("row 5", "too many values", "6 values, 5 names of columns"),
@@ -79,6 +79,20 @@ def test_chunked_wide_table_finds_a_distant_duplicate(tmp_path, root):
     path = write(tmp_path, "\n".join(["file,ann", *rows]))
     with pytest.raises(ValueError, match="row 5.*identical, see row 2"):
         from_csv(path, root, EXPRESSION, ONE, chunk_size=2)
+
+
+@pytest.mark.parametrize("row", ["", ",", "  ,", " , \t", '" "," "', "\u00a0,"])
+@pytest.mark.parametrize("chunk_size", [1, 2, 100])
+def test_rows_of_blanks_are_passed_over(tmp_path, root, row, chunk_size):
+    text = f"file,ann\na.png,sad\n{row}\n{row}\nb.png,happy\n,bad\n"
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match="row 6: no image name"):
+        from_csv(path, root, EXPRESSION, ONE, chunk_size=chunk_size)
+    data = from_csv(
+        path, root, EXPRESSION, ONE, on_error="skip", chunk_size=chunk_size
+    )
+    assert data.labels["expression"].tolist() == [[2], [1]]
+    assert data.report.entries == [("row 6", "no image name", "")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,218 @@
+"""Tables of labels: what a cell says."""
+
+import re
+import unicodedata
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.tables.columns import check_votes
+from keras_noisyfer.tasks import CategoricalTask
+
+# What may be written, in any case, where there is no label.
+MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
+_WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
+
+
+def cell_text(cell, form="NFC"):
+    """What is written in a cell, `""` if it is empty; 1.0 is "1".
+
+    pandas writes the integers of a column as 1.0 once one cell of it is
+    empty, so the two are the same, as text and as a number. So are texts that
+    look alike: spaces around them do not count, nor does the Unicode normal
+    form, unless `form` is None.
+    """
+    if not isinstance(cell, str) and (cell is None or pd.isna(cell)):
+        return ""
+    text = str(cell).strip()
+    if form and not text.isascii():
+        text = unicodedata.normalize(form, text)
+    whole = _WHOLE_FLOAT.fullmatch(text)
+    return str(int(whole[1])) if whole else text
+
+
+def cell_number(text):
+    """The number that a cell's text spells, however it does; None if none."""
+    number = float(text) if _NUMBER.fullmatch(text) else np.inf
+    return number if np.isfinite(number) else None
+
+
+def cell_reader(task):
+    """A `ClassCells` or `ValueCells` for the cells of a task."""
+    if isinstance(task, CategoricalTask):
+        return ClassCells(task)
+    return ValueCells(task)
+
+
+class _Cells:
+    """Reads the cells of a task, column by column."""
+
+    # Whether the cells are class ids, and whether one of these is 0.
+    has_ids = has_0 = False
+
+    def __init__(self, task):
+        self.task = task
+
+    def read(self, cells, where):
+        """Reads cells.
+
+        Args:
+            cells: Series of cells.
+            where: Function of a cell's position that names its row.
+
+        Returns:
+            `(values, problems)`: float32 array of the numbers or class ids,
+            NaN where missing; and a dict by position of
+            `(problem, detail)`.
+        """
+        # Each different cell is understood once; -1 stands for empty ones.
+        codes, different = pd.factorize(cells)
+        values, problems = self._understand(
+            different, lambda index: where(int(np.argmax(codes == index)))
+        )
+        wrong = np.flatnonzero(np.isin(codes, list(problems)))
+        values = np.append(values, np.nan).astype("float32")[codes]
+        return values, {int(each): problems[codes[each]] for each in wrong}
+
+    def check_ids(self, annotators):
+        """Checks what all cells have to be checked for together.
+
+        Args:
+            annotators: Names of the annotators or of their columns.
+        """
+
+    def note_ids(self, report):
+        """Adds to an `ImportReport` what seems to be wrong with all cells."""
+
+
+class ClassCells(_Cells):
+    """Cells with names or ids of classes, not both within a task.
+
+    A cell that is a class name is that class, even if it is a number, and
+    however that is spelled. Any other integer is a class id, -1 a missing
+    label; where a class name is a number, there are no class ids.
+    """
+
+    def __init__(self, task):
+        super().__init__(task)
+        names = [cell_text(name) for name in task.class_names or ()]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"`class_names` of task '{task.name}' must be told apart in "
+                f"a table. Received: {task.class_names}"
+            )
+        self._ids = {name: index for index, name in enumerate(names)}
+        # The classes whose names spell a number.
+        self._numbers = {}
+        for index, name in enumerate(names):
+            self._numbers.setdefault(cell_number(name), []).append(index)
+        self._numbers.pop(None, None)
+        self._first = {}
+        # Where the number of classes stands, which is no class id.
+        self._beyond = None
+        self._expected = f"class ids are 0 to {task.num_classes - 1}"
+        if names:
+            self._expected = f"classes are {', '.join(names)}"
+
+    def _understand(self, cells, where):
+        values, problems = np.full(len(cells), np.nan), {}
+        for index, cell in enumerate(cells):
+            text = cell_text(cell)
+            kind, number = self._meaning(text)
+            if kind == "id" and self._numbers:
+                raise ValueError(
+                    f"Labels of task '{self.task.name}' must be class names "
+                    f"where these are numbers: {', '.join(self._ids)}. "
+                    f"Received: {text!r} in {where(index)}"
+                )
+            if kind in ("name", "id"):
+                values[index] = number
+                self.has_0 |= number == 0
+                if kind not in self._first:
+                    self._first[kind] = (text, where(index))
+                    self._check_kinds()
+            elif kind is not None:
+                problems[index] = (kind, f"{text!r}; {self._expected}")
+                if number == self.task.num_classes and not self._numbers:
+                    self._beyond = self._beyond or where(index)
+        return values, problems
+
+    def _meaning(self, text):
+        if text in self._ids:
+            return "name", self._ids[text]
+        if text.lower() in MISSING_CELLS:
+            return None, None
+        number = cell_number(text)
+        # Where two names spell it, the cell must do so as one of them.
+        if len(self._numbers.get(number, ())) == 1:
+            return "name", self._numbers[number][0]
+        if number is None or not number.is_integer():
+            return "unknown class", None
+        if number == -1:
+            return None, None
+        if not 0 <= number < self.task.num_classes:
+            return "class id out of range", number
+        return "id", number
+
+    @property
+    def has_ids(self):
+        return "id" in self._first
+
+    def check_ids(self, annotators):
+        if self.has_ids:
+            check_votes(self.task, annotators)
+        # Skipping it alone would shift all other labels by one.
+        if self._beyond and "name" not in self._first:
+            count = self.task.num_classes
+            raise ValueError(
+                f"Class ids of task '{self.task.name}' must begin at 0, the "
+                f"last of {count} classes is {count - 1}. Received: {count} "
+                f"in {self._beyond}, as if they began at 1"
+            )
+
+    def note_ids(self, report):
+        # Without names it does not matter what they begin at.
+        if not self.has_ids or self.has_0 or not self._ids:
+            return
+        name, first = self.task.name, next(iter(self._ids))
+        report.notes[f"labels of {name} with the class id 0, {first}"] = 0
+        warnings.warn(
+            f"No cell of task '{name}' is 0, the class id of "
+            f"{one_line(first)}. If the "
+            "ids count from 1, each label is read as the next class: "
+            "subtract 1 or write class names",
+            stacklevel=5,
+        )
+
+    def _check_kinds(self):
+        if len(self._first) == 2:
+            name, name_row = self._first["name"]
+            number, id_row = self._first["id"]
+            raise ValueError(
+                f"Labels of task '{self.task.name}' must be all class names "
+                f"or all class ids. Received: {name!r} in {name_row}, "
+                f"{number!r} in {id_row}"
+            )
+
+
+class ValueCells(_Cells):
+    """Cells with numbers."""
+
+    def _understand(self, cells, where):
+        texts = [cell_text(cell) for cell in cells]
+        numbers = pd.to_numeric(
+            pd.Series(texts, dtype=object), errors="coerce"
+        ).to_numpy("float64")
+        problems = {}
+        for index in np.flatnonzero(np.isnan(numbers)):
+            if texts[index].lower() not in MISSING_CELLS:
+                problems[index] = ("not a number", repr(texts[index]))
+        for index in np.flatnonzero(self.task.out_of_range(numbers)):
+            problems[index] = (
+                "value out of range",
+                f"{texts[index]}; must be in [-1, 1]",
+            )
+        return numbers, problems
