@@ -28,6 +28,8 @@ def finished(directory):
     return statuses.count("COMPLETED")
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 # As the trials' processes have.
 @pytest.mark.usefixtures("whole_networks")
 def test_searches_and_goes_on_where_it_stopped(tmp_path):
