@@ -153,3 +153,55 @@ def check_consensus(method):
         raise ValueError(
             f"`consensus` must be 'mean' or 'first'. Received: {method!r}"
         )
+
+
+def label_streams(tasks):
+    """All label streams of a list of tasks, in the order of the networks.
+
+    Args:
+        tasks: Sequence of tasks.
+
+    Returns:
+        A list of `LabelStream`, y^1 ... y^T in the paper's notation.
+
+    Example:
+
+    >>> tasks = [
+    ...     CategoricalTask("expression", num_classes=7),
+    ...     ContinuousTask("affect", dimensions=("valence", "arousal")),
+    ... ]
+    >>> [(stream.name, stream.width) for stream in label_streams(tasks)]
+    [('expression_0', 7), ('affect_0', 2)]
+    """
+    return [stream for task in tasks for stream in task.streams]
+
+
+def encode_complete_labels(tasks, labels):
+    """Labels of all annotators, as the networks see them.
+
+    Args:
+        tasks: Sequence of tasks.
+        labels: Dict by task name of labels, none missing; one without
+            annotator axis counts for all annotators.
+
+    Returns:
+        Dict by task name of encoded labels, `(n, annotators, width)`.
+
+    Raises:
+        ValueError: if a label is missing, unknown or out of its range, or the
+            tasks have other numbers of them.
+    """
+    labels = standardize_labels(tasks, labels, evaluation=True)
+    counts = {name: each.shape[0] for name, each in labels.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(
+            "`labels` must have as many entries for every task. "
+            f"Received: {counts}"
+        )
+    encoded = {}
+    for task in tasks:
+        given = labels[task.name]
+        task.check_values(given, allow_missing=False)
+        repeats = task.annotators // given.shape[1]
+        encoded[task.name] = ops.repeat(task.encode(given), repeats, 1)
+    return encoded

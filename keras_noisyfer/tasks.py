@@ -390,24 +390,3 @@ def check_tasks(tasks):
             f"them <task>_<dimension> of another. Received: names={names}"
         )
     return tasks
-
-
-def label_streams(tasks):
-    """All label streams of a list of tasks, in the order of the networks.
-
-    Args:
-        tasks: Sequence of tasks.
-
-    Returns:
-        A list of `LabelStream`, y^1 ... y^T in the paper's notation.
-
-    Example:
-
-    >>> tasks = [
-    ...     CategoricalTask("expression", num_classes=7),
-    ...     ContinuousTask("affect", dimensions=("valence", "arousal")),
-    ... ]
-    >>> [(stream.name, stream.width) for stream in label_streams(tasks)]
-    [('expression_0', 7), ('affect_0', 2)]
-    """
-    return [stream for task in tasks for stream in task.streams]

@@ -7,7 +7,11 @@ import tensorflow as tf
 
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.datasets.pipeline import check_labels, make_batches
+from keras_noisyfer.datasets.pipeline import (
+    check_image_shape,
+    check_labels,
+    make_batches,
+)
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
 
@@ -296,7 +300,7 @@ class LabelledImages:
             ValueError: if an argument is out of its range, or the labels
                 have no annotator axis where training needs it.
         """
-        image_shape = self._check_image_shape(image_shape)
+        image_shape = check_image_shape(image_shape, self.images.image_shape)
         labels = check_labels(self.labels, self.tasks, evaluation=not training)
         minimum = 1 + any(isinstance(t, ContinuousTask) for t in self.tasks)
         if min(batch_size, len(self)) < minimum:
@@ -329,24 +333,6 @@ class LabelledImages:
                 )
             )
         return batches
-
-    def _check_image_shape(self, image_shape):
-        given = self.images.image_shape
-        shape = tuple(image_shape or given or ())
-        # An array's channels are what they are.
-        channels = (1, 3) if given is None else given[2:]
-        if (
-            len(shape) != 3
-            or not all(isinstance(n, (int, np.integer)) for n in shape)
-            or min(shape) < 1
-            or shape[2] not in channels
-        ):
-            raise ValueError(
-                "`image_shape` must be (height, width, channels) with "
-                f"{' or '.join(map(str, channels))} channels. "
-                f"Received: {image_shape}"
-            )
-        return shape
 
 
 def make_dataset(

@@ -72,6 +72,36 @@ def make_batches(
     return dataset.with_options(options)
 
 
+def check_image_shape(image_shape, given):
+    """Checks the shape that images are scaled to.
+
+    Args:
+        image_shape: `(height, width, channels)`, or None for `given`.
+        given: The images' own shape, or None where they are files.
+
+    Returns:
+        The shape as a tuple.
+
+    Raises:
+        ValueError: if it is none, or has other channels than `given`.
+    """
+    shape = tuple(image_shape or given or ())
+    # An array's channels are what they are.
+    channels = (1, 3) if given is None else given[2:]
+    if (
+        len(shape) != 3
+        or not all(isinstance(n, (int, np.integer)) for n in shape)
+        or min(shape) < 1
+        or shape[2] not in channels
+    ):
+        raise ValueError(
+            "`image_shape` must be (height, width, channels) with "
+            f"{' or '.join(map(str, channels))} channels. "
+            f"Received: {image_shape}"
+        )
+    return shape
+
+
 def check_images(images):
     """Checks an array of images.
 

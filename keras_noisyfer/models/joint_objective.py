@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.distribution import draw_noise
-from keras_noisyfer.labels import mean_weights, standardize_labels
+from keras_noisyfer.labels import encode_complete_labels, mean_weights
 from keras_noisyfer.losses import (
     discriminator_hinge_loss,
     generator_hinge_loss,
@@ -359,7 +359,7 @@ class JointDistributionObjective(MultiTaskClassifier):
                 "`generate` needs a decoder. Received: a model with "
                 "`use_decoder=False`"
             )
-        encoded = self._encode_complete_labels(labels)
+        encoded = encode_complete_labels(self.tasks, labels)
         count = encoded[self.tasks[0].name].shape[0]
         noise = keras.random.normal(
             (count, self.encoder.noise_code_size),
@@ -371,22 +371,6 @@ class JointDistributionObjective(MultiTaskClassifier):
                 batch_size=batch_size,
                 verbose=0,
             )
-
-    def _encode_complete_labels(self, labels):
-        labels = standardize_labels(self.tasks, labels, evaluation=True)
-        counts = {name: each.shape[0] for name, each in labels.items()}
-        if len(set(counts.values())) > 1:
-            raise ValueError(
-                "`labels` must have as many entries for every task. "
-                f"Received: {counts}"
-            )
-        encoded = {}
-        for task in self.tasks:
-            given = labels[task.name]
-            task.check_values(given, allow_missing=False)
-            repeats = task.annotators // given.shape[1]
-            encoded[task.name] = ops.repeat(task.encode(given), repeats, 1)
-        return encoded
 
     # === Saving ===
 

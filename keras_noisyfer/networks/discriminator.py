@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from keras_noisyfer.labels import label_streams
 from keras_noisyfer.layers import (
     LabelMLP,
     ResidualBlock,
@@ -16,7 +17,7 @@ from keras_noisyfer.networks.network import (
     label_inputs,
     scale_units,
 )
-from keras_noisyfer.tasks import check_tasks, label_streams
+from keras_noisyfer.tasks import check_tasks
 
 FILTERS = (64, 128, 256, 512, 512)
 STREAM_UNITS = 512

@@ -19,9 +19,10 @@ from keras_noisyfer import make_dataset
 from keras_noisyfer.labels import (
     consensus,
     invert_consensus,
+    label_streams,
     standardize_labels,
 )
-from keras_noisyfer.tasks import CategoricalTask, label_streams
+from keras_noisyfer.tasks import CategoricalTask
 
 ANY_TASK = st.one_of(categorical_tasks(), continuous_tasks())
 

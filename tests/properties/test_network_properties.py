@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from keras import ops
 from label_strategies import array, generators, labels_of, task_lists
 
+from keras_noisyfer.labels import label_streams
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import IMAGE_SIZES, Encoder
-from keras_noisyfer.tasks import CategoricalTask, label_streams
+from keras_noisyfer.tasks import CategoricalTask
 
 CODE_SIZE = 5
 # Shrinking would build a network a step.
