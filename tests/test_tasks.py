@@ -4,13 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisyfer.labels import consensus, standardize_labels
-from keras_noisyfer.tasks import (
-    CategoricalTask,
-    ContinuousTask,
-    check_tasks,
-    label_streams,
-)
+from keras_noisyfer.labels import consensus, label_streams, standardize_labels
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
 
 EXPRESSION = CategoricalTask("expression", 3, annotators=2)
 AFFECT = ContinuousTask("affect", ("valence", "arousal"), annotators=2)
