@@ -52,8 +52,8 @@ def record_picks(model):
         picks.append(picked)
         return picked
 
-    def spy(labels, outputs):
-        picked = pick_images(labels, outputs)
+    def spy(*arguments):
+        picked = pick_images(*arguments)
         recorded = tf.numpy_function(record, [picked], tf.bool)
         return tf.ensure_shape(recorded, picked.shape)
 

@@ -101,7 +101,7 @@ def test_accumulated_gradients_are_those_of_a_large_batch():
         start = values(model.trainable_variables)
         model.fit(images, labels, batch_size=size, shuffle=False, verbose=0)
         ends.append(values(model.trainable_variables))
-        assert sum(changed(start, ends[-1])) > 50
+        assert sum(changed(start, ends[-1])) > 20
     for one, other in zip(*ends, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 

@@ -219,7 +219,7 @@ def test_a_fault_leaves_the_last_state_from_which_to_go_on(tmp_path):
         return model.fit(data, epochs=3, callbacks=callbacks, verbose=0)
 
     path = tmp_path / "state.npz"
-    with pytest.raises(kn.NumericalFault, match="in epoch 2, step 8"):
+    with pytest.raises(kn.NumericalFault, match="is not finite after"):
         train(path, Poison())
     history = train(path, on_nonfinite="skip").history
     assert history.pop("skipped_batches") == [0, 0]
