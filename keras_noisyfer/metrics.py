@@ -67,6 +67,9 @@ class Accuracy(LabelledMean):
         predicted = ops.expand_dims(ops.argmax(probabilities, -1), axis=-1)
         labels = ops.cast(labels, "int32")
         correct = ops.cast(predicted, "int32") == labels
+        # The largest of values that are not finite is none.
+        sound = ops.isfinite(ops.sum(probabilities, axis=-1, keepdims=True))
+        correct = ops.logical_and(correct, sound)
         self.update_from_labels(correct, labels >= 0, sample_weight)
 
 

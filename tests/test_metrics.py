@@ -90,3 +90,10 @@ def test_names_of_a_tasks_metrics():
     assert set(ccc.result()) == {"b_x_ccc", "b_y_ccc", "b_ccc"}
     assert mse.name == "b_mse"
     assert isinstance(mse, keras.metrics.Metric)
+
+
+def test_a_prediction_that_is_not_finite_is_wrong():
+    metric = metrics.Accuracy()
+    probabilities = np.array([[np.nan, np.nan], [0.9, 0.1]], "float32")
+    metric.update_state(np.array([[0], [0]]), probabilities)
+    assert float(metric.result()) == 0.5

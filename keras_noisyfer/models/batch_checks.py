@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import describe
+from keras_noisyfer.models.training import is_tf_dataset
 from keras_noisyfer.tasks import ContinuousTask
 from keras_noisyfer.value_checks import (
     ON_TENSORFLOW,
@@ -39,6 +40,11 @@ def check_data(model, x, y=None, sample_weight=None, argument="x"):
             f"`{argument}` must be an array of images, a dict with it under "
             "'image', or a data set of batches. Received: "
             f"{describe(x)}"
+        )
+    if is_tf_dataset(x) and x.cardinality() == 0:
+        raise ValueError(
+            f"`{argument}` must hold at least one batch. Received: an empty "
+            "data set"
         )
     names = [task.name for task in model.tasks]
     if y is not None and not isinstance(y, dict):

@@ -116,7 +116,9 @@ class PassOnLearningRate(keras.callbacks.Callback):
         ]
         if self.model.optimizer not in self._optimizers:
             self._optimizers = []
-        self._rates = self._read()
+        self._rates, self._ratios = self._read(), {}
+        for index in range(len(self._rates)):
+            self._keep_ratio(index, self._rates)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._pass_on()
@@ -126,13 +128,17 @@ class PassOnLearningRate(keras.callbacks.Callback):
 
     def _pass_on(self):
         rates = self._read()
-        if rates[:1] != self._rates[:1] and self._rates[0] > 0:
-            for optimizer, rate, before in zip(
-                self._optimizers[1:], rates[1:], self._rates[1:], strict=True
-            ):
-                if rate == before:
-                    optimizer.learning_rate = rate * rates[0] / self._rates[0]
+        for index, optimizer in enumerate(self._optimizers):
+            if rates[index] != self._rates[index]:
+                self._keep_ratio(index, rates)
+            elif rates[0] != self._rates[0] and index in self._ratios:
+                optimizer.learning_rate = self._ratios[index] * rates[0]
         self._rates = self._read()
+
+    def _keep_ratio(self, index, rates):
+        # At a rate of 0 there is none; the last one holds.
+        if index and rates[0] > 0:
+            self._ratios[index] = rates[index] / rates[0]
 
     def _read(self):
         return [float(each.learning_rate) for each in self._optimizers]

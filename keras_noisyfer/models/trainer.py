@@ -172,6 +172,8 @@ class TaskTrainer(PlainStep, keras.Model):
             check_data(
                 self, *validation_data[:3], argument="validation_data[0]"
             )
+        elif validation_data is not None:
+            check_data(self, validation_data, argument="validation_data")
         check_shards(
             self,
             kwargs.get("batch_size"),

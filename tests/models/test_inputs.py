@@ -110,6 +110,15 @@ def test_what_is_no_batch_of_images_is_told_in_a_line(model):
     refused(fit(each for each in []), "must yield at least one batch")
     refused(fit(IMAGES[:0], {"mood": LABELS["mood"][:0]}), "at least 1")
     refused(fit(IMAGES), "images alone")
+    empty = data.batch(4).take(0)
+    message = "must hold at least one batch. Received: an empty"
+    refused(fit(empty), f"`x` {message}")
+    refused(predict(empty), f"`x` {message}")
+    refused(lambda: model.evaluate(empty), f"`x` {message}")
+    refused(
+        fit(IMAGES, LABELS, validation_data=empty),
+        f"`validation_data` {message}",
+    )
 
 
 def test_labels_of_another_form_are_told_in_a_line(model):

@@ -96,6 +96,11 @@ def test_learning_rates_fall_together():
     fit(model, plateau, epochs=2)
     assert float(model.second_optimizer.learning_rate) == pytest.approx(1e-3)
 
+    # A rate of 0 is none to multiply.
+    warm_up = callbacks.LearningRateScheduler(lambda epoch: [0.0, 0.5][epoch])
+    fit(model, warm_up, epochs=2)
+    assert float(model.second_optimizer.learning_rate) == pytest.approx(2.0)
+
     # One that was changed itself keeps its rate.
     def set_both(epoch, logs=None):
         model.optimizer.learning_rate = 1.0
