@@ -141,7 +141,11 @@ class PassOnLearningRate(keras.callbacks.Callback):
             self._ratios[index] = rates[index] / rates[0]
 
     def _read(self):
-        return [float(each.learning_rate) for each in self._optimizers]
+        # Of a mirrored variable too, which is no number.
+        return [
+            float(keras.ops.convert_to_numpy(each.learning_rate))
+            for each in self._optimizers
+        ]
 
 
 def _copy(optimizer, argument):
