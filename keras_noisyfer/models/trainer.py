@@ -227,6 +227,8 @@ class TaskTrainer(PlainStep, keras.Model):
         finally:
             # A validation within `fit` leaves it to be told once.
             self._scale_told = None if told is None else self._scale_told
+            # It is of a call, not of the model.
+            self.lowest_value.assign(_UNSEEN)
 
     def tell_scale(self):
         """Warns, once a call, if no image had a value below 0."""
