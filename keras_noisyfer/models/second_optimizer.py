@@ -142,10 +142,7 @@ class PassOnLearningRate(keras.callbacks.Callback):
 
     def _read(self):
         # Of a mirrored variable too, which is no number.
-        return [
-            float(keras.ops.convert_to_numpy(each.learning_rate))
-            for each in self._optimizers
-        ]
+        return [float(each.learning_rate.numpy()) for each in self._optimizers]
 
 
 def _copy(optimizer, argument):
