@@ -19,7 +19,7 @@ from keras_noisyfer.tasks import CategoricalTask
 
 CODE_SIZE = 5
 # Shrinking would build a network a step.
-FEW = settings(max_examples=5, phases=[Phase.generate])
+FEW = settings(max_examples=3, phases=[Phase.generate])
 # A convolution sums in another order in another batch.
 TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
 

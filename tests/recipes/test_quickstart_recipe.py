@@ -17,7 +17,7 @@ def quickstart(monkeypatch, tmp_path):
 
 def test_runs_end_to_end(quickstart, tmp_path, capsys):
     output = tmp_path / "output"
-    flags = "--epochs 4 --train-size 64 --width 0.0625"
+    flags = "--epochs 2 --train-size 64 --width 0.0625"
     quickstart.main([*flags.split(), "--output-dir", str(output)])
     assert {each.name for each in output.iterdir()} == {
         "training_curves.png",
@@ -35,7 +35,7 @@ def test_runs_end_to_end(quickstart, tmp_path, capsys):
     ]
     for row in results["results"]:
         history = results["histories"][row["method"]]
-        assert len(history["val_expression_accuracy"]) == 4
+        assert len(history["val_expression_accuracy"]) == 2
         # The last epoch, not the best.
         assert row["accuracy"] == history["val_expression_accuracy"][-1]
         assert row["ccc"] == history["val_affect_ccc"][-1]
