@@ -244,8 +244,7 @@ def _one_hot(labels, logits):
 
 def _mean(values, weights, axis=0):
     """The weighted mean; 0 where all weights are."""
-    total = _sum(weights, axis)
-    return _sum(values * weights, axis) / ops.where(total > 0, total, 1.0)
+    return ops.divide_no_nan(_sum(values * weights, axis), _sum(weights, axis))
 
 
 def _sum(values, axis=0):

@@ -168,7 +168,7 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         count = add(weights)
 
         def mean(values):
-            return add(weights * values) / _positive(count)
+            return ops.divide_no_nan(add(weights * values), count)
 
         label_mean, prediction_mean = mean(labels), mean(predictions)
         label_residual = labels - label_mean
@@ -177,10 +177,9 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         # The pairwise update of Chan, Golub and LeVeque: sums of squares
         # would cancel in float32.
         total = self.count + count
-        safe_total = _positive(total)
         label_shift = label_mean - self.label_mean
         prediction_shift = prediction_mean - self.prediction_mean
-        weight = self.count * count / safe_total
+        weight = ops.divide_no_nan(self.count * count, total)
 
         def spread(batch, shifts):
             return add(weights * batch) + weight * shifts
@@ -199,7 +198,7 @@ class ConcordanceCorrelation(keras.metrics.Metric):
                 label_shift * prediction_shift,
             )
         )
-        share = count / safe_total
+        share = ops.divide_no_nan(count, total)
         self.label_mean.assign_add(share * label_shift)
         self.prediction_mean.assign_add(share * prediction_shift)
         self.count.assign(total)
@@ -245,11 +244,6 @@ def monitor_modes(metrics):
             names = getattr(metric, "result_names", [metric.name])
             modes.update(dict.fromkeys(names, metric.mode))
     return modes
-
-
-def _positive(total):
-    """A divisor: sums of weights, 1 where they are 0."""
-    return ops.where(total > 0, total, 1.0)
 
 
 def metrics_for(task):

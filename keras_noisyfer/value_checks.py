@@ -39,7 +39,7 @@ _MISSING_FILE = re.compile(
 )
 
 
-def check_image_shape(images, image_shape):
+def check_image_spec(images, image_shape):
     """Checks shape and dtype of a batch of images.
 
     Args:
@@ -85,7 +85,7 @@ def check_images(images, image_shape):
     Raises:
         ValueError: if the shape, the dtype or a value is wrong.
     """
-    check_image_shape(images, image_shape)
+    check_image_spec(images, image_shape)
     if not _CHECKING.get() or isinstance(images, keras.KerasTensor):
         return
     check_image_range(images)

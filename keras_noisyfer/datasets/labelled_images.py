@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.pipeline import (
-    check_image_shape,
     check_labels,
+    check_target_shape,
     make_batches,
 )
 from keras_noisyfer.datasets.report import ImportReport
@@ -300,7 +300,7 @@ class LabelledImages:
             ValueError: if an argument is out of its range, or the labels
                 have no annotator axis where training needs it.
         """
-        image_shape = check_image_shape(image_shape, self.images.image_shape)
+        image_shape = check_target_shape(image_shape, self.images.image_shape)
         labels = check_labels(self.labels, self.tasks, evaluation=not training)
         minimum = 1 + any(isinstance(t, ContinuousTask) for t in self.tasks)
         if min(batch_size, len(self)) < minimum:

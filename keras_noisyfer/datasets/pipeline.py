@@ -72,7 +72,7 @@ def make_batches(
     return dataset.with_options(options)
 
 
-def check_image_shape(image_shape, given):
+def check_target_shape(image_shape, given):
     """Checks the shape that images are scaled to.
 
     Args:

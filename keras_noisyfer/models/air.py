@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, describe
 from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import is_distributed
 from keras_noisyfer.models.batch_checks import check_data
@@ -191,6 +191,12 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
             parts = (x, y) if sample_weight is None else (x, y, sample_weight)
             x = tf.data.Dataset.from_tensor_slices(parts).batch(
                 batch_size or 32
+            )
+        elif y is not None or sample_weight is not None:
+            raise ValueError(
+                "`y` and `sample_weight` must be None where `x` is a "
+                "tf.data.Dataset, which brings them. Received: "
+                f"{describe(y)}, {describe(sample_weight)}"
             )
         self._check_training(callbacks)
         if x.cardinality() == tf.data.INFINITE_CARDINALITY:

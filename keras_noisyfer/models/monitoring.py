@@ -33,17 +33,16 @@ class WatchMonitors(keras.callbacks.Callback):
         ]
 
     def on_train_begin(self, logs=None):
-        modes = monitor_modes(self.model.metrics)
+        self._modes = monitor_modes(self.model.metrics)
         for each in self._watched:
             name = each.monitor.removeprefix("val_")
-            if getattr(each, "mode", None) == "auto" and name in modes:
-                each.mode = modes[name]
+            if getattr(each, "mode", None) == "auto" and name in self._modes:
+                each.mode = self._modes[name]
 
     def on_epoch_end(self, epoch, logs=None):
-        modes = monitor_modes(self.model.metrics)
         for each in self._watched:
             name = each.monitor
-            if name.removeprefix("val_") in modes and math.isnan(
+            if name.removeprefix("val_") in self._modes and math.isnan(
                 (logs or {}).get(name, 0.0)
             ):
                 data = "validation_data" if name.startswith("val_") else "x"

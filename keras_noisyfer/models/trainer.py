@@ -36,7 +36,7 @@ from keras_noisyfer.models.training import (
 )
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.value_checks import (
-    check_image_shape,
+    check_image_spec,
     is_known,
     lowest_value,
     one_line_errors,
@@ -344,7 +344,7 @@ class TaskTrainer(PlainStep, keras.Model):
         """The images of a batch, of the encoder's shape."""
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         images = check_inputs(inputs)
-        check_image_shape(images, self.encoder.image_shape)
+        check_image_spec(images, self.encoder.image_shape)
         if not is_known(images):
             self.lowest_value.assign(
                 ops.minimum(self.lowest_value, lowest_value(images))

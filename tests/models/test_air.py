@@ -354,6 +354,9 @@ def test_rejects_bad_input(trained):
         model.fit(images, labels, validation_split=0.5, verbose=0)
     with pytest.raises(ValueError, match="`x` must be a tf.data.Dataset or an"):
         model.fit(iter([(images, labels)]), verbose=0)
+    for name in ("y", "sample_weight"):
+        with pytest.raises(ValueError, match=f"`{name}` .*must be None where"):
+            model.fit(make_dataset(), **{name: np.ones(8)}, verbose=0)
     with pytest.raises(ValueError, match="Images must have shape") as error:
         model.fit(images[:, :16], labels, verbose=0)
     assert "\n" not in str(error.value)

@@ -2,15 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from small_tables import AFFECT, EXPRESSION, IDS, NAMES, NAN, ONE, SINGLE, write
 
 from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
-
-NAMES = ("neutral", "happy", "sad")
-EXPRESSION = CategoricalTask("expression", class_names=NAMES)
-IDS = CategoricalTask("expression", num_classes=3)
-AFFECT = ContinuousTask("affect", ("valence", "arousal"))
-NAN = np.nan
 
 WIDE = {
     "image": "file",
@@ -19,14 +14,6 @@ WIDE = {
     "clean": {"expression": "truth", "affect": ("v", "a")},
 }
 LONG = {"image": "file", "annotator": "who", "task": "what", "value": "said"}
-ONE = {"image": "file", "expression": "ann"}
-SINGLE = {"image": "file", "annotator": "who", "value": "said"}
-
-
-def write(tmp_path, text, encoding="utf-8"):
-    path = tmp_path / "labels.csv"
-    path.write_bytes(text.encode(encoding))
-    return path
 
 
 def wide_frame():
