@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from train_step import environment, make_parser, make_tasks
 
-from keras_noisyfer import Encoder, MultiTaskClassifier, export
+from keras_noisyfer import Encoder, MultiTaskModel, export
 from keras_noisyfer.evaluation.results import write_json
 
 
@@ -40,7 +40,7 @@ def latencies(function, inputs, seconds, minimum=20):
 def measure(name, width, batch_sizes, seconds):
     tasks, size = make_tasks(name)
     shape = (size, size, 3)
-    model = MultiTaskClassifier(Encoder(tasks, shape, width=width))
+    model = MultiTaskModel(Encoder(tasks, shape, width=width))
     generator = np.random.default_rng(0)
     results = []
     with tempfile.TemporaryDirectory() as folder:

@@ -37,7 +37,7 @@ def step_multiply_adds(model):
     """
     tasks = model.tasks
     labels = {
-        task.name: np.zeros((1, task.annotators, task.width), "float32")
+        task.name: np.zeros((1, task.annotators, task.num_outputs), "float32")
         for task in tasks
     }
     image = np.zeros((1, *model.encoder.image_shape), "float32")

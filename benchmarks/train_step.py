@@ -95,7 +95,7 @@ def measure(
             0, task.num_classes, (batch_size, task.annotators), "int32"
         )
         if isinstance(task, CategoricalTask)
-        else generator.uniform(-1, 1, (batch_size, 1, task.width)).astype(
+        else generator.uniform(-1, 1, (batch_size, 1, task.num_outputs)).astype(
             "float32"
         )
         for task in tasks

@@ -7,16 +7,11 @@ from keras_noisyfer.checkpoints import (
     ChiefModelCheckpoint as ChiefModelCheckpoint,
 )
 from keras_noisyfer.checkpoints import ResumeTraining as ResumeTraining
-from keras_noisyfer.models import (
-    AuxiliaryImageRegularizer as AuxiliaryImageRegularizer,
-)
+from keras_noisyfer.models import AIR as AIR
 from keras_noisyfer.models import CoTeaching as CoTeaching
-from keras_noisyfer.models import (
-    EarlyLearningRegularizer as EarlyLearningRegularizer,
-)
 from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
 from keras_noisyfer.models import LTNet as LTNet
-from keras_noisyfer.models import MultiTaskClassifier as MultiTaskClassifier
+from keras_noisyfer.models import MultiTaskModel as MultiTaskModel
 from keras_noisyfer.networks import Decoder as Decoder
 from keras_noisyfer.networks import Discriminator as Discriminator
 from keras_noisyfer.networks import Encoder as Encoder
@@ -25,6 +20,7 @@ from keras_noisyfer.networks import (
 )
 from keras_noisyfer.numerical_fault import NumericalFault as NumericalFault
 from keras_noisyfer.optimizers import FusedAdam as FusedAdam
+from keras_noisyfer.regularizers import EarlyLearning as EarlyLearning
 from keras_noisyfer.tasks import CategoricalTask as CategoricalTask
 from keras_noisyfer.tasks import ContinuousTask as ContinuousTask
 

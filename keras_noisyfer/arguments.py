@@ -141,3 +141,26 @@ def _range(minimum, above, below, maximum):
         for words, value in bounds.items()
         if value is not None
     )
+
+
+def check_by_task(argument, given, tasks):
+    """Checks that an argument is a dict by task name, or None.
+
+    Returns:
+        A dict.
+    """
+    names = [task.name for task in tasks]
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ValueError(
+            f"`{argument}` must be a dict by task name, {names}. "
+            f"Received: {given if isinstance(given, str) else describe(given)}"
+        )
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ValueError(
+            f"`{argument}` may only have the keys {names}. "
+            f"Received: keys={unknown}"
+        )
+    return given

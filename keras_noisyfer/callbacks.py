@@ -184,7 +184,7 @@ class SampleGrid(keras.callbacks.Callback):
                 labels = labels.reshape(len(labels), -1)[:, 0]
                 lines.append([str(names[each]) for each in labels])
             else:
-                labels = labels.reshape(len(labels), -1, task.width)[:, 0]
+                labels = labels.reshape(len(labels), -1, task.num_outputs)[:, 0]
                 lines.append(
                     [" ".join(f"{v:.2g}" for v in each) for each in labels]
                 )

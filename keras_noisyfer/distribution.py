@@ -14,6 +14,23 @@ elif keras.backend.backend() == "jax":
     import jax
 
 
+def require_tensorflow(what):
+    """Raises `RuntimeError` if something cannot run on the chosen backend."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"{what} needs KERAS_BACKEND=tensorflow. "
+            f"Received: {keras.backend.backend()}"
+        )
+
+
+def replicas_of(model):
+    """Number of replicas of TensorFlow's strategy that a model was made
+    under."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    return model.distribute_strategy.num_replicas_in_sync
+
+
 def replica_count():
     """Number of replicas that the current step runs on."""
     return _context().num_replicas_in_sync if _is_replicated() else 1

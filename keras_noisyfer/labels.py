@@ -12,7 +12,7 @@ def standardize_labels(tasks, labels, evaluation=False):
 
     Shapes and dtypes are checked, not values: that costs nothing within a
     traced function. `datasets.pipeline.check_labels` checks the values of a
-    data set, `models.batch_checks` those of a batch.
+    data set, `batches` those of a batch.
 
     Args:
         tasks: Sequence of tasks.
@@ -170,7 +170,7 @@ def label_streams(tasks):
     ...     CategoricalTask("expression", num_classes=7),
     ...     ContinuousTask("affect", dimensions=("valence", "arousal")),
     ... ]
-    >>> [(stream.name, stream.width) for stream in label_streams(tasks)]
+    >>> [(stream.name, stream.num_outputs) for stream in label_streams(tasks)]
     [('expression_0', 7), ('affect_0', 2)]
     """
     return [stream for task in tasks for stream in task.streams]
@@ -205,3 +205,34 @@ def encode_complete_labels(tasks, labels):
         repeats = task.annotators // given.shape[1]
         encoded[task.name] = ops.repeat(task.encode(given), repeats, 1)
     return encoded
+
+
+def label_tuples(tasks, labels, raw):
+    """What the networks of a game see of a batch's labels.
+
+    Where a label is missing it is the encoder's own prediction, without its
+    gradient, on both sides.
+
+    Args:
+        tasks: Sequence of tasks.
+        labels: Standardized labels, a dict by task name.
+        raw: The encoder's raw `labels`, likewise.
+
+    Returns:
+        Three dicts by task name, of tensors of the shape of `raw`: the raw
+        outputs, and the noisy labels as one-hot vectors or values, for the
+        discriminator to compare; and the noisy labels for the decoder, which
+        sees predictions as probabilities or values.
+    """
+    predicted, noisy, decoder_labels = {}, {}, {}
+    for task in tasks:
+        name = task.name
+        present = task.present(labels[name])
+        given = task.encode(labels[name])
+        detached = ops.stop_gradient(raw[name])
+        predicted[name] = ops.where(present, raw[name], detached)
+        noisy[name] = ops.where(present, given, detached)
+        decoder_labels[name] = ops.where(
+            present, given, task.activate(detached)
+        )
+    return predicted, noisy, decoder_labels

@@ -6,6 +6,7 @@ Missing labels have no part in them, and without any label they are NaN.
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import check_by_task
 from keras_noisyfer.distribution import sum_over_replicas
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import CategoricalTask
@@ -229,6 +230,76 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         return config
 
 
+@keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
+class LabelMetric(keras.metrics.Metric):
+    """A Keras metric of single labels, over those that are given.
+
+    Each label counts with the consensus prediction for its image: class ids
+    with probabilities, values with values. A label that lacks a value is left
+    out, and without any label the result is NaN.
+
+    Args:
+        metric: The Keras metric.
+        name: Name of the metric.
+        **kwargs: `dtype`.
+
+    `update_state` arguments:
+        labels: Standardized labels of a task.
+        predictions: Its consensus prediction.
+        sample_weight: Optional weights of the images, `(batch_size,)`.
+    """
+
+    def __init__(self, metric, name, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.metric = metric
+        self.total = self.add_variable((), "zeros", name="total")
+        # As Keras' callbacks look for it in its own containers of metrics.
+        self.mode = {"up": "max", "down": "min"}.get(
+            getattr(metric, "_direction", None), "auto"
+        )
+
+    def update_state(self, labels, predictions, sample_weight=None):
+        if len(labels.shape) == 2:
+            present, shape = labels >= 0, (-1,)
+        else:
+            present = ops.all(ops.logical_not(ops.isnan(labels)), axis=-1)
+            shape = (-1, labels.shape[-1])
+        predictions = ops.repeat(
+            ops.expand_dims(predictions, axis=1), labels.shape[1], axis=1
+        )
+        weights = weigh_labels(ops.cast(present, self.dtype), sample_weight)
+        if len(labels.shape) == 3:
+            present = ops.expand_dims(present, axis=-1)
+        labels = ops.where(present, labels, ops.zeros_like(labels))
+        self.metric.update_state(
+            ops.reshape(labels, shape),
+            ops.reshape(predictions, (-1, predictions.shape[-1])),
+            sample_weight=ops.reshape(weights, (-1,)),
+        )
+        self.total.assign_add(ops.sum(weights))
+
+    def result(self):
+        value = self.metric.result()
+        return ops.where(self.total > 0, value, float("nan"))
+
+    def reset_state(self):
+        super().reset_state()
+        self.metric.reset_state()
+
+    def get_config(self):
+        config = super().get_config()
+        config["metric"] = keras.saving.serialize_keras_object(self.metric)
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        config["metric"] = keras.saving.deserialize_keras_object(
+            config["metric"]
+        )
+        return cls(**config)
+
+
 def monitor_modes(metrics):
     """Which values of metrics are better, as Keras' callbacks call it.
 
@@ -263,3 +334,77 @@ def metrics_for(task):
         ConcordanceCorrelation(task.dimensions, name=task.name),
         MeanSquaredError(name=f"{task.name}_mse"),
     ]
+
+
+def make_metrics(tasks, metrics=None):
+    """The metrics that `compile` is given for each task.
+
+    Args:
+        tasks: Sequence of tasks.
+        metrics: Dict by task name of what `keras.metrics.get` knows, or of
+            lists of it; or None.
+
+    Returns:
+        A dict by task name of lists of `LabelMetric`.
+
+    Raises:
+        ValueError: if a task is unknown, or a metric cannot read its labels
+            or bears a name that the logs have already.
+    """
+    given = check_by_task("metrics", metrics, tasks)
+    made = {}
+    for task in tasks:
+        made[task.name] = []
+        names = set(monitor_modes(metrics_for(task)))
+        for each in keras.tree.flatten(given.get(task.name, [])):
+            metric = _make_metric(task, each)
+            if metric.name in names:
+                raise ValueError(
+                    f"`metrics['{task.name}']` must have other names than "
+                    f"those in the logs already. Received: {metric.name!r}"
+                )
+            names.add(metric.name)
+            made[task.name].append(metric)
+    return made
+
+
+def _make_metric(task, given):
+    categorical = isinstance(task, CategoricalTask)
+    shape = (2, task.annotators, task.num_outputs)
+    try:
+        metric = keras.metrics.get(given)
+        if not isinstance(metric, keras.metrics.Metric):
+            name = given if isinstance(given, str) else metric.__name__
+            metric = keras.metrics.MeanMetricWrapper(metric, name=name)
+        # A copy, which no other model updates.
+        metric = type(metric).from_config(metric.get_config())
+        made = LabelMetric(metric, f"{task.name}_{metric.name}")
+        labels = ops.zeros(shape[: 2 if categorical else 3], "int32")
+        if not categorical:
+            labels = ops.cast(labels, "float32")
+        made.update_state(labels, ops.zeros((2, task.num_outputs)))
+        if tuple(made.result().shape) != ():
+            raise ValueError("its result is no single number")
+    except Exception as error:
+        raise ValueError(
+            f"`metrics['{task.name}']` must be Keras metrics of "
+            f"{'class ids' if categorical else 'values'}, such as "
+            f"{_EXAMPLES[categorical]}. Received: {given!r}, "
+            f"of which comes a {type(error).__name__}"
+        ) from None
+    made.reset_state()
+    return made
+
+
+_EXAMPLES = ("'mean_absolute_error'", "SparseTopKCategoricalAccuracy(2)")
+
+
+def metric_results(metrics):
+    """Results of metrics as one dict, whose values may be dicts each."""
+    results = {}
+    for metric in metrics:
+        result = metric.result()
+        results.update(
+            result if isinstance(result, dict) else {metric.name: result}
+        )
+    return results

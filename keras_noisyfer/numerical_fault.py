@@ -38,3 +38,43 @@ def check_weights(model):
                 "rate",
                 term=variable.path,
             )
+
+
+def raise_fault(model):
+    """Raises `NumericalFault` if the last step had one that stops training."""
+    fault = model.fault_guard.pop()
+    if fault is not None and model.on_nonfinite == "raise":
+        raise make_fault(fault, STOPPED)
+
+
+STOPPED = (
+    "{fault}: training was stopped before that update. "
+    "compile(on_nonfinite='skip') leaves such batches out"
+)
+NOT_VALID = (
+    "{fault}: training was stopped. The weights are those of its last update; "
+    "look for values that are not finite in `validation_data`"
+)
+SKIPPED = (
+    "{fault}: the batch was left out. The logs count such batches in "
+    "skipped_batches; they are not told of again"
+)
+ALL_SKIPPED = (
+    "{fault}, and so were all other batches of that epoch: training was "
+    "stopped, for the weights or all labels are at fault"
+)
+
+
+def make_fault(fault, message, epoch=None):
+    """The error of a fault, as `FaultGuard.pop` returns it, with one of the
+    messages above."""
+    step, term, images = fault
+    place = [] if epoch is None else [f"epoch {epoch + 1}"]
+    if step is not None:
+        place.append(f"step {step}")
+        if images:
+            place.append("images " + ", ".join(map(str, images)))
+        else:
+            place[-1] += " (a data set `with_index=True` tells the images)"
+    text = f"The {term} was not finite in {', '.join(place)}"
+    return NumericalFault(message.format(fault=text), step, term, images)

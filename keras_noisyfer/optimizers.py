@@ -1,10 +1,19 @@
-"""Adam with one operation a variable."""
+"""Fused Adam, and what Keras does for a model's optimizer, for a second one.
+
+Keras' trainer knows `model.optimizer` alone. What it or a callback does to
+that one holds for the second, or is refused.
+"""
 
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import one_line
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+
+LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
+Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -101,3 +110,128 @@ class FusedAdam(keras.optimizers.Adam):
                 epsilon=ops.cast(self.epsilon, dtype),
                 grad=ops.cast(gradient, dtype),
             )
+
+
+def prepare_optimizer(model, argument, optimizer, variables):
+    """Checks an optimizer and creates its state.
+
+    Args:
+        model: The model that it is to train.
+        argument: Name of the argument of `compile`, for the message.
+        optimizer: The optimizer.
+        variables: The variables that it is to update.
+
+    Raises:
+        ValueError: if it cannot update them as Keras would.
+    """
+    if keras.backend.backend() == "jax" and isinstance(
+        optimizer, LossScaleOptimizer
+    ):
+        raise ValueError(
+            "`dtype` must be 'float32' or 'mixed_bfloat16' on JAX, whose step "
+            "cannot scale losses. Received: a LossScaleOptimizer, which "
+            "'mixed_float16' needs"
+        )
+    inner = _inner(optimizer)
+    if inner.use_ema and _ids(variables) != _ids(model.trainable_variables):
+        # At the end of `fit` Keras gives the averages to the variables of
+        # the model, one after another.
+        raise ValueError(
+            f"`{argument}` must have use_ema=False for a "
+            f"{type(model).__name__}, to whose other variables Keras would "
+            f"give the averages. Received: {inner.name} with use_ema=True"
+        )
+    if not optimizer.built:
+        # Without this its state is not there yet when a file is loaded, and
+        # is silently not restored.
+        optimizer.build(variables)
+    elif not set(_ids(variables)) <= set(_ids(_known_variables(inner))):
+        raise ValueError(
+            f"`{argument}` must be a new optimizer, or one of these variables. "
+            f"Received: {inner.name}, which has the state of others"
+        )
+
+
+def make_second_optimizer(model, argument, optimizer, variables, updates=1):
+    """The second optimizer of a model, ready to update variables.
+
+    Args:
+        model: A model that is compiled with its first one.
+        argument: Name of the argument of `compile`, for the message.
+        optimizer: What was given: None for a copy of the first one.
+        variables: The variables that it is to update.
+        updates: How often it does so in each batch.
+
+    Raises:
+        ValueError: see `prepare_optimizer`; also if it is the first one, that
+            one cannot be copied, or gradients were to be accumulated over
+            several updates a batch.
+    """
+    if optimizer is None:
+        optimizer = _copy(model.optimizer, argument)
+    optimizer = keras.optimizers.get(optimizer)
+    if optimizer is model.optimizer:
+        raise ValueError(
+            f"`{argument}` must be another object than `optimizer`. "
+            f"Received: the same, {optimizer.name!r}"
+        )
+    if isinstance(model.optimizer, LossScaleOptimizer) and not isinstance(
+        optimizer, LossScaleOptimizer
+    ):
+        optimizer = LossScaleOptimizer(optimizer)
+    inner = _inner(optimizer)
+    if updates > 1 and inner.gradient_accumulation_steps:
+        raise ValueError(
+            f"`{argument}` must not accumulate gradients, since it updates "
+            f"{updates} times a batch: give one that does not, or "
+            "`discriminator_steps=1` to the model. Received: "
+            f"gradient_accumulation_steps={inner.gradient_accumulation_steps}"
+        )
+    rate = rate_of(inner)
+    if (
+        updates > 1
+        and isinstance(rate, Schedule)
+        and not isinstance(rate, ScheduleByBatch)
+    ):
+        inner.learning_rate = ScheduleByBatch(rate, updates)
+    prepare_optimizer(model, argument, optimizer, variables)
+    return optimizer
+
+
+def _copy(optimizer, argument):
+    """A new optimizer with the configuration of another."""
+    inner = _inner(optimizer)
+    problem = None
+    # Keras keeps it out of the configuration.
+    for name in ("", "_pattern"):
+        if getattr(inner, f"_exclude_from_weight_decay{name}", None):
+            problem = "variables excluded from its weight decay"
+    if problem is None:
+        try:
+            return type(optimizer).from_config(optimizer.get_config())
+        except Exception as error:
+            problem = f"{type(error).__name__}: {one_line(error)}"
+    raise ValueError(
+        f"`{argument}` must be given, since `optimizer` cannot be copied. "
+        f"Received: {inner.name} with {problem}"
+    )
+
+
+def _inner(optimizer):
+    if isinstance(optimizer, LossScaleOptimizer):
+        return optimizer.inner_optimizer
+    return optimizer
+
+
+def rate_of(optimizer):
+    """The learning rate of an optimizer, or its schedule."""
+    # The property gives a schedule's current value.
+    return _inner(optimizer)._learning_rate
+
+
+def _known_variables(optimizer):
+    return optimizer._trainable_variables
+
+
+def _ids(variables):
+    return [id(each) for each in variables]

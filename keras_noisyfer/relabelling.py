@@ -269,10 +269,13 @@ def _by_task(outputs, tasks):
 
 def _check_output(output, task, count):
     output = np.asarray(output)
-    if output.shape != (count, task.width) or not np.isfinite(output).all():
+    if (
+        output.shape != (count, task.num_outputs)
+        or not np.isfinite(output).all()
+    ):
         raise ValueError(
             f"`model` must give finite outputs of shape ({count}, "
-            f"{task.width}) for the task '{task.name}'. "
+            f"{task.num_outputs}) for the task '{task.name}'. "
             f"Received: shape={output.shape}"
         )
     return output

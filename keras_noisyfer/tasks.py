@@ -28,14 +28,14 @@ class LabelStream:
         task: The task's name.
         annotator: Index of the annotator within the task.
         name: `"<task>_<annotator>"`, unique within a model.
-        width: Number of values a label takes in the networks: classes of a
-            categorical task, dimensions of a continuous one.
+        num_outputs: Number of values a label takes in the networks: classes
+            of a categorical task, dimensions of a continuous one.
     """
 
     task: str
     annotator: int
     name: str
-    width: int
+    num_outputs: int
 
 
 class Task:
@@ -44,7 +44,7 @@ class Task:
     Labels of a task come in three shapes. The *given* labels are what the
     data set holds; `standardize` gives every one of them an annotator axis;
     `encode` turns them into the numbers that the networks see, always of
-    shape `(batch_size, annotators, width)`.
+    shape `(batch_size, annotators, num_outputs)`.
     """
 
     def __init__(self, name, annotators=1):
@@ -69,7 +69,9 @@ class Task:
     def streams(self):
         """The task's label streams, one an annotator."""
         return [
-            LabelStream(self.name, index, f"{self.name}_{index}", self.width)
+            LabelStream(
+                self.name, index, f"{self.name}_{index}", self.num_outputs
+            )
             for index in range(self.annotators)
         ]
 
@@ -182,8 +184,8 @@ class CategoricalTask(Task):
         self.class_names = class_names
 
     @property
-    def width(self):
-        """Number of classes: the width of a label stream."""
+    def num_outputs(self):
+        """Number of classes: those of a label stream."""
         return self.num_classes
 
     @property
@@ -259,7 +261,7 @@ class ContinuousTask(Task):
     Example:
 
     >>> task = ContinuousTask("affect", dimensions=("valence", "arousal"))
-    >>> task.width
+    >>> task.num_outputs
     2
     """
 
@@ -283,15 +285,17 @@ class ContinuousTask(Task):
         self.dimensions = dimensions
 
     @property
-    def width(self):
-        """Number of dimensions: the width of a label stream."""
+    def num_outputs(self):
+        """Number of dimensions: those of a label stream."""
         return len(self.dimensions)
 
     @property
     def label_shape(self):
         """The accepted shapes of labels, for messages."""
-        return f"(batch_size, {self.annotators}, {self.width})" + (
-            f" or (batch_size, {self.width})" if self.annotators == 1 else ""
+        return f"(batch_size, {self.annotators}, {self.num_outputs})" + (
+            f" or (batch_size, {self.num_outputs})"
+            if self.annotators == 1
+            else ""
         )
 
     def standardize(self, labels):
@@ -304,7 +308,7 @@ class ContinuousTask(Task):
                 "(values in [-1, 1], NaN where missing). "
                 f"Received: dtype={labels.dtype}"
             )
-        if labels.shape[-1] != self.width:
+        if labels.shape[-1] != self.num_outputs:
             raise ValueError(
                 f"Labels of task '{self.name}' must have shape "
                 f"{self.label_shape}. Received: shape={tuple(labels.shape)}"

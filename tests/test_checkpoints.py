@@ -6,7 +6,7 @@ from keras_noisyfer import (
     CategoricalTask,
     ChiefModelCheckpoint,
     Encoder,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
 
 
@@ -15,7 +15,7 @@ from keras_noisyfer import (
 def test_the_chief_alone_writes(chief, save_freq, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_noisyfer.checkpoints.is_chief", lambda: chief)
     task = CategoricalTask("mood", 3)
-    model = MultiTaskClassifier(Encoder([task], (32, 32, 3), width=1 / 32))
+    model = MultiTaskModel(Encoder([task], (32, 32, 3), width=1 / 32))
     model.compile(run_eagerly=True)
     path = tmp_path / "{epoch}.keras"
     model.fit(

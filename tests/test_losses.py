@@ -19,7 +19,7 @@ def test_crossentropy_matches_release(golden):
     numbers = golden("losses")
     labels = numbers["cross_entropy/label"][:, None]
     value, slope = gradient(
-        lambda x: losses.categorical_crossentropy(labels, x),
+        lambda x: losses.sparse_categorical_crossentropy(labels, x),
         numbers["cross_entropy/logits"][:, None],
     )
     assert_relative(value, numbers["cross_entropy/loss"])
@@ -100,9 +100,9 @@ def test_concordance_by_hand_and_degenerate_batches():
 
 
 STREAM_LOSSES = [
-    (losses.categorical_crossentropy, "classes"),
-    (losses.symmetric_crossentropy, "classes"),
-    (losses.generalized_crossentropy, "classes"),
+    (losses.sparse_categorical_crossentropy, "classes"),
+    (losses.sparse_symmetric_crossentropy, "classes"),
+    (losses.sparse_generalized_crossentropy, "classes"),
     (losses.concordance_loss, "values"),
     (losses.mean_squared_error, "values"),
 ]
@@ -140,7 +140,9 @@ def test_symmetric_crossentropy_by_hand():
     crossentropy = -(np.log(0.7) + np.log(0.3)) / 2
     reverse = 4.0 * (0.3 + 0.7) / 2
     np.testing.assert_allclose(
-        losses.symmetric_crossentropy(labels, logits, alpha=0.5, beta=2.0),
+        losses.sparse_symmetric_crossentropy(
+            labels, logits, alpha=0.5, beta=2.0
+        ),
         [0.5 * crossentropy + 2.0 * reverse],
         rtol=1e-5,
     )
@@ -154,7 +156,7 @@ def test_symmetric_crossentropy_is_both_entropies_by_definition():
     log_target = np.where(target > 0, 0.0, -4.0)
     reverse = -np.sum(p * log_target, axis=1)
     np.testing.assert_allclose(
-        losses.symmetric_crossentropy(
+        losses.sparse_symmetric_crossentropy(
             np.array([[0], [1]]), np.log(p[:, None]).astype("float32")
         ),
         [np.mean(0.1 * crossentropy + 1.0 * reverse)],
@@ -168,7 +170,7 @@ def test_generalized_crossentropy_by_hand():
     labels = np.array([[0], [1], [-1]])
 
     def loss(q):
-        return losses.generalized_crossentropy(labels, logits, q)
+        return losses.sparse_generalized_crossentropy(labels, logits, q)
 
     # sqrt 0.25 = 0.5.
     expected = ((1 - np.sqrt(0.7)) / 0.5 + (1 - 0.5) / 0.5) / 2
@@ -176,16 +178,20 @@ def test_generalized_crossentropy_by_hand():
     # 0.7^0.7 = exp(0.7 ln 0.7) = 0.779056, 0.25^0.7 = 0.378929.
     expected = (0.220944 / 0.7 + 0.621071 / 0.7) / 2
     np.testing.assert_allclose(
-        losses.generalized_crossentropy(labels, logits), [expected], rtol=1e-4
+        losses.sparse_generalized_crossentropy(labels, logits),
+        [expected],
+        rtol=1e-4,
     )
     # Both limits: the mean absolute error, halved, and the cross entropy.
     np.testing.assert_allclose(loss(1.0), [(0.3 + 0.75) / 2], rtol=1e-5)
     np.testing.assert_allclose(
-        loss(1e-3), losses.categorical_crossentropy(labels, logits), rtol=2e-3
+        loss(1e-3),
+        losses.sparse_categorical_crossentropy(labels, logits),
+        rtol=2e-3,
     )
     # The class sums the streams.
     np.testing.assert_allclose(
-        losses.GeneralizedCrossentropy(q=1.0)(
+        losses.SparseGeneralizedCrossentropy(q=1.0)(
             np.tile(labels, 2), np.tile(logits, (1, 2, 1))
         ),
         0.3 + 0.75,
@@ -196,7 +202,8 @@ def test_generalized_crossentropy_by_hand():
 def test_generalized_crossentropy_where_a_probability_vanishes():
     logits = np.array([[[0.0, 300.0]]], "float32")
     value, slope = gradient(
-        lambda x: losses.generalized_crossentropy(np.array([[0]]), x), logits
+        lambda x: losses.sparse_generalized_crossentropy(np.array([[0]]), x),
+        logits,
     )
     assert value == pytest.approx(1 / 0.7, rel=1e-4)
     assert np.isfinite(slope).all()
@@ -205,15 +212,15 @@ def test_generalized_crossentropy_where_a_probability_vanishes():
 @pytest.mark.parametrize("q", [0, -0.1, 1.5, "0.7"])
 def test_generalized_crossentropy_checks_q(q):
     with pytest.raises(ValueError, match="`q` must be .*Received"):
-        losses.GeneralizedCrossentropy(q)
+        losses.SparseGeneralizedCrossentropy(q)
 
 
 def test_classes_check_their_arguments():
     with pytest.raises(ValueError, match="`alpha` must be at least 0"):
-        losses.SymmetricCrossentropy(alpha=-1)
+        losses.SparseSymmetricCrossentropy(alpha=-1)
     for wrong in (4, 0, "-4"):
         with pytest.raises(ValueError, match="`log_zero` must be below 0"):
-            losses.SymmetricCrossentropy(log_zero=wrong)
+            losses.SparseSymmetricCrossentropy(log_zero=wrong)
     with pytest.raises(ValueError, match="`variance` must be"):
         losses.ConcordanceLoss(variance="sample")
 
@@ -230,9 +237,9 @@ def test_one_given_label_has_no_concordance():
 @pytest.mark.parametrize(
     ("loss", "function", "kind"),
     [
-        (losses.CategoricalCrossentropy(), *STREAM_LOSSES[0]),
-        (losses.SymmetricCrossentropy(), *STREAM_LOSSES[1]),
-        (losses.GeneralizedCrossentropy(), *STREAM_LOSSES[2]),
+        (losses.SparseCategoricalCrossentropy(), *STREAM_LOSSES[0]),
+        (losses.SparseSymmetricCrossentropy(), *STREAM_LOSSES[1]),
+        (losses.SparseGeneralizedCrossentropy(), *STREAM_LOSSES[2]),
         (losses.ConcordanceLoss("population"), *STREAM_LOSSES[3]),
         (losses.MeanSquaredError(), *STREAM_LOSSES[4]),
     ],

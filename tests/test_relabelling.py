@@ -8,7 +8,7 @@ from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.tables.columns import WideColumns
 from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
-from keras_noisyfer.models import MultiTaskClassifier
+from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.relabelling import relabel
 from keras_noisyfer.serving.export import export
@@ -127,9 +127,7 @@ def test_own_models_and_their_exports_agree(tmp_path):
         ImageArray(images), [SHADE], {"shade": np.zeros(6, int)}
     )
     keras.utils.set_random_seed(0)
-    model = MultiTaskClassifier(
-        Encoder([SHADE, AFFECT], (32, 32, 3), width=1 / 16)
-    )
+    model = MultiTaskModel(Encoder([SHADE, AFFECT], (32, 32, 3), width=1 / 16))
     export(model, tmp_path / "1")
     expected = model.predict(images / 127.5 - 1, verbose=0)["shade"]
     exported = relabel(data, tmp_path / "1", [SHADE], image_shape=(32, 32, 3))

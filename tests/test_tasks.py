@@ -29,7 +29,7 @@ AFFECT = ContinuousTask("affect", ("valence", "arousal"), annotators=2)
     ],
 )
 def test_streams_of_the_papers_cases(tasks, streams):
-    assert [(s.name, s.width) for s in label_streams(tasks)] == streams
+    assert [(s.name, s.num_outputs) for s in label_streams(tasks)] == streams
 
 
 def test_round_trip_through_config():

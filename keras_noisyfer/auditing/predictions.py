@@ -116,7 +116,7 @@ def _check_predictions(what, predictions, data):
     checked = {}
     for task in data.tasks:
         values = np.asarray(predictions[task.name], "float64")
-        expected = (len(data), task.width)
+        expected = (len(data), task.num_outputs)
         if values.shape != expected:
             raise ValueError(
                 f"{what} for task '{task.name}' must have shape {expected}. "

@@ -5,7 +5,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_noisyfer.evaluation.plots import draw_matrix
-from keras_noisyfer.models import LTNet, MultiTaskClassifier
+from keras_noisyfer.models import LTNet, MultiTaskModel
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.value_checks import check_images
 
@@ -49,7 +49,7 @@ def implied_confusion(model, images):
     that the model takes for class i, how often the stream says j.
 
     Args:
-        model: A `MultiTaskClassifier` whose encoder has a label stream for
+        model: A `MultiTaskModel` whose encoder has a label stream for
             each annotator, such as the `JointDistributionGAN`.
         images: A `tf.data.Dataset` of batches of images, with or without
             labels, or an array of shape `(n, size, size, channels)`. In
@@ -70,9 +70,9 @@ def implied_confusion(model, images):
     >>> confusion = implied_confusion(model, dataset)["expression"]
     >>> plot_annotator_models(confusion, injected, EXPRESSIONS)
     """
-    if not isinstance(model, MultiTaskClassifier):
+    if not isinstance(model, MultiTaskModel):
         raise ValueError(
-            "`model` must be a MultiTaskClassifier. "
+            "`model` must be a MultiTaskModel. "
             f"Received: {type(model).__name__}"
         )
     if model.encoder.tasks != model.tasks:

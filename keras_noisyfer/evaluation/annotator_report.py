@@ -147,7 +147,7 @@ def _task_report(task, labels, clean):
             }
             for i, j in itertools.combinations(annotators, 2)
         ],
-        "alpha": alpha(labels, task.width),
+        "alpha": alpha(labels, task.num_outputs),
     }
 
 

@@ -7,7 +7,7 @@ from keras_noisyfer.evaluation.methods import (
     make_model,
     method_data,
 )
-from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
+from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.optimizers import FusedAdam
 
 # Passes over the features of a frozen encoder; each takes seconds.
@@ -86,13 +86,13 @@ def train_method(
             FusedAdam(discriminator_learning_rate or learning_rate)
         )
     if chosen.pretrained:
-        plain = MultiTaskClassifier(model.encoder, gamma=model.gamma)
+        plain = MultiTaskModel(model.encoder, gamma=model.gamma)
         plain.compile(*optimizers)
         plain.fit(dataset, epochs=epochs, verbose=verbose)
         # What is learnt on frozen features sees all images as they are.
         dataset = data.batches(**options)
         epochs, optimizers = LAST_LAYER_EPOCHS, []
-    model.compile(*optimizers)
+    model.compile(*optimizers, loss=chosen.make_losses(data.tasks))
     history = model.fit(
         dataset,
         epochs=epochs,

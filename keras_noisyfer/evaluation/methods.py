@@ -10,14 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_noisyfer import losses
+from keras_noisyfer.losses import (
+    SparseGeneralizedCrossentropy,
+    SparseSymmetricCrossentropy,
+)
 from keras_noisyfer.models import (
-    AuxiliaryImageRegularizer,
+    AIR,
     CoTeaching,
-    EarlyLearningRegularizer,
     JointDistributionGAN,
     LTNet,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
 from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.noise import (
@@ -26,6 +28,7 @@ from keras_noisyfer.noise import (
     majority_vote,
     mean_vote,
 )
+from keras_noisyfer.regularizers import EarlyLearning
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -41,6 +44,8 @@ class Method:
             with the labels that the method trains on.
         one_head: Whether the encoder has one head for all annotators of a
             task.
+        loss: Class of the loss of categorical tasks, or None for `compile`'s
+            default.
         pretrained: Whether the encoder is first trained as `"vggnet"`.
         requires: `(module, extra)`: a module that must be installed, and the
             extra of this package that brings it.
@@ -49,9 +54,20 @@ class Method:
     title: str
     make_model: Callable
     labels: Callable = lambda data, seed: data
+    loss: Callable | None = None
     one_head: bool = False
     pretrained: bool = False
     requires: tuple | None = None
+
+    def make_losses(self, tasks):
+        """The losses that `compile` is given, a dict by task name."""
+        if self.loss is None:
+            return {}
+        return {
+            task.name: self.loss()
+            for task in tasks
+            if isinstance(task, CategoricalTask)
+        }
 
 
 # === Labels ===
@@ -104,23 +120,8 @@ def _one_annotator(data, labels):
 # === Models ===
 
 
-def _classifier(encoder, data, options, loss=None):
-    chosen = {}
-    if loss is not None:
-        chosen = {
-            task.name: loss()
-            for task in encoder.tasks
-            if isinstance(task, CategoricalTask)
-        }
-    return MultiTaskClassifier(encoder, options["gamma"], chosen)
-
-
-def _symmetric(encoder, data, options):
-    return _classifier(encoder, data, options, losses.SymmetricCrossentropy)
-
-
-def _generalized(encoder, data, options):
-    return _classifier(encoder, data, options, losses.GeneralizedCrossentropy)
+def _plain(encoder, data, options):
+    return MultiTaskModel(encoder, options["gamma"])
 
 
 def _co_teaching(encoder, data, options):
@@ -140,11 +141,12 @@ def _ltnet(encoder, data, options):
 
 
 def _air(encoder, data, options):
-    return AuxiliaryImageRegularizer(encoder, gamma=options["gamma"])
+    return AIR(encoder, gamma=options["gamma"])
 
 
 def _elr(encoder, data, options):
-    return EarlyLearningRegularizer(encoder, len(data), gamma=options["gamma"])
+    regularizers = [EarlyLearning(len(data))]
+    return MultiTaskModel(encoder, options["gamma"], regularizers=regularizers)
 
 
 def _joint(encoder, data, options, **switches):
@@ -172,20 +174,20 @@ def _without(switch):
 
 
 METHODS = {
-    "vggnet-clean": Method("VGGNet, clean labels", _classifier, _clean_labels),
-    "majority-vote": Method(
-        "VGGNet, majority vote", _classifier, _majority_labels
-    ),
-    "vggnet": Method("VGGNet, all noisy labels", _classifier),
+    "vggnet-clean": Method("VGGNet, clean labels", _plain, _clean_labels),
+    "majority-vote": Method("VGGNet, majority vote", _plain, _majority_labels),
+    "vggnet": Method("VGGNet, all noisy labels", _plain),
     "air": Method("AIR", _air, pretrained=True),
-    "sce": Method("SCE", _symmetric),
+    "sce": Method("SCE", _plain, loss=SparseSymmetricCrossentropy),
     "co-teaching": Method("Co-teaching", _co_teaching),
     "ltnet": Method("LTNet", _ltnet, one_head=True),
     "proposed": Method("Joint-distribution GAN", _joint),
-    "gce": Method("Generalised cross entropy", _generalized),
+    "gce": Method(
+        "Generalised cross entropy", _plain, loss=SparseGeneralizedCrossentropy
+    ),
     "dawid-skene": Method(
         "VGGNet, Dawid–Skene consensus",
-        _classifier,
+        _plain,
         _dawid_skene_labels,
         requires=("crowdkit", "crowd"),
     ),
@@ -292,14 +294,14 @@ def make_model(
         batch_normalization: See `Encoder`.
         dropout: See `Encoder`.
         lambda_joint: See `JointDistributionGAN`.
-        gamma: See `MultiTaskClassifier`.
+        gamma: See `MultiTaskModel`.
         warmup_epochs: First epochs of plain training of the methods that
             have them: see `JointDistributionGAN` and `LTNet`.
         forget_rate: See `CoTeaching`; by default `estimate_noise_rate`.
         seed: Seed of the joint-distribution GAN's noise.
 
     Returns:
-        A `MultiTaskClassifier` or one of its subclasses, not compiled.
+        A `MultiTaskModel` or one of its subclasses, not compiled.
     """
     chosen = check_method(method)
     tasks = data.tasks

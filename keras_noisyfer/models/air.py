@@ -4,22 +4,21 @@ import keras
 import numpy as np
 
 from keras_noisyfer.arguments import check_number, describe
+from keras_noisyfer.batches import Batch, check_data
 from keras_noisyfer.checkpoints import ResumeTraining
-from keras_noisyfer.distribution import is_distributed
-from keras_noisyfer.models.batch_checks import check_data
-from keras_noisyfer.models.classifier import MultiTaskClassifier
-from keras_noisyfer.models.training import require_tensorflow
+from keras_noisyfer.distribution import is_distributed, require_tensorflow
+from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.value_checks import check_images, one_line_errors
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    from keras_noisyfer.models.air_solver import StochasticADMM, group_norms
+    from keras_noisyfer.stochastic_admm import StochasticADMM, group_norms
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class AuxiliaryImageRegularizer(MultiTaskClassifier):
-    """AIR: a linear softmax on frozen features, regularised by the images.
+class AIR(MultiTaskModel):
+    """Auxiliary image regularization (AIR): a softmax on frozen features.
 
     The features x of an image are the last embedding of an encoder that is
     trained already, scaled to unit length. Each label stream of a
@@ -42,7 +41,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
     there anything for the optimizer of `compile` to do.
 
     Args:
-        encoder: A trained `Encoder`, such as that of a `MultiTaskClassifier`
+        encoder: A trained `Encoder`, such as that of a `MultiTaskModel`
             fitted to the same labels. At least one task is categorical.
         group_weight: Weight of the group norms, at least 0.
         weight_decay: Weight of the squared norm of W, at least 0.
@@ -51,9 +50,8 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         max_penalty: Largest penalty, at least `penalty`. Below about half
             the number of nonzero features of an image the iterates swing,
             and only their average settles.
-        gamma: Weight of the continuous tasks in the reported loss.
-        consensus: `"mean"` or `"first"`; see `labels.consensus`.
-        **kwargs: `name`, `dtype`, `trainable`.
+        **kwargs: `gamma` and `consensus`, for the reported loss and the
+            prediction; `name`, `dtype`, `trainable`.
 
     Raises:
         ValueError: if an argument is out of its range or no task is
@@ -63,10 +61,10 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
 
     Example:
 
-    >>> plain = MultiTaskClassifier(encoder)
+    >>> plain = MultiTaskModel(encoder)
     >>> plain.compile()
     >>> plain.fit(dataset, epochs=50)
-    >>> model = AuxiliaryImageRegularizer(plain.encoder)
+    >>> model = AIR(plain.encoder)
     >>> model.compile()
     >>> model.fit(dataset, epochs=50, validation_data=clean_dataset)
 
@@ -82,18 +80,21 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         weight_decay=0.0,
         penalty=10.0,
         max_penalty=100.0,
-        gamma=1.0,
-        consensus="mean",
         **kwargs,
     ):
-        require_tensorflow("AuxiliaryImageRegularizer")
+        require_tensorflow("AIR")
         if is_distributed():
             raise RuntimeError(
-                "AuxiliaryImageRegularizer trains on one device, since its "
+                "AIR trains on one device, since its "
                 "solver has to see all images of a batch. Received: a "
                 "strategy of several replicas"
             )
-        super().__init__(encoder, gamma=gamma, consensus=consensus, **kwargs)
+        if kwargs.get("regularizers"):
+            raise ValueError(
+                "`regularizers` must be empty for AIR, whose solver minimizes "
+                f"what it says alone. Received: {kwargs['regularizers']}"
+            )
+        super().__init__(encoder, **kwargs)
         check_number("group_weight", group_weight, minimum=0)
         check_number("weight_decay", weight_decay, minimum=0)
         check_number("penalty", penalty, above=0)
@@ -165,7 +166,8 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
 
         Args:
             x: Finite `tf.data.Dataset` of batches `(image, labels)`, or an
-                array of images. Augmented images are seen in one version.
+                array of images, or a dict with it. Augmented images are seen
+                in one version.
             y: Labels, where `x` is an array; a dict by task name.
             batch_size: Number of images a batch, where `x` is an array.
             callbacks: Keras callbacks.
@@ -181,7 +183,8 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 set has no end.
         """
         if not isinstance(x, tf.data.Dataset):
-            if not hasattr(x, "shape") or "validation_split" in kwargs:
+            arrays = isinstance(x, dict) or hasattr(x, "shape")
+            if not arrays or "validation_split" in kwargs:
                 raise ValueError(
                     "`x` must be a tf.data.Dataset or an array of images, and "
                     "validation data be given as `validation_data`. "
@@ -263,7 +266,7 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         with one_line_errors():
             for batch in dataset:
                 # Out of the traced function, whose errors have many lines.
-                images, labels, weights = self.unpack_batch(batch)
+                images, labels, weights, _ = self.unpack_batch(batch)
                 if weights is None:
                     weights = dict.fromkeys(labels, tf.ones(len(images)))
                 parts = read(images), labels, weights
@@ -276,8 +279,8 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
         return *gathered, len(batches[0][0]["features"])
 
     @property
-    def task_variables(self):
-        """None: the solver, not the optimizer, updates the last layer."""
+    def trained_variables(self):
+        # The solver, not the optimizer, updates the last layer.
         return []
 
     @property
@@ -304,10 +307,9 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
                 tf.stack([each.average for each in solvers], axis=1)
             )
             outputs[task.name] = head(features)
-        losses = self.compute_task_losses(labels, outputs, weights)
-        loss = self.weigh_task_losses(losses)
-        predictions = self.predict_consensus(outputs)
-        self.track(loss, losses, labels, predictions, weights)
+        loss, losses = self.compute_objective(labels, outputs, weights)
+        batch = Batch(features, labels, weights)
+        self.track(batch, loss, losses, self.predict_consensus(outputs))
         # The last value of an epoch, not the mean.
         self.objective_tracker.reset_state()
         self.objective_tracker.update_state(objective)
@@ -344,16 +346,11 @@ class AuxiliaryImageRegularizer(MultiTaskClassifier):
     # === Saving ===
 
     def get_config(self):
-        config = {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": self.dtype_policy,
-            "encoder": self.encoder,
-            "group_weight": self.group_weight,
-            "weight_decay": self.weight_decay,
-            "penalty": self.penalty,
-            "max_penalty": self.max_penalty,
-            "gamma": self.gamma,
-            "consensus": self.consensus,
-        }
-        return keras.saving.serialize_keras_object(config)
+        config = super().get_config()
+        config.update(
+            group_weight=self.group_weight,
+            weight_decay=self.weight_decay,
+            penalty=self.penalty,
+            max_penalty=self.max_penalty,
+        )
+        return config

@@ -3,11 +3,16 @@
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.distribution import replica_count, sum_over_replicas
-from keras_noisyfer.labels import mean_weights
+from keras_noisyfer.labels import label_tuples
 from keras_noisyfer.losses import generator_hinge_loss
-from keras_noisyfer.models.steps import gradients_of
 from keras_noisyfer.tasks import ContinuousTask
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+else:
+    import jax
 
 DECAY = 0.99
 # A part whose gradient is short must not drown the others: that of a
@@ -22,7 +27,9 @@ class GradientRatio(keras.layers.Layer):
     """A weight that gives one gradient a share of another's length.
 
     The share times the ratio of the root mean squares of both gradients, each
-    a moving average over the steps; 1 before the first step.
+    a moving average over the steps; 1 before the first step. The gradients
+    are those with respect to the features that all heads of the encoder
+    share.
 
     Args:
         bounds: Lowest and highest weight.
@@ -75,71 +82,121 @@ class GradientRatio(keras.layers.Layer):
         self.tracker.update_state(self.value)
 
 
-def task_gradients(model, labels, outputs, sample_weight=None):
-    """Gradients of the categorical and of the continuous tasks' losses with
-    respect to the features that all heads of the encoder share.
+def make_ratios(lambda_joint, gamma, tasks):
+    """The automatic weights of a model, each None where it is a number.
 
-    Args:
-        model: A `MultiTaskClassifier`.
-        labels: Standardized labels, a dict by task name.
-        outputs: What the encoder has made of the images.
-        sample_weight: Dict by task name of the images' weights, or None.
-
-    Returns:
-        Two tensors of the features' shape.
+    Raises:
+        ValueError: if a weight is out of its range, or gamma is `"auto"`
+            without tasks of both kinds.
     """
+    for name, value in (("lambda_joint", lambda_joint), ("gamma", gamma)):
+        if isinstance(value, str) and value != AUTO:
+            raise ValueError(
+                f"`{name}` must be a number, at least 0, or '{AUTO}'. "
+                f"Received: {value!r}"
+            )
+        if value != AUTO:
+            check_number(name, value, minimum=0)
+    if gamma == AUTO and len({type(task) for task in tasks}) < 2:
+        raise ValueError(
+            "`gamma` may be 'auto' only with tasks of both kinds. "
+            f"Received: {tasks}"
+        )
+    lambda_ratio = gamma_ratio = None
+    if lambda_joint == AUTO:
+        lambda_ratio = GradientRatio(
+            LAMBDA_BOUNDS, JOINT_SHARE, name="lambda_joint"
+        )
+    if gamma == AUTO:
+        gamma_ratio = GradientRatio(GAMMA_BOUNDS, name="gamma")
+    return lambda_ratio, gamma_ratio
 
-    def compute_losses(features):
-        raw = model.encoder.apply_heads(features)["labels"]
-        losses = model.compute_task_losses(labels, raw, sample_weight)
-        parts = [ops.zeros(()), ops.zeros(())]
-        for task in model.tasks:
-            parts[isinstance(task, ContinuousTask)] += losses[task.name]
-        return parts
 
-    return gradients_of(compute_losses, outputs["features"])
-
-
-def joint_gradient(
-    model, labels, outputs, encoded, image_features, sample_weight=None
-):
-    """Gradient of the joint-distribution loss, likewise.
+def update_ratios(model, batch, outputs, encoded=None, image_features=None):
+    """Moves the automatic weights of a model, if it has any.
 
     Args:
         model: A `JointDistributionGAN`.
-        labels: Standardized labels, a dict by task name.
+        batch: The `Batch`.
         outputs: What the encoder has made of the images.
-        encoded: Tuple of the encoder.
+        encoded: Tuple of the encoder, or None in the warm-up, in which there
+            is no joint loss to weigh.
         image_features: What the discriminator's image stream has made of the
-            images.
-        sample_weight: Dict by task name of the images' weights, or None.
-
-    Returns:
-        A tensor of the features' shape.
+            images, likewise.
     """
+    lambda_ratio = None if encoded is None else model.lambda_ratio
+    if not model.gamma_ratio and not lambda_ratio:
+        return
+    categorical, continuous = task_gradients(model, batch, outputs)
+    if model.gamma_ratio:
+        model.gamma_ratio.update(categorical, continuous)
+    if lambda_ratio:
+        lambda_ratio.update(
+            categorical + model.gamma_value * continuous,
+            joint_gradient(model, batch, outputs, encoded, image_features),
+        )
+
+
+def task_gradients(model, batch, outputs):
+    """Gradients of the categorical and of the continuous tasks' losses with
+    respect to the features that all heads of the encoder share: two tensors
+    of the features' shape."""
+
+    def compute_losses(features):
+        raw = model.encoder.apply_heads(features)["labels"]
+        losses = model.compute_task_losses(
+            batch.labels, raw, batch.sample_weight
+        )
+        parts = [ops.zeros(()), ops.zeros(())]
+        for task in model.tasks:
+            part = model.loss_weights[task.name] * losses[task.name]
+            parts[isinstance(task, ContinuousTask)] += part
+        return parts
+
+    return _gradients_of(compute_losses, outputs["features"])
+
+
+def joint_gradient(model, batch, outputs, encoded, image_features):
+    """Gradient of the joint-distribution loss, likewise."""
 
     def compute_loss(features):
         raw = model.encoder.apply_heads(features)
         # The noise is the one that the tuple was made with.
         deviation = encoded["noise_code"] - outputs["mean"]
         spread = ops.exp(0.5 * (raw["log_variance"] - outputs["log_variance"]))
+        labels, _, _ = label_tuples(model.tasks, batch.labels, raw["labels"])
         scores = model.discriminator.score_head(
             {
                 "image_features": image_features,
                 "noise_code": raw["mean"] + deviation * spread,
-                "labels": model.label_outputs(labels, raw["labels"]),
+                "labels": labels,
             },
             training=False,
         )
         # The decoder's tuple does not depend on the features.
         return [
             generator_hinge_loss(
-                scores,
-                0 * scores,
-                model.score_vector,
-                mean_weights(sample_weight),
+                scores, 0 * scores, model.score_shares, batch.image_weights
             )
         ]
 
-    (gradient,) = gradients_of(compute_loss, outputs["features"])
+    (gradient,) = _gradients_of(compute_loss, outputs["features"])
     return gradient
+
+
+def _gradients_of(function, tensor):
+    """Gradients of a function's scalars with respect to its tensor; it may
+    read variables but not assign to them."""
+    if keras.backend.backend() == "jax":
+        return jax.jacrev(function)(tensor)
+    with tf.GradientTape(
+        persistent=True, watch_accessed_variables=False
+    ) as tape:
+        tape.watch(tensor)
+        scalars = function(tensor)
+    return [
+        tape.gradient(
+            each, tensor, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        for each in scalars
+    ]

@@ -5,14 +5,15 @@ from keras import ops
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.labels import weigh_labels
-from keras_noisyfer.models.classifier import MultiTaskClassifier
-from keras_noisyfer.models.second_optimizer import make_second_optimizer
+from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.networks import Encoder
+from keras_noisyfer.networks.network import check_network
+from keras_noisyfer.optimizers import make_second_optimizer
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class CoTeaching(MultiTaskClassifier):
+class CoTeaching(MultiTaskModel):
     """Two encoders, each trained on the images that the other fits best.
 
     Networks learn clean labels before they memorise wrong ones, so that a
@@ -28,7 +29,7 @@ class CoTeaching(MultiTaskClassifier):
     `mean CE over the image's classes + gamma * mean squared error over its
     values`
 
-    whatever `losses` are, since the concordance is none of a single image.
+    whatever the losses are, since the concordance is none of a single image.
     Images without any label count for nothing in R(t). Where an image lacks
     the labels of one of the two kinds, the batch's mean takes their place.
 
@@ -44,11 +45,9 @@ class CoTeaching(MultiTaskClassifier):
         forget_epochs: Epochs until `forget_rate` is reached, an integer of
             at least 1. They are counted over calls of `fit` and saved with
             the model.
-        gamma: Weight of the continuous tasks' losses, at least 0.
-        losses: See `MultiTaskClassifier`. They must ignore missing labels,
-            as ours do: labels of images that were not picked are missing.
-        consensus: `"mean"` or `"first"`; see `labels.consensus`.
-        **kwargs: `name`, `dtype`, `trainable`.
+        **kwargs: `gamma`, `consensus`, `regularizers`, `name`, `dtype` and
+            `trainable`; see `MultiTaskModel`. Regularizers are those of the
+            first encoder.
 
     Raises:
         ValueError: if an argument is out of its range, or the encoders do
@@ -73,14 +72,9 @@ class CoTeaching(MultiTaskClassifier):
         second_encoder=None,
         forget_rate=0.3,
         forget_epochs=10,
-        gamma=1.0,
-        losses=None,
-        consensus="mean",
         **kwargs,
     ):
-        super().__init__(
-            encoder, gamma=gamma, losses=losses, consensus=consensus, **kwargs
-        )
+        super().__init__(encoder, **kwargs)
         # At 1 no image would be left.
         check_number("forget_rate", forget_rate, minimum=0, below=1)
         check_number("forget_epochs", forget_epochs, minimum=1, integer=True)
@@ -94,23 +88,18 @@ class CoTeaching(MultiTaskClassifier):
             config = self.encoder.get_config()
             config["name"] = f"second_{self.encoder.name}"
             return Encoder.from_config(config)
-        if not isinstance(second_encoder, Encoder):
-            raise ValueError(
-                "`second_encoder` must be an Encoder. "
-                f"Received: {type(second_encoder).__name__}"
-            )
         if second_encoder is self.encoder:
             raise ValueError(
                 "`second_encoder` must be another object than `encoder`. "
                 f"Received: the same, {second_encoder.name!r}"
             )
-        for name in ("tasks", "image_shape"):
-            expected = getattr(self.encoder, name)
-            if getattr(second_encoder, name) != expected:
-                raise ValueError(
-                    f"`second_encoder` must have the encoder's {name}="
-                    f"{expected}. Received: {getattr(second_encoder, name)}"
-                )
+        check_network(
+            "second_encoder",
+            second_encoder,
+            Encoder,
+            self.encoder,
+            ("tasks", "image_shape"),
+        )
         return second_encoder
 
     # === Picking images ===
@@ -206,7 +195,9 @@ class CoTeaching(MultiTaskClassifier):
                 new one with the configuration of `optimizer`, its schedule
                 included. Where a callback changes the learning rate of
                 `optimizer` by a factor, it changes by the same.
-            **options: See `MultiTaskClassifier.compile`.
+            **options: See `MultiTaskModel.compile`. Losses must ignore
+                missing labels, as ours do: labels of images that were not
+                picked are missing.
         """
         super().compile(optimizer=optimizer, **options)
         self.second_optimizer = make_second_optimizer(
@@ -216,49 +207,36 @@ class CoTeaching(MultiTaskClassifier):
             self.second_encoder.trainable_variables,
         )
 
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if config is not None:
-            config["second_optimizer"] = keras.saving.serialize_keras_object(
-                self.second_optimizer
-            )
-        return config
-
-    @property
-    def second_optimizers(self):
-        return [self.second_optimizer]
-
     @property
     def metrics(self):
         return [*super().metrics, self.second_loss_tracker]
 
     @property
-    def plain_updates(self):
-        """Of both encoders, see `MultiTaskClassifier.plain_updates`."""
-        return [
-            (self.optimizer, self.encoder.trainable_variables),
-            (self.second_optimizer, self.second_encoder.trainable_variables),
-        ]
+    def updates(self):
+        """Of both encoders, see `MultiTaskModel.updates`."""
+        second = self.second_encoder.trainable_variables
+        return [*super().updates, (self.second_optimizer, second)]
 
-    def compute_training_losses(self, data):
+    def training_losses(self, batch):
         """The losses of both encoders (Algorithm 1 of the reference)."""
-        images, labels, weights = self.unpack_batch(data)
-        outputs = self.encoder(images, training=True)["labels"]
-        second_outputs = self.second_encoder(images, training=True)["labels"]
+        labels, weights = batch.labels, batch.sample_weight
+        outputs = self.encoder(batch.images, training=True)["labels"]
+        second = self.second_encoder(batch.images, training=True)["labels"]
         picked = self.pick_images(labels, outputs, weights)
-        second_picked = self.pick_images(labels, second_outputs, weights)
+        second_picked = self.pick_images(labels, second, weights)
 
         loss, losses = self.compute_objective(
             self.keep_labels(labels, second_picked), outputs, weights
         )
         second_loss, _ = self.compute_objective(
-            self.keep_labels(labels, picked), second_outputs, weights
+            self.keep_labels(labels, picked), second, weights
         )
+        for each in self.regularizers:
+            loss += each(batch, outputs)
         # The metrics see all labels, as those of the other models do.
-        predictions = self.predict_consensus(outputs)
-        self.track(loss, losses, labels, predictions, weights)
+        self.track(batch, loss, losses, self.predict_consensus(outputs))
         self.second_loss_tracker.update_state(
-            second_loss, sample_weight=self.batch_weight(images, weights)
+            second_loss, sample_weight=batch.weight
         )
         return [loss, second_loss]
 

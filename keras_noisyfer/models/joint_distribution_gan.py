@@ -1,35 +1,46 @@
-"""The paper's method: an encoder kept from memorising its noisy labels."""
+"""The paper's method: an encoder kept from memorizing its noisy labels."""
 
 import keras
+from keras import ops
 
-from keras_noisyfer.models.collapse import WarnOfCollapse
-from keras_noisyfer.models.joint_objective import JointDistributionObjective
-from keras_noisyfer.models.second_optimizer import make_second_optimizer
-from keras_noisyfer.models.steps import AlternatingStep
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.distribution import draw_noise
+from keras_noisyfer.fit_callbacks import WarnOfCollapse
+from keras_noisyfer.labels import label_tuples
+from keras_noisyfer.losses import (
+    discriminator_hinge_loss,
+    generator_hinge_loss,
+)
+from keras_noisyfer.models.balance import make_ratios, update_ratios
+from keras_noisyfer.models.base import ON_JAX
+from keras_noisyfer.models.multi_task import MultiTaskModel
+from keras_noisyfer.networks import Decoder, Discriminator
+from keras_noisyfer.networks.network import fit_network
+from keras_noisyfer.optimizers import make_second_optimizer
+
+if ON_JAX:
+    from keras_noisyfer.models import jax_training
+else:
+    import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
+class JointDistributionGAN(MultiTaskModel):
     """Encoder, decoder and discriminator that match joint distributions.
 
     The encoder predicts the labels and the noise code of an image, the
     decoder makes an image from noisy labels and Gaussian noise, and the
     discriminator tells (image, prediction) from (decoded image, noisy
-    labels). Encoder and decoder minimise, Eq. 9 of the paper,
+    labels). Encoder and decoder minimize, Eq. 9 of the paper,
 
     `sum categorical losses + gamma * sum continuous losses
     + lambda_joint * (mean D(x, G_Y(x)) - mean D(G_X(y), y))`
 
     and the discriminator the hinge loss, `discriminator_steps` times a step.
     The label streams enter the discriminator as raw outputs on the
-    encoder's side and as one-hot vectors or values on the decoder's side.
-
-    The gradients of automatic weights are those with respect to the features
-    that all heads of the encoder share, and their lengths moving averages
-    over the steps. The logs of each epoch have both weights.
-
-    A missing label's stream holds the encoder's own prediction, without its
-    gradient, on both sides, so that it tells the discriminator nothing.
+    encoder's side and as one-hot vectors or values on the decoder's side; a
+    missing one as the encoder's own prediction, without its gradient, on both
+    sides, so that it tells the discriminator nothing.
 
     Args:
         encoder: An `Encoder`. Its tasks are those of the model.
@@ -38,8 +49,8 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
         discriminator: A `Discriminator`; likewise by default.
         lambda_joint: Weight of the joint-distribution loss, at least 0; the
             paper has 0.4 (CIFAR-10, AffectNet) and 1.0 (RAF). `"auto"` keeps
-            its gradient half as long as that of the tasks' losses (see
-            below), from 0.05 to 1.
+            its gradient half as long as that of the tasks' losses, from 0.05
+            to 1; see `GradientRatio`. The logs have automatic weights.
         gamma: Weight of the continuous tasks' losses, at least 0. `"auto"`
             keeps their gradient as long as that of the categorical ones, from
             0.1 to 10; for tasks of both kinds.
@@ -49,16 +60,14 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
             and saved with the model.
         use_joint_score: Whether the joint score takes part.
         use_marginal_scores: Whether the marginal scores take part.
-        use_decoder: Whether there is a decoder. Without one, the
-            discriminator compares (image, prediction) with (image, Gaussian
-            noise, noisy labels).
+        use_decoder: Whether there is a decoder. Without one D compares
+            (image, prediction) with (image, Gaussian noise, noisy labels).
         score_weights: Optional dict of weights by score name (see
             `Discriminator.score_names`); 1 where not given. The loss is
             their weighted mean.
         seed: Seed of the noise; an integer or None.
-        losses: See `MultiTaskClassifier`.
-        consensus: `"mean"` or `"first"`; see `labels.consensus`.
-        **kwargs: `name`, `dtype`, `trainable`.
+        **kwargs: `consensus`, `regularizers`, `name`, `dtype` and
+            `trainable`; see `MultiTaskModel`.
 
     Raises:
         ValueError: if an argument is out of its range, no score takes part,
@@ -66,10 +75,6 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
 
     Example:
 
-    >>> tasks = [
-    ...     CategoricalTask("expression", num_classes=7, annotators=3),
-    ...     ContinuousTask("affect", dimensions=("valence", "arousal")),
-    ... ]
     >>> encoder = Encoder(tasks, image_shape=(48, 48, 3), width=0.25)
     >>> model = JointDistributionGAN(encoder, lambda_joint=0.4)
     >>> model.compile(keras.optimizers.Adam(1e-3))
@@ -80,9 +85,241 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
     - [Zhang et al., 2021](https://arxiv.org/abs/2010.09849)
     """
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.adversarial = self.warmup_epochs == 0
+    def __init__(
+        self,
+        encoder,
+        decoder=None,
+        discriminator=None,
+        lambda_joint=0.4,
+        gamma=1.0,
+        discriminator_steps=2,
+        warmup_epochs=0,
+        use_joint_score=True,
+        use_marginal_scores=True,
+        use_decoder=True,
+        score_weights=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(encoder, **kwargs)
+        check_number(
+            "discriminator_steps", discriminator_steps, minimum=1, integer=True
+        )
+        check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
+        self.lambda_joint, self.gamma = lambda_joint, gamma
+        self.lambda_ratio, self.gamma_ratio = make_ratios(
+            lambda_joint, gamma, self.tasks
+        )
+        self.discriminator_steps = discriminator_steps
+        self.warmup_epochs = warmup_epochs
+        self.adversarial = warmup_epochs == 0
+        self.use_joint_score = use_joint_score
+        self.use_marginal_scores = use_marginal_scores
+        self.use_decoder = use_decoder
+        self.score_weights = {} if score_weights is None else score_weights
+        self.seed = seed
+        self.decoder = fit_network(
+            "decoder", decoder, Decoder, encoder, use_decoder
+        )
+        self.discriminator = fit_network(
+            "discriminator", discriminator, Discriminator, encoder
+        )
+        self.score_shares = self.discriminator.share_weights(
+            self.score_weights, use_joint_score, use_marginal_scores
+        )
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.joint_loss_tracker = keras.metrics.Mean("generator_joint_loss")
+        self.discriminator_loss_tracker = keras.metrics.Mean(
+            "discriminator_loss"
+        )
+
+    # === The two tuples ===
+
+    def make_tuples(
+        self,
+        images,
+        labels,
+        encoder_noise=None,
+        decoder_noise=None,
+        training=True,
+    ):
+        """Runs encoder and decoder once and makes the two tuples that the
+        discriminator compares.
+
+        Args:
+            images: Shape `(batch_size, size, size, channels)`.
+            labels: Standardized labels, a dict by task name.
+            encoder_noise: Gaussian noise, shape
+                `(batch_size, noise_code_size)`; drawn if None.
+            decoder_noise: Likewise.
+            training: Whether the networks run in training mode.
+
+        Returns:
+            The encoder's outputs, and the tuples of the encoder and of the
+            decoder, each a dict as `Discriminator` takes it.
+        """
+        outputs = self.encoder(images, training=training)
+        mean, raw = outputs["mean"], outputs["labels"]
+        encoder_noise, decoder_noise = (
+            draw_noise(ops.shape(mean), self.seed_generator)
+            if each is None
+            else each
+            for each in (encoder_noise, decoder_noise)
+        )
+        deviation = ops.exp(0.5 * outputs["log_variance"])
+
+        encoder_streams, decoder_streams, decoder_labels = label_tuples(
+            self.tasks, labels, raw
+        )
+        decoded_images = images
+        if self.use_decoder:
+            decoded_images = self.decoder(
+                {"noise_code": decoder_noise, "labels": decoder_labels},
+                training=training,
+            )
+        encoded = {
+            "image": images,
+            "noise_code": mean + encoder_noise * deviation,
+            "labels": encoder_streams,
+        }
+        decoded = {
+            "image": decoded_images,
+            "noise_code": decoder_noise,
+            "labels": decoder_streams,
+        }
+        return outputs, encoded, decoded
+
+    # === Both losses ===
+
+    def discriminator_loss(
+        self, encoded, decoded, sample_weight=None, training=True
+    ):
+        """Hinge loss of the discriminator on the two tuples, a scalar."""
+        images = encoded["image"]
+        if self.use_decoder:
+            # Both tuples need the same passes: one batch for both.
+            images = ops.concatenate([images, decoded["image"]])
+        features = self.discriminator.image_stream(images, training=training)
+        if not self.use_decoder:
+            features = ops.concatenate([features, features])
+        scores = self.discriminator.score_pair(
+            features, encoded, decoded, training
+        )
+        return discriminator_hinge_loss(
+            *scores, self.score_shares, sample_weight
+        )
+
+    def generator_joint_loss(
+        self, encoded, decoded, sample_weight=None, training=True
+    ):
+        """Joint-distribution loss of the generators on the two tuples.
+
+        Returns:
+            A scalar, and the discriminator's features of the real images.
+        """
+        stream = self.discriminator.image_stream
+        if self.use_decoder:
+            decoded_features = stream(decoded["image"], training=training)
+            # Apart from the decoded images, since real ones need no backward
+            # pass, and with the spectral norms that those have just updated.
+            features = stream(encoded["image"], training=False)
+        else:
+            features = stream(encoded["image"], training=training)
+            decoded_features = features
+        both = ops.concatenate([features, decoded_features])
+        scores = self.discriminator.score_pair(both, encoded, decoded, training)
+        loss = generator_hinge_loss(*scores, self.score_shares, sample_weight)
+        return loss, features
+
+    def generator_loss(self, batch, outputs, encoded, decoded):
+        """What encoder and decoder minimize, a scalar; updates the metrics
+        and the automatic weights."""
+        joint_loss, features = self.generator_joint_loss(
+            encoded, decoded, batch.image_weights
+        )
+        update_ratios(self, batch, outputs, encoded, features)
+        self.joint_loss_tracker.update_state(
+            joint_loss, sample_weight=batch.weight
+        )
+        return self.tracked_loss(
+            batch, outputs["labels"], self.lambda_value * joint_loss
+        )
+
+    @property
+    def lambda_value(self):
+        """The weight of the joint-distribution loss."""
+        automatic = self.lambda_ratio
+        return automatic.value if automatic else self.lambda_joint
+
+    @property
+    def gamma_value(self):
+        return self.gamma_ratio.value if self.gamma_ratio else self.gamma
+
+    # === The step ===
+
+    def train_step(self, *arguments):
+        if not self.adversarial:
+            return super().train_step(*arguments)
+        if ON_JAX:
+            return jax_training.alternating_step(self, *arguments)
+        (data,) = arguments
+        kept = self.fault_guard.keep(self)
+        batch = self.unpack_batch(data)
+        generators = self.trained_variables
+        # Watching only these leaves the image stream on real images, which
+        # no generator variable reaches, out of the backward pass.
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([each.value for each in generators])
+            outputs, encoded, decoded = self.make_tuples(
+                batch.images, batch.labels
+            )
+            with tape.stop_recording():
+                fault, update = tf.constant(0), self.update_discriminator
+                # Traced once for all its repetitions. An optimizer cannot
+                # run in a function of its own under a strategy.
+                if not self.run_eagerly and not tf.distribute.has_strategy():
+                    update = tf.function(update, autograph=False)
+                for _ in range(self.discriminator_steps):
+                    discriminator_loss, fault = update(
+                        encoded, decoded, batch.image_weights, fault
+                    )
+            loss = self.generator_loss(batch, outputs, encoded, decoded)
+        fault = self.fault_guard.apply(
+            self, tape, [loss], [(self.optimizer, generators)], fault
+        )
+        self.discriminator_loss_tracker.update_state(
+            discriminator_loss, sample_weight=batch.weight
+        )
+        self.fault_guard.finish(self, fault, kept, batch.index)
+        return self.get_metrics_result()
+
+    def update_discriminator(self, encoded, decoded, sample_weight, fault):
+        """Updates the discriminator once; returns its loss, and the number of
+        a fault or 0."""
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([each.value for each in variables])
+            loss = self.discriminator_loss(encoded, decoded, sample_weight)
+        updates = [(self.discriminator_optimizer, variables)]
+        terms = [(self.discriminator_loss_tracker.name, loss)]
+        return loss, self.fault_guard.apply(
+            self, tape, [loss], updates, fault, terms
+        )
+
+    def training_losses(self, batch):
+        # Of the warm-up, in which there is no joint loss to weigh.
+        outputs = self.encoder(batch.images, training=True)
+        update_ratios(self, batch, outputs)
+        return [self.tracked_loss(batch, outputs["labels"])]
+
+    def make_train_function(self, force=False):
+        # Which of the two steps runs is fixed when the step is traced.
+        adversarial = int(self.completed_epochs.numpy()) >= self.warmup_epochs
+        force = force or adversarial != self.adversarial
+        self.adversarial = adversarial
+        return super().make_train_function(force)
+
+    # === What is trained, told and drawn ===
 
     def compile(self, optimizer=None, discriminator_optimizer=None, **options):
         """Configures training.
@@ -96,8 +333,8 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
                 changes the learning rate of `optimizer` by a factor, it
                 changes by the same. It cannot accumulate gradients over
                 batches in each of which it updates several times.
-            **options: See `MultiTaskClassifier.compile`. Where a fault is
-                found in the update of encoder and decoder, those that the
+            **options: See `MultiTaskModel.compile`. Where a fault is found in
+                the update of encoder and decoder, those that the
                 discriminator has had from that batch stay.
         """
         super().compile(optimizer=optimizer, **options)
@@ -109,43 +346,54 @@ class JointDistributionGAN(AlternatingStep, JointDistributionObjective):
             updates=self.discriminator_steps,
         )
 
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if config is not None:
-            config["discriminator_optimizer"] = (
-                keras.saving.serialize_keras_object(
-                    self.discriminator_optimizer
-                )
-            )
-        return config
+    @property
+    def trained_variables(self):
+        decoder = self.decoder.trainable_variables if self.use_decoder else []
+        return [*self.encoder.trainable_variables, *decoder]
+
+    @property
+    def metrics(self):
+        ratios = (self.lambda_ratio, self.gamma_ratio)
+        return [
+            *super().metrics,
+            self.joint_loss_tracker,
+            self.discriminator_loss_tracker,
+            *(ratio.tracker for ratio in ratios if ratio),
+        ]
 
     def make_callbacks(self):
         return [*super().make_callbacks(), WarnOfCollapse()]
 
-    @property
-    def second_optimizers(self):
-        return [self.discriminator_optimizer]
+    def generate(self, labels, seed=None, batch_size=128):
+        """Images that the decoder makes for given labels; without `seed` of
+        the model's own noise. See `Decoder.generate`."""
+        if not self.use_decoder:
+            raise ValueError(
+                "`generate` needs a decoder. Received: a model with "
+                "`use_decoder=False`"
+            )
+        seed = self.seed_generator if seed is None else seed
+        return self.decoder.generate(labels, seed, batch_size)
 
-    @property
-    def generator_variables(self):
-        """Variables that `optimizer` updates: of encoder and decoder."""
-        variables = list(self.encoder.trainable_variables)
-        if self.use_decoder:
-            variables += self.decoder.trainable_variables
-        return variables
+    # === Saving ===
 
-    @property
-    def metrics(self):
-        return [
-            *super().metrics,
-            self.generator_joint_loss_tracker,
-            self.discriminator_loss_tracker,
-            *self.weight_trackers,
-        ]
+    def get_config(self):
+        config = super().get_config()
+        serialize = keras.saving.serialize_keras_object
+        for name in _ARGUMENTS:
+            config[name] = serialize(getattr(self, name))
+        return config
 
-    def make_train_function(self, force=False):
-        # Which of the two steps runs is fixed when the step is traced.
-        adversarial = int(self.completed_epochs.numpy()) >= self.warmup_epochs
-        force = force or adversarial != self.adversarial
-        self.adversarial = adversarial
-        return super().make_train_function(force)
+
+_ARGUMENTS = (
+    "decoder",
+    "discriminator",
+    "lambda_joint",
+    "discriminator_steps",
+    "warmup_epochs",
+    "use_joint_score",
+    "use_marginal_scores",
+    "use_decoder",
+    "score_weights",
+    "seed",
+)

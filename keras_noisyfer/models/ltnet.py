@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.models.classifier import MultiTaskClassifier
+from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.tasks import check_tasks
 
 
@@ -24,7 +24,7 @@ class RowsOnSimplex(keras.constraints.Constraint):
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class LTNet(MultiTaskClassifier):
+class LTNet(MultiTaskModel):
     """One latent truth, and for each annotator a learned transition matrix.
 
     The encoder predicts the truth, `p(y | x)`. What annotator a says of a
@@ -60,9 +60,8 @@ class LTNet(MultiTaskClassifier):
             the model.
         trace_weight: Weight of the penalty on the diagonals, at least 0; 0
             is LTNet.
-        gamma: Weight of the continuous tasks' losses, at least 0.
-        losses: See `MultiTaskClassifier`.
-        **kwargs: `name`, `dtype`, `trainable`.
+        **kwargs: `gamma`, `name`, `dtype` and `trainable`; see
+            `MultiTaskModel`.
 
     Raises:
         ValueError: if an argument is out of its range, or the encoder's
@@ -94,11 +93,9 @@ class LTNet(MultiTaskClassifier):
         tasks,
         warmup_epochs=5,
         trace_weight=0.0,
-        gamma=1.0,
-        losses=None,
         **kwargs,
     ):
-        super().__init__(encoder, gamma=gamma, losses=losses, **kwargs)
+        super().__init__(encoder, **kwargs)
         check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
         check_number("trace_weight", trace_weight, minimum=0)
         tasks = check_tasks(tasks)
@@ -145,7 +142,7 @@ class LTNet(MultiTaskClassifier):
 
         Returns:
             A dict by task name of raw outputs of shape
-            `(batch_size, annotators, width)`: log-probabilities; values.
+            `(batch_size, annotators, num_outputs)`: log-probabilities; values.
         """
         raw = {}
         for task in self.tasks:
@@ -174,7 +171,7 @@ class LTNet(MultiTaskClassifier):
         return self.trace_weight * sum(diagonals)
 
     def compute_objective(self, labels, outputs, sample_weight=None):
-        """See `MultiTaskClassifier`; with the penalty on the diagonals."""
+        """See `MultiTaskModel`; with the penalty on the diagonals."""
         loss, losses = super().compute_objective(
             labels, self.predict_annotators(outputs), sample_weight
         )
@@ -191,9 +188,12 @@ class LTNet(MultiTaskClassifier):
         return matrices / ops.sum(matrices, axis=-1, keepdims=True)
 
     @property
-    def task_variables(self):
-        """Variables that training updates: of the encoder, and matrices."""
+    def trained_variables(self):
         return [*self.encoder.trainable_variables, *self.transitions.values()]
+
+    @property
+    def updates(self):
+        return [(self.optimizer, self.trained_variables)]
 
     # === Saving ===
 

@@ -1,8 +1,10 @@
 """Decoder: from a noise code and labels to an image."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
+from keras_noisyfer.labels import encode_complete_labels
 from keras_noisyfer.layers import SpectralConv2DTranspose, SpectralDense
 from keras_noisyfer.networks.network import (
     NOISE_CODE_SIZE,
@@ -85,7 +87,7 @@ class Decoder(Network):
                 *(
                     ops.reshape(
                         inputs["labels"][task.name],
-                        (-1, task.annotators * task.width),
+                        (-1, task.annotators * task.num_outputs),
                     )
                     for task in tasks
                 ),
@@ -142,3 +144,32 @@ class Decoder(Network):
             dtype=dtype,
             **kwargs,
         )
+
+    def generate(self, labels, seed=None, batch_size=128):
+        """Images for given labels.
+
+        Args:
+            labels: Dict by task name of complete labels: class ids of shape
+                `(n,)` or `(n, annotators)`; values of shape
+                `(n, dimensions)` or `(n, annotators, dimensions)`. A label
+                without annotator axis counts for all annotators.
+            seed: Seed of the noise code: an integer, a
+                `keras.random.SeedGenerator` or None.
+            batch_size: Number of images decoded at once.
+
+        Returns:
+            A float32 array of shape `(n, size, size, channels)`, in [-1, 1].
+
+        Raises:
+            ValueError: if a label is missing, unknown or out of its range.
+        """
+        encoded = encode_complete_labels(self.tasks, labels)
+        count = encoded[self.tasks[0].name].shape[0]
+        noise = keras.random.normal((count, self.noise_code_size), seed=seed)
+        inputs = {"noise_code": noise, "labels": encoded}
+        images = []
+        for start in range(0, count, batch_size):
+            end = start + batch_size
+            part = keras.tree.map_structure(lambda x: x[start:end], inputs)  # noqa: B023
+            images.append(ops.convert_to_numpy(self(part, training=False)))
+        return np.concatenate(images)

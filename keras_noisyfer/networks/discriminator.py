@@ -1,8 +1,10 @@
 """Discriminator: scores of an image, a noise code and labels."""
 
 import keras
+import numpy as np
 from keras import layers, ops
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.labels import label_streams
 from keras_noisyfer.layers import (
     LabelMLP,
@@ -111,6 +113,68 @@ class Discriminator(Network):
         self.image_stream = image_stream
         self.score_head = score_head
         self.score_names = score_names(tasks)
+
+    def score_pair(self, features, first, second, training=False):
+        """Scores of two tuples in one pass.
+
+        Args:
+            features: What `image_stream` has made of the images of both, one
+                after the other.
+            first: A tuple, a dict of `noise_code` and `labels`.
+            second: Another one.
+            training: Whether the spectral norms are updated.
+
+        Returns:
+            Two tensors of shape `(batch_size, streams + 3)`.
+        """
+        keys = ("noise_code", "labels")
+        both = keras.tree.map_structure(
+            lambda *pair: ops.concatenate(pair),
+            *({key: each[key] for key in keys} for each in (first, second)),
+        )
+        scores = self.score_head(
+            {"image_features": features, **both}, training=training
+        )
+        return ops.split(scores, 2)
+
+    def share_weights(self, score_weights, use_joint=True, use_marginal=True):
+        """Weights of the scores that add up to 1.
+
+        Args:
+            score_weights: Dict of weights by score name; 1 where not given.
+            use_joint: Whether the joint score takes part.
+            use_marginal: Whether the other scores take part.
+
+        Returns:
+            Array of shape `(streams + 3,)`.
+
+        Raises:
+            ValueError: if a name or a weight is wrong, or no score is left.
+        """
+        if not isinstance(score_weights, dict):
+            raise ValueError(
+                "`score_weights` must be a dict by score name. "
+                f"Received: {score_weights!r}"
+            )
+        unknown = sorted(set(score_weights) - set(self.score_names))
+        if unknown:
+            raise ValueError(
+                "`score_weights` may only have the keys "
+                f"{list(self.score_names)}. Received: keys={unknown}"
+            )
+        weights = []
+        for name in self.score_names:
+            used = use_joint if name == "joint" else use_marginal
+            weight = score_weights.get(name, 1.0)
+            check_number(f"score_weights['{name}']", weight, minimum=0)
+            weights.append(weight if used else 0.0)
+        if sum(weights) == 0:
+            raise ValueError(
+                "`use_joint_score`, `use_marginal_scores` and "
+                "`score_weights` must leave at least one score. Received: "
+                f"{use_joint}, {use_marginal}, {score_weights}"
+            )
+        return np.array(weights, "float32") / sum(weights)
 
 
 def score_names(tasks):

@@ -137,7 +137,7 @@ class Encoder(Network):
             # One Dense layer holds the heads of all streams, one after
             # another.
             layers.Dense(
-                sum(task.annotators * task.width for task in tasks),
+                sum(task.annotators * task.num_outputs for task in tasks),
                 name=HEADS[2],
                 **float32,
             ),
@@ -189,9 +189,9 @@ def _apply_heads(heads, tasks, features):
     mean, log_variance, streams = [head(features) for head in heads]
     labels, start = {}, 0
     for task in tasks:
-        stop = start + task.annotators * task.width
+        stop = start + task.annotators * task.num_outputs
         labels[task.name] = ops.reshape(
-            streams[:, start:stop], (-1, task.annotators, task.width)
+            streams[:, start:stop], (-1, task.annotators, task.num_outputs)
         )
         start = stop
     return {"mean": mean, "log_variance": log_variance, "labels": labels}

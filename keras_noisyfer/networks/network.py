@@ -94,6 +94,70 @@ class Network(keras.Model):
 def label_inputs(tasks):
     """Symbolic encoded labels, a dict by task name."""
     return {
-        task.name: keras.Input((task.annotators, task.width), name=task.name)
+        task.name: keras.Input(
+            (task.annotators, task.num_outputs), name=task.name
+        )
         for task in tasks
     }
+
+
+def check_network(argument, network, network_class, like=None, alike=()):
+    """Checks a network that a model is given.
+
+    Args:
+        argument: Name of the argument.
+        network: The network.
+        network_class: What it must be an instance of.
+        like: The encoder that it has to fit, or None.
+        alike: Names of attributes that both must share.
+
+    Raises:
+        ValueError: if it is something else or does not fit.
+    """
+    if not isinstance(network, network_class):
+        raise ValueError(
+            f"`{argument}` must be {_article(network_class)}. "
+            f"Received: {type(network).__name__}"
+        )
+    for name in alike:
+        value = getattr(like, name)
+        if getattr(network, name) != value:
+            raise ValueError(
+                f"`{argument}` must have the encoder's {name}={value}. "
+                f"Received: {getattr(network, name)}"
+            )
+
+
+def _article(network_class):
+    name = network_class.__name__
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def fit_network(argument, network, network_class, encoder, used=True):
+    """A decoder or discriminator that fits an encoder.
+
+    Args:
+        argument: Name of the argument that the network was given as.
+        network: The network, or None for a new one.
+        network_class: `Decoder` or `Discriminator`.
+        encoder: An `Encoder`.
+        used: Whether the model has such a network; without, it is None.
+
+    Raises:
+        ValueError: if the network does not fit the encoder, or is not used.
+    """
+    if not used:
+        if network is not None:
+            raise ValueError(
+                f"`{argument}` must be None where `use_{argument}` is False. "
+                f"Received: {network}"
+            )
+        return None
+    names = ("tasks", "image_shape", "noise_code_size")
+    if network is None:
+        shared = {name: getattr(encoder, name) for name in names}
+        return network_class(
+            **shared, width=encoder.width, dtype=encoder.dtype_policy
+        )
+    check_network(argument, network, network_class, encoder, names)
+    return network

@@ -6,8 +6,8 @@ import pathlib
 import shutil
 import tempfile
 
-from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
-from keras_noisyfer.models.training import require_tensorflow
+from keras_noisyfer.distribution import require_tensorflow
+from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.serving.model_card import ModelCard, write_model_card
 from keras_noisyfer.serving.portable import (
     check_calibration,
@@ -56,7 +56,7 @@ def export(
     dimensions. `MODEL_CARD.md` says what the model is and what it is not for.
 
     Args:
-        model: A trained `MultiTaskClassifier`, such as a
+        model: A trained `MultiTaskModel`, such as a
             `JointDistributionGAN`.
         path: Folder to write, for TensorFlow Serving `<name>/<version>`, the
             version a number. It appears complete or not at all.
@@ -81,9 +81,9 @@ def export(
     >>> served.signatures["serving_default"](image=images)["expression"]
     """
     require_tensorflow("`export`")
-    if not isinstance(model, MultiTaskClassifier):
+    if not isinstance(model, MultiTaskModel):
         raise ValueError(
-            "`model` must be a MultiTaskClassifier, such as a "
+            "`model` must be a MultiTaskModel, such as a "
             f"JointDistributionGAN. Received: {type(model).__name__}"
         )
     if (

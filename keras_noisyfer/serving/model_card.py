@@ -59,7 +59,7 @@ def write_model_card(model, card, path):
     """Writes a model card as Markdown.
 
     Args:
-        model: The `MultiTaskClassifier` that it describes.
+        model: The `MultiTaskModel` that it describes.
         card: A `ModelCard`.
         path: The file.
     """

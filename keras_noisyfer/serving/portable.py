@@ -7,8 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from keras_noisyfer.models.batch_checks import check_inputs
-from keras_noisyfer.models.training import is_tf_dataset
+from keras_noisyfer.batches import check_inputs, is_tf_dataset
 
 MAX_CALIBRATION_IMAGES = 256
 # Of a format, the modules it needs; all come with the extra `export`.

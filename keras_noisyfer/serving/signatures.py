@@ -123,7 +123,7 @@ def write_decoder_signatures(model, folder):
     specs = {
         task.name: tf.TensorSpec((None,), tf.int32, name=task.name)
         if isinstance(task, CategoricalTask)
-        else tf.TensorSpec((None, task.width), tf.float32, name=task.name)
+        else tf.TensorSpec((None, task.num_outputs), tf.float32, name=task.name)
         for task in model.tasks
     }
     specs["seed"] = tf.TensorSpec((), tf.int32, name="seed")

@@ -140,7 +140,7 @@ def annotator_agreement(model, images):
     """How far a model's heads of the same task agree.
 
     Args:
-        model: A `MultiTaskClassifier`.
+        model: A `MultiTaskModel`.
         images: `tf.data.Dataset` of batches of images, of fixed order.
 
     Returns:

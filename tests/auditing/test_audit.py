@@ -290,7 +290,7 @@ def test_folds_predict_images_that_were_not_trained_on():
 
 def small_model(data):
     encoder = kn.Encoder(data.tasks, (32, 32, 3), width=0.0625)
-    model = kn.MultiTaskClassifier(encoder)
+    model = kn.MultiTaskModel(encoder)
     model.compile()
     return model
 
@@ -377,7 +377,7 @@ def test_a_model_of_other_classes_or_dimensions_is_refused(
     ):
         encoder = kn.Encoder(tasks, (32, 32, 3), width=1 / 16)
         with pytest.raises(ValueError, match=message):
-            audit(kn.MultiTaskClassifier(encoder), data)
+            audit(kn.MultiTaskModel(encoder), data)
 
 
 def test_two_tasks_must_not_share_a_column():

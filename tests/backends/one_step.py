@@ -20,7 +20,7 @@ from keras_noisyfer import (
     JointDistributionGAN,
     LTNet,
 )
-from keras_noisyfer.models import joint_objective
+from keras_noisyfer.models import joint_distribution_gan
 
 TASKS = {
     "expression": CategoricalTask("expression", 3, annotators=2),
@@ -73,7 +73,7 @@ def make_batch(model, count=8):
 
 def main(method, path, output):
     # The backends draw other numbers from the same seed.
-    joint_objective.draw_noise = lambda shape, _: ops.full(shape, 0.5)
+    joint_distribution_gan.draw_noise = lambda shape, _: ops.full(shape, 0.5)
     if not pathlib.Path(path).exists():
         make_model(method).save(path)
     model = keras.saving.load_model(path)

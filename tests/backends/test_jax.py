@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from keras_noisyfer import (
-    AuxiliaryImageRegularizer,
+    AIR,
     CategoricalTask,
     ContinuousTask,
-    EarlyLearningRegularizer,
     Encoder,
     FusedAdam,
     JointDistributionGAN,
-    MultiTaskClassifier,
+    MultiTaskModel,
     make_dataset,
 )
 
@@ -162,12 +161,9 @@ def test_needs_no_tensorflow():
 # === What another backend cannot run ===
 
 
-@pytest.mark.parametrize(
-    "model", [EarlyLearningRegularizer, AuxiliaryImageRegularizer]
-)
-def test_models_of_tensorflow_alone(model):
+def test_air_is_tensorflows_alone():
     with pytest.raises(RuntimeError, match="KERAS_BACKEND=tensorflow.*jax$"):
-        model(Encoder(TASKS, (32, 32, 3), width=1 / 16), 8)
+        AIR(Encoder(TASKS, (32, 32, 3), width=1 / 16))
 
 
 def test_other_backends_are_refused():
@@ -187,7 +183,7 @@ def test_other_backends_are_refused():
 @pytest.mark.smoke
 def test_a_refused_call_leaves_the_model_as_it_was():
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16)
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile(FusedAdam(1e-3))
     images, labels = make_arrays()
     model.fit(images, labels, batch_size=4, verbose=0)
@@ -209,7 +205,7 @@ def test_a_refused_call_leaves_the_model_as_it_was():
 
 
 def test_values_of_arrays_are_checked():
-    model = MultiTaskClassifier(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+    model = MultiTaskModel(Encoder(TASKS, (32, 32, 3), width=1 / 16))
     model.compile(FusedAdam(1e-3))
     images, labels = make_arrays()
     with pytest.raises(ValueError, match="Images must be in .* up to 1.9"):
@@ -221,7 +217,7 @@ def test_values_of_arrays_are_checked():
 
 
 def test_loss_scaling_is_refused():
-    model = MultiTaskClassifier(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+    model = MultiTaskModel(Encoder(TASKS, (32, 32, 3), width=1 / 16))
     optimizer = keras.optimizers.LossScaleOptimizer(FusedAdam(1e-3))
     with pytest.raises(ValueError, match="`dtype` must be .* on JAX"):
         model.compile(optimizer)

@@ -8,7 +8,7 @@ from keras_noisyfer import (
     CategoricalTask,
     Encoder,
     FusedAdam,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
 
 TASKS = [CategoricalTask("object", 3, annotators=2)]
@@ -16,7 +16,7 @@ TASKS = [CategoricalTask("object", 3, annotators=2)]
 
 def main():
     keras.distribution.set_distribution(keras.distribution.DataParallel())
-    model = MultiTaskClassifier(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+    model = MultiTaskModel(Encoder(TASKS, (32, 32, 3), width=1 / 16))
     model.compile(FusedAdam(1e-3))
     images = np.zeros((8, 32, 32, 3), "float32")
     labels = {"object": np.zeros((8, 2), "int32")}

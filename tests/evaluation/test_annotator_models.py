@@ -8,7 +8,7 @@ from keras_noisyfer.evaluation.annotator_models import (
     implied_confusion,
     plot_annotator_models,
 )
-from keras_noisyfer.models import MultiTaskClassifier
+from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.models.ltnet import LTNet
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
@@ -57,7 +57,7 @@ def test_transition_matrices_are_those_of_ltnet():
 
 @pytest.mark.parametrize("consensus", ["mean", "first"])
 def test_implied_confusion_by_hand(encoder, images, consensus):
-    model = MultiTaskClassifier(encoder, consensus=consensus)
+    model = MultiTaskModel(encoder, consensus=consensus)
     logits = np.array(encoder(images)["labels"]["expression"], "float64")
     streams = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     truth = streams[:, 0] if consensus == "first" else streams.mean(axis=1)
@@ -79,12 +79,12 @@ def test_implied_confusion_by_hand(encoder, images, consensus):
 
 
 def test_implied_confusion_of_another_model(encoder, images):
-    with pytest.raises(ValueError, match="`model` must be a MultiTaskClass"):
+    with pytest.raises(ValueError, match="`model` must be a MultiTaskModel"):
         implied_confusion(encoder, images)
 
 
 def test_implied_confusion_of_wrong_images(encoder, images):
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     for wrong, message in (
         (np.zeros(images.shape, "uint8"), "floating point in .-1, 1"),
         (100 * images, r"in \[-1, 1\]. Received: absolute values"),

@@ -14,7 +14,7 @@ from damage import (
 from PIL import Image
 from target import SHADE, Target, damage_npz
 
-from keras_noisyfer import Encoder, MultiTaskClassifier, export, relabel
+from keras_noisyfer import Encoder, MultiTaskModel, export, relabel
 from keras_noisyfer.datasets.image_files import (
     check_image_files,
     image_problem,
@@ -99,7 +99,7 @@ class Predictions(Images):
         super().make()
         encoder = Encoder([SHADE], (32, 32, 3), width=1 / 32, noise_code_size=4)
         model = self.folder / "model"
-        export(MultiTaskClassifier(encoder), model)
+        export(MultiTaskModel(encoder), model)
         self.predictor = Predictor(model)
 
     def load(self):

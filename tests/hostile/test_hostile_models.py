@@ -13,7 +13,7 @@ import tensorflow as tf
 from attacks import refused, write_zip, zeros
 from PIL import Image
 
-from keras_noisyfer import Encoder, MultiTaskClassifier, export, relabel
+from keras_noisyfer import Encoder, MultiTaskModel, export, relabel
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import read_json
@@ -218,7 +218,7 @@ def test_older_formats_are_refused(data, tmp_path):
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "1"
     encoder = Encoder([SHADE], (32, 32, 3), width=1 / 32, noise_code_size=4)
-    export(MultiTaskClassifier(encoder), folder)
+    export(MultiTaskModel(encoder), folder)
     return folder
 
 

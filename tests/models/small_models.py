@@ -34,7 +34,7 @@ def make_data(tasks, count=8, clean=False, missing=False):
                 -1 if missing else 0, task.num_classes, shape
             ).astype("int32")
         else:
-            values = rng.uniform(-1, 1, (*shape, task.width))
+            values = rng.uniform(-1, 1, (*shape, task.num_outputs))
             if missing:
                 values[0] = np.nan
             labels[task.name] = values.astype("float32")

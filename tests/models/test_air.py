@@ -4,13 +4,13 @@ import pytest
 import tensorflow as tf
 from scipy.optimize import minimize
 
-from keras_noisyfer.models.air import AuxiliaryImageRegularizer
-from keras_noisyfer.models.air_solver import (
+from keras_noisyfer.models.air import AIR
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.stochastic_admm import (
     StochasticADMM,
     group_norms,
     shrinkage,
 )
-from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 CLASSES = 3
@@ -253,7 +253,7 @@ def trained():
     keras.utils.set_random_seed(0)
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16, noise_code_size=5)
     before = encoder.get_weights()
-    model = AuxiliaryImageRegularizer(encoder, group_weight=1.0)
+    model = AIR(encoder, group_weight=1.0)
     model.compile()
     history = model.fit(
         make_dataset(),
@@ -307,7 +307,7 @@ def test_saving_restores_the_solution(trained, tmp_path):
     model, history, _ = trained
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded) is AuxiliaryImageRegularizer
+    assert type(loaded) is AIR
     assert loaded.group_weight == 1.0 and int(loaded.completed_epochs) == 6
     images, labels = make_data()
     first, second = (
@@ -324,7 +324,7 @@ def test_saving_restores_the_solution(trained, tmp_path):
 
 def test_made_again_from_its_config(trained):
     model, _, _ = trained
-    again = AuxiliaryImageRegularizer.from_config(model.get_config())
+    again = AIR.from_config(model.get_config())
     assert again.get_config() == model.get_config()
 
 
@@ -333,7 +333,7 @@ def test_rejects_bad_input(trained):
 
     def fails(message, **kwargs):
         with pytest.raises(ValueError, match=message) as error:
-            AuxiliaryImageRegularizer(model.encoder, **kwargs)
+            AIR(model.encoder, **kwargs)
         assert "\n" not in str(error.value)
 
     fails("`group_weight` must be at least 0.*-1", group_weight=-1)
@@ -341,10 +341,10 @@ def test_rejects_bad_input(trained):
     fails("`penalty` must be above 0", penalty=0)
     fails("`max_penalty` must be at least 10", penalty=10, max_penalty=5)
     with pytest.raises(ValueError, match="`encoder` must be an Encoder"):
-        AuxiliaryImageRegularizer(5)
+        AIR(5)
     continuous = Encoder(TASKS[1:], (32, 32, 3), width=1 / 16)
     with pytest.raises(ValueError, match="must have a CategoricalTask"):
-        AuxiliaryImageRegularizer(continuous)
+        AIR(continuous)
     with pytest.raises(ValueError, match="`x` must be a finite data set"):
         model.fit(make_dataset().repeat(), verbose=0)
     with pytest.raises(ValueError, match="at least one batch"):
@@ -371,4 +371,4 @@ def test_trains_on_one_device(monkeypatch):
     )
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16)
     with pytest.raises(RuntimeError, match="trains on one device"):
-        AuxiliaryImageRegularizer(encoder)
+        AIR(encoder)

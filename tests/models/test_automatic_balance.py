@@ -11,7 +11,8 @@ from small_models import (
     values,
 )
 
-from keras_noisyfer.models import JointDistributionGAN, joint_objective
+from keras_noisyfer.batches import Batch
+from keras_noisyfer.models import JointDistributionGAN, balance
 from keras_noisyfer.models.balance import (
     GradientRatio,
     joint_gradient,
@@ -57,6 +58,7 @@ def test_gradients_are_those_of_the_objective():
     model = make_model()
     images, labels = make_data(TASKS, missing=True)
     labels = {name: tf.constant(each) for name, each in labels.items()}
+    batch = Batch(images, labels)
     heads = [model.encoder.get_layer(name) for name in HEADS]
     biases = [head.bias.value for head in heads]
     with tf.GradientTape(persistent=True) as tape:
@@ -64,13 +66,11 @@ def test_gradients_are_those_of_the_objective():
             tf.constant(images), labels, training=False
         )
         losses = model.compute_task_losses(labels, outputs["labels"])
-        joint = model.compute_generator_joint_loss(
-            encoded, decoded, training=False
-        )
+        joint, _ = model.generator_joint_loss(encoded, decoded, training=False)
     features = model.discriminator.image_stream(images)
     measured = [
-        *task_gradients(model, labels, outputs),
-        joint_gradient(model, labels, outputs, encoded, features),
+        *task_gradients(model, batch, outputs),
+        joint_gradient(model, batch, outputs, encoded, features),
     ]
     parts = (losses["expression"], losses["affect"], joint)
     for gradient, part in zip(measured, parts, strict=True):
@@ -111,7 +111,7 @@ def test_weights_are_in_the_logs_and_in_the_file(tmp_path):
 
 def test_automatic_weights_weigh_the_losses(monkeypatch):
     # An untrained discriminator's gradient is short.
-    monkeypatch.setattr(joint_objective, "LAMBDA_BOUNDS", (0.05, 1000.0))
+    monkeypatch.setattr(balance, "LAMBDA_BOUNDS", (0.05, 1000.0))
     data = make_dataset(TASKS, count=4)
 
     def train(**weights):

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_noisyfer import losses, make_dataset
-from keras_noisyfer.models import MultiTaskClassifier
-from keras_noisyfer.models.training import check_shards
+from keras_noisyfer.batches import check_shards
+from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -23,7 +23,7 @@ def encoder():
 
 
 def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile()
     rng = np.random.default_rng(0)
     images = rng.uniform(-1, 1, (6, 32, 32, 3)).astype("float32")
@@ -51,12 +51,14 @@ def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
     [
         ("mood", losses.ConcordanceLoss()),
         ("mood", keras.losses.CategoricalCrossentropy()),
-        ("mood", losses.CategoricalCrossentropy(reduction="none")),
+        ("mood", losses.SparseCategoricalCrossentropy(reduction="none")),
+        ("pain", "sparse_categorical_crossentropy"),
+        ("pain", 5),
     ],
 )
 def test_a_loss_must_fit_its_task(encoder, name, loss):
-    with pytest.raises(ValueError, match=rf"`losses\['{name}'\]` must") as e:
-        MultiTaskClassifier(encoder, losses={name: loss})
+    with pytest.raises(ValueError, match=rf"`loss\['{name}'\]` must") as e:
+        MultiTaskModel(encoder).compile(loss={name: loss})
     assert "\n" not in str(e.value)
 
 
@@ -64,7 +66,7 @@ def test_a_loss_must_fit_its_task(encoder, name, loss):
 def test_processes_share_batches_of_one_size_only(
     encoder, argument, monkeypatch
 ):
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile()
     images = np.zeros((6, 32, 32, 3), "float32")
     labels = {"mood": np.zeros((6, 2), int), "pain": np.zeros((6, 1, 2))}
@@ -73,9 +75,7 @@ def test_processes_share_batches_of_one_size_only(
         for each in ("x", "validation_data")
     }
     datasets[argument] = make_dataset(images, labels, TASKS, batch_size=4)
-    monkeypatch.setattr(
-        "keras_noisyfer.models.training.is_multi_process", lambda: True
-    )
+    monkeypatch.setattr("keras_noisyfer.batches.is_multi_process", lambda: True)
     with pytest.raises(ValueError, match=f"`{argument}` must have batches of"):
         model.fit(**datasets, verbose=0)
 

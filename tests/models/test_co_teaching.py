@@ -38,7 +38,9 @@ def make_batch(tasks, count):
         if isinstance(task, CategoricalTask):
             given = rng.integers(0, task.num_classes, shape).astype("int32")
         else:
-            given = rng.uniform(-1, 1, (*shape, task.width)).astype("float32")
+            given = rng.uniform(-1, 1, (*shape, task.num_outputs)).astype(
+                "float32"
+            )
         labels[task.name] = given
     return images, labels
 

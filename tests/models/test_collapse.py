@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from keras_noisyfer.models.collapse import WarnOfCollapse
+from keras_noisyfer.fit_callbacks import WarnOfCollapse
 
 RESULTS = pathlib.Path(__file__).parents[2] / "results"
 BALANCED = (1.5, 1.2)

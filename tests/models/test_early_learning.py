@@ -5,12 +5,14 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_noisyfer import noise
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.models import MultiTaskClassifier
-from keras_noisyfer.models.early_learning import EarlyLearningRegularizer
+from keras_noisyfer.losses import SparseCategoricalCrossentropy
+from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.networks.network import Network
+from keras_noisyfer.regularizers import EarlyLearning
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 TASKS = (
@@ -30,8 +32,8 @@ class LinearEncoder(Encoder):
         features = layers.Flatten()(images)
         labels = {}
         for task in tasks:
-            shape = (task.annotators, task.width)
-            heads = layers.Dense(task.annotators * task.width)(features)
+            shape = (task.annotators, task.num_outputs)
+            heads = layers.Dense(task.annotators * task.num_outputs)(features)
             labels[task.name] = ops.reshape(heads, (-1, *shape))
         arguments = {"tasks": tuple(tasks), "image_shape": tuple(image_shape)}
         outputs = {"labels": labels}
@@ -42,10 +44,11 @@ def make_encoder(tasks=TASKS, image_shape=SHAPE):
     return LinearEncoder(tasks, image_shape)
 
 
-def make_model(optimizer=None, run_eagerly=True, **kwargs):
-    model = EarlyLearningRegularizer(
-        make_encoder(), num_images=N, **{"strength": 2.0, **kwargs}
-    )
+def make_model(
+    optimizer=None, run_eagerly=True, strength=2.0, momentum=0.7, **kwargs
+):
+    regularizer = EarlyLearning(N, momentum=momentum, strength=strength)
+    model = MultiTaskModel(make_encoder(), regularizers=[regularizer], **kwargs)
     model.compile(
         optimizer or keras.optimizers.Adam(1e-3), run_eagerly=run_eagerly
     )
@@ -73,11 +76,20 @@ def make_batches(arrays, index=None, batch_size=4):
     return data.batch(batch_size, drop_remainder=True)
 
 
+def make_regularizer(momentum=0.7):
+    """One that is called on outputs made up by hand."""
+    regularizer = EarlyLearning(4, momentum=momentum)
+    regularizer.build_for([CategoricalTask("expression", 3, annotators=2)])
+    return regularizer
+
+
 @pytest.fixture(scope="module")
-def objective():
-    """A model whose objective is called on outputs made up by hand."""
-    task = CategoricalTask("expression", 3, annotators=2)
-    return EarlyLearningRegularizer(make_encoder([task]), num_images=4)
+def regularizer():
+    return make_regularizer()
+
+
+def compute_term(regularizer, labels, outputs, targets):
+    return regularizer.compute_term(Batch(None, labels), outputs, targets)
 
 
 def as_outputs(probabilities):
@@ -88,10 +100,7 @@ def as_outputs(probabilities):
 
 
 def test_targets_and_regularizer_by_hand():
-    task = CategoricalTask("expression", 3, annotators=2)
-    model = EarlyLearningRegularizer(
-        make_encoder([task]), num_images=4, momentum=0.75
-    )
+    model = make_regularizer(momentum=0.75)
     labels = {"expression": tf.constant([[0, 2], [1, -1]])}
     first = np.array(
         [
@@ -106,7 +115,7 @@ def test_targets_and_regularizer_by_hand():
     np.testing.assert_allclose(kept, expected, atol=1e-6)
     # <p, t> is a quarter of sum p^2: 0.46, 0.44 and 0.66 where a label is
     # given; the stream of two labels takes their mean.
-    value = model.compute_regularizer(labels, as_outputs(first), targets)
+    value = compute_term(model, labels, as_outputs(first), targets)
     by_hand = (np.log(1 - 0.115) + np.log(1 - 0.165)) / 2 + np.log(1 - 0.11)
     assert float(value) == pytest.approx(by_hand, rel=1e-4)
 
@@ -120,20 +129,20 @@ def test_targets_and_regularizer_by_hand():
     )
     np.testing.assert_allclose(kept, expected, atol=1e-6)
     # <p, t>: 0.0325 + 0.02125 + 0.10125, and 0.00625 + 0.19 + 0.01375.
-    value = model.compute_regularizer(labels, as_outputs(second), targets)
+    value = compute_term(model, labels, as_outputs(second), targets)
     by_hand = np.log(1 - 0.155) + np.log(1 - 0.21)
     assert float(value) == pytest.approx(by_hand, rel=1e-4)
 
 
-def test_gradient_is_the_one_of_the_paper(objective):
+def test_gradient_is_the_one_of_the_paper(regularizer):
     rng = np.random.default_rng(0)
     logits = tf.constant(rng.normal(size=(5, 2, 3)), "float32")
     targets = rng.dirichlet(np.ones(3), (5, 2)).astype("float32")
     labels = {"expression": tf.zeros((5, 2), "int32")}
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = objective.compute_regularizer(
-            labels, {"expression": logits}, {"expression": targets}
+        value = compute_term(
+            regularizer, labels, {"expression": logits}, {"expression": targets}
         )
     p = tf.nn.softmax(logits).numpy()
     agreement = np.sum(p * targets, axis=-1, keepdims=True)
@@ -144,7 +153,7 @@ def test_gradient_is_the_one_of_the_paper(objective):
     )
 
 
-def test_target_takes_the_force_from_a_label_it_disagrees_with(objective):
+def test_target_takes_the_force_from_a_label_it_disagrees_with(regularizer):
     # The label is class 0; both targets are confident, of it and of class 2.
     labels = {"expression": tf.constant([[0, 0]])}
     logits = tf.constant(
@@ -154,9 +163,9 @@ def test_target_takes_the_force_from_a_label_it_disagrees_with(objective):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(logits)
         outputs = {"expression": logits}
-        loss = objective.compute_task_losses(labels, outputs)["expression"]
-        total = loss + objective.strength * objective.compute_regularizer(
-            labels, outputs, {"expression": targets}
+        loss = SparseCategoricalCrossentropy()(labels["expression"], logits)
+        total = loss + regularizer.strength * compute_term(
+            regularizer, labels, outputs, {"expression": targets}
         )
     # How much a step of descent raises the label's logit.
     agrees, disagrees = -tape.gradient(total, logits)[0, :, 0].numpy()
@@ -166,27 +175,27 @@ def test_target_takes_the_force_from_a_label_it_disagrees_with(objective):
     assert disagrees < 0.0
 
 
-def test_sure_and_wrong_stays_finite(objective):
+def test_sure_and_wrong_stays_finite(regularizer):
     logits = tf.constant([[[200.0, 0.0, 0.0], [0.0, 0.0, -200.0]]])
     labels = {"expression": tf.constant([[0, 0]])}
     targets = {"expression": tf.constant([[[1.0, 0, 0], [0.0, 1.0, 0.0]]])}
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = objective.compute_regularizer(
-            labels, {"expression": logits}, targets
+        value = compute_term(
+            regularizer, labels, {"expression": logits}, targets
         )
     assert np.isfinite(value) and value >= 2 * np.log(1e-4)
     assert np.isfinite(tape.gradient(value, logits)).all()
 
 
-def test_missing_labels_have_no_part(objective):
+def test_missing_labels_have_no_part(regularizer):
     labels = {"expression": tf.constant([[0, -1], [1, -1]])}
     logits = tf.random.normal((2, 2, 3), seed=1)
     targets = {"expression": tf.fill((2, 2, 3), 0.2)}
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        value = objective.compute_regularizer(
-            labels, {"expression": logits}, targets
+        value = compute_term(
+            regularizer, labels, {"expression": logits}, targets
         )
     slope = tape.gradient(value, logits).numpy()
     assert np.all(slope[:, 1] == 0.0) and np.isfinite(slope).all()
@@ -205,17 +214,17 @@ def test_loss_fits_the_formula(arrays):
     # Targets begin at 0, so the first are 0.3 p.
     p = tf.nn.softmax(outputs["expression"]).numpy()
     np.testing.assert_allclose(
-        model.targets["expression"][:4], 0.3 * p, atol=1e-5
+        model.regularizers[0].targets["expression"][:4], 0.3 * p, atol=1e-5
     )
-    assert not np.any(model.targets["expression"][4:])
+    assert not np.any(model.regularizers[0].targets["expression"][4:])
     terms = np.log(1 - 0.3 * np.sum(p**2, axis=-1))
     # The second stream's first two labels are missing.
     by_hand = terms[:, 0].mean() + terms[2:, 1].mean()
-    assert logs["regularizer"] == pytest.approx(by_hand, rel=1e-3)
+    assert logs["early_learning"] == pytest.approx(by_hand, rel=1e-3)
     assert logs["loss"] == pytest.approx(
         logs["expression_loss"]
         + 3.0 * logs["affect_loss"]
-        + 2.0 * logs["regularizer"],
+        + 2.0 * logs["early_learning"],
         rel=1e-5,
     )
 
@@ -229,7 +238,7 @@ def test_without_strength_it_is_the_plain_classifier(arrays):
     batches = make_batches(arrays)
     regularized = weights(make_model(strength=0.0), batches)
     keras.utils.set_random_seed(3)
-    plain = MultiTaskClassifier(make_encoder())
+    plain = MultiTaskModel(make_encoder())
     plain.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
     plain = weights(plain, batches.map(lambda x, y: (x["image"], y)))
     for first, second in zip(regularized, plain, strict=True):
@@ -248,7 +257,7 @@ def test_each_image_has_its_own_target_whatever_the_order(arrays):
         keras.utils.set_random_seed(3)
         model = make_model(keras.optimizers.SGD(0.0), run_eagerly=run_eagerly)
         model.fit(batches, epochs=2, verbose=0)
-        left.append(np.array(model.targets["expression"]))
+        left.append(np.array(model.regularizers[0].targets["expression"]))
     assert left[0].any(axis=-1).all()
     np.testing.assert_allclose(*left, atol=1e-5)
 
@@ -262,7 +271,7 @@ def test_evaluates_without_an_index(arrays):
         validation_data=make_batches(arrays),
         verbose=0,
     ).history
-    assert "val_regularizer" not in history
+    assert "val_early_learning" not in history
     assert history["val_loss"][0] == pytest.approx(
         history["val_expression_loss"][0] + history["val_affect_loss"][0],
         rel=1e-5,
@@ -285,14 +294,17 @@ def test_saving_restores_everything(arrays, tmp_path):
     model.fit(batches, verbose=0)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert np.any(model.targets["expression"])
+    assert np.any(model.regularizers[0].targets["expression"])
     np.testing.assert_array_equal(
-        model.targets["expression"], again.targets["expression"]
+        model.regularizers[0].targets["expression"],
+        again.regularizers[0].targets["expression"],
     )
     config = model.get_config()
     assert again.get_config() == config
-    assert (config["num_images"], config["momentum"]) == (N, 0.6)
-    assert (again.strength, again.gamma, again.consensus) == (2, 0.5, "first")
+    (regularizer,) = again.regularizers
+    assert (regularizer.num_images, regularizer.momentum) == (N, 0.6)
+    assert (again.gamma, again.consensus) == (0.5, "first")
+    assert regularizer.strength == 2
     images = arrays[0]
     for name, values in model.predict(images, verbose=0).items():
         np.testing.assert_array_equal(
@@ -318,16 +330,26 @@ def test_saving_restores_everything(arrays, tmp_path):
         ({"strength": -1}, "`strength` must be at least 0"),
     ],
 )
-def test_bad_arguments(objective, arguments, message):
+def test_bad_arguments(regularizer, arguments, message):
     with pytest.raises(ValueError, match=message):
-        EarlyLearningRegularizer(
-            objective.encoder, **{"num_images": 4, **arguments}
-        )
+        EarlyLearning(**{"num_images": 4, **arguments})
 
 
 def test_continuous_tasks_alone_have_nothing_to_regularise():
-    with pytest.raises(ValueError, match="must have a categorical task"):
-        EarlyLearningRegularizer(make_encoder(TASKS[1:]), num_images=4)
+    with pytest.raises(ValueError, match="needs a categorical task"):
+        MultiTaskModel(make_encoder(TASKS[1:]), regularizers=[EarlyLearning(4)])
+
+
+def test_regularizers_are_new_ones():
+    used = EarlyLearning(4)
+    MultiTaskModel(make_encoder(), regularizers=[used])
+    for given, message in (
+        ([used], "new ones for each model"),
+        ([EarlyLearning(4), EarlyLearning(4)], "different names"),
+        (["l2"], "must hold Regularizer objects"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            MultiTaskModel(make_encoder(), regularizers=given)
 
 
 def test_batches_need_an_index(arrays):
@@ -371,9 +393,9 @@ def test_memorises_fewer_wrong_labels_than_the_plain_classifier():
     labels = noise.flip_labels(truth, 4, 0.4, seed=0)
     wrong = labels != truth
 
-    def train(model_class, **kwargs):
+    def train(**kwargs):
         keras.utils.set_random_seed(0)
-        model = model_class(make_encoder([task], shape), **kwargs)
+        model = MultiTaskModel(make_encoder([task], shape), **kwargs)
         model.compile(keras.optimizers.SGD(0.03))
         inputs = {"image": images, "index": np.arange(count, dtype="int32")}
         parts = (inputs, {"pattern": labels})
@@ -383,7 +405,7 @@ def test_memorises_fewer_wrong_labels_than_the_plain_classifier():
         memorised = np.mean(predictions[wrong] == labels[wrong])
         return memorised, np.mean(predictions == truth)
 
-    memorised, accuracy = train(MultiTaskClassifier)
+    memorised, accuracy = train()
     assert memorised > 0.8 and accuracy < 0.75
-    memorised, accuracy = train(EarlyLearningRegularizer, num_images=count)
+    memorised, accuracy = train(regularizers=[EarlyLearning(count)])
     assert memorised < 0.3 and accuracy > 0.85

@@ -9,7 +9,7 @@ from keras_noisyfer.losses import MeanSquaredError
 from keras_noisyfer.models import (
     CoTeaching,
     JointDistributionGAN,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
 from keras_noisyfer.numerical_fault import NumericalFault
 from keras_noisyfer.optimizers import FusedAdam
@@ -53,17 +53,22 @@ def make_batches(marked, count=16, with_index=True):
     return tf.data.Dataset.from_tensor_slices(parts).batch(4, True)
 
 
-def compiled(model_class=MultiTaskClassifier, value=0.0, **options):
+def compiled(model_class=MultiTaskModel, value=0.0, **options):
     keras.utils.set_random_seed(0)
     encoder = make_encoder(TASKS, batch_normalization=True)
-    model = model_class(encoder, losses={"affect": FaultyLoss(value)})
-    model.compile(FusedAdam(1e-2), run_eagerly=ON_TENSORFLOW, **options)
+    model = model_class(encoder)
+    model.compile(
+        FusedAdam(1e-2),
+        loss={"affect": FaultyLoss(value)},
+        run_eagerly=ON_TENSORFLOW,
+        **options,
+    )
     return model
 
 
 def state(model):
     """All but the record of faults and the metrics, which are an epoch's."""
-    kept = {id(each) for each in (*model.faults.variables,)}
+    kept = {id(each) for each in (*model.fault_guard.variables,)}
     kept |= {id(each) for each in model.metrics_variables}
     return [
         ops.convert_to_numpy(each.value)
@@ -225,7 +230,7 @@ def test_traced_steps_do_as_eager_ones():
 def test_scaled_gradients_may_overflow():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = MultiTaskClassifier(make_encoder(TASKS))
+        model = MultiTaskModel(make_encoder(TASKS))
         model.compile(keras.optimizers.Adam(1e-3))
     finally:
         keras.config.set_dtype_policy("float32")

@@ -9,7 +9,7 @@ from small_models import (
     make_encoder,
 )
 
-from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
+from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.networks import Decoder, Discriminator
 
 
@@ -27,14 +27,12 @@ def test_rejects_arguments():
     fails("`warmup_epochs` must be at least 0", warmup_epochs=-1)
     fails("`warmup_epochs`.*an integer.*1.5", warmup_epochs=1.5)
     fails("`lambda_joint`.*finite number.*nan", lambda_joint=float("nan"))
-    fails("`losses` must be a dict", losses={"object": "mse"})
     fails("`score_weights` must be a dict", score_weights=[1])
     fails("`discriminator` must be a Discriminator", discriminator=5)
     with pytest.raises(ValueError, match="`encoder` must be an Encoder"):
         JointDistributionGAN(5)
     fails("`consensus` must be", consensus="median")
     fails("`score_weights` may only", score_weights={"joy": 1})
-    fails("`losses` may only", losses={"joy": abs})
     fails(
         "must leave at least one score",
         use_joint_score=False,
@@ -80,7 +78,7 @@ def test_rejects_arguments():
 )
 def test_rejects_batches(change, message, run_eagerly):
     tasks = CASES["single_task"]
-    model = compiled(MultiTaskClassifier(make_encoder(tasks)), run_eagerly)
+    model = compiled(MultiTaskModel(make_encoder(tasks)), run_eagerly)
     batch = change(*make_data(tasks))
     data = tf.data.Dataset.from_tensor_slices(batch).batch(8)
     with pytest.raises(ValueError, match=message) as error:
@@ -90,9 +88,7 @@ def test_rejects_batches(change, message, run_eagerly):
 
 def test_rejects_class_ids_and_images_to_predict():
     tasks = CASES["three_label_sets"]
-    model = compiled(
-        MultiTaskClassifier(make_encoder(tasks)), run_eagerly=False
-    )
+    model = compiled(MultiTaskModel(make_encoder(tasks)), run_eagerly=False)
     images, labels = make_data(tasks)
     labels["object"][2, 1] = 9
     with pytest.raises(ValueError, match="task 'object'.*Received: 9$"):

@@ -11,7 +11,7 @@ from small_models import (
     values,
 )
 
-from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
+from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.networks import Encoder
 
 
@@ -50,7 +50,7 @@ def test_warmup_equals_plain_training():
         model.fit(make_dataset(tasks), epochs=2, verbose=0)
         return values(model.encoder.trainable_variables)
 
-    plain = weights(MultiTaskClassifier)
+    plain = weights(MultiTaskModel)
     warm = weights(JointDistributionGAN, warmup_epochs=2)
     for first, second in zip(plain, warm, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-6)
@@ -99,7 +99,7 @@ def test_saving_restores_everything(tmp_path):
 
 def test_plain_model_saves(tmp_path):
     tasks = CASES["expression_and_affect"]
-    model = compiled(MultiTaskClassifier(make_encoder(tasks), gamma=0.5))
+    model = compiled(MultiTaskModel(make_encoder(tasks), gamma=0.5))
     model.fit(make_dataset(tasks), verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

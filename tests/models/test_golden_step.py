@@ -132,9 +132,7 @@ def test_discriminator_loss_and_gradients(step):
     variables = model.discriminator.trainable_variables
 
     def compute_loss():
-        loss = model.compute_discriminator_loss(
-            encoded, decoded, training=False
-        )
+        loss = model.discriminator_loss(encoded, decoded, training=False)
         return loss, None
 
     (loss, _), _, gradients = differentiate(compute_loss, (), variables)
@@ -146,11 +144,11 @@ def test_discriminator_loss_and_gradients(step):
 
 def test_generator_loss_and_gradients(step):
     model, numbers = step
-    variables = model.generator_variables
+    variables = model.trained_variables
 
     def compute_loss():
         labels, (outputs, encoded, decoded) = make_tuples(model, numbers)
-        joint_loss = model.compute_generator_joint_loss(
+        joint_loss, _ = model.generator_joint_loss(
             encoded, decoded, training=False
         )
         losses = model.compute_task_losses(labels, outputs["labels"])

@@ -9,9 +9,9 @@ import tensorflow as tf
 from small_models import make_encoder
 
 from keras_noisyfer.models import (
-    AuxiliaryImageRegularizer,
+    AIR,
     JointDistributionGAN,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -23,14 +23,14 @@ LABELS = {"mood": generator.integers(0, 7, 8).astype("int32")}
 
 @pytest.fixture(scope="module")
 def model():
-    model = MultiTaskClassifier(make_encoder(TASKS))
+    model = MultiTaskModel(make_encoder(TASKS))
     model.compile()
     return model
 
 
 @pytest.fixture(scope="module")
 def air(model):
-    air = AuxiliaryImageRegularizer(model.encoder)
+    air = AIR(model.encoder)
     air.compile()
     return air
 
@@ -144,12 +144,26 @@ def test_labels_of_another_form_are_told_in_a_line(model):
 
 def test_compile_takes_what_it_uses(model):
     def compile_with(*arguments, **options):
-        other = MultiTaskClassifier(model.encoder)
+        other = MultiTaskModel(model.encoder)
         return lambda: other.compile(*arguments, **options)
 
-    refused(compile_with(metrics=["accuracy"]), "no losses or metrics.*metrics")
-    refused(compile_with("adam", loss="mse"), "`losses`, by task name.*loss")
-    refused(compile_with("adam", "mse"), "positional")
+    for argument, given in (
+        ("metrics", ["accuracy"]),
+        ("loss", "mse"),
+        ("loss_weights", [1.0]),
+    ):
+        message = rf"`{argument}` must be a dict by task name, \['mood'\]"
+        refused(compile_with("adam", **{argument: given}), message)
+        refused(
+            compile_with("adam", **{argument: {"joy": given}}),
+            rf"`{argument}` may only have the keys \['mood'\].*joy",
+        )
+    refused(compile_with(metrics={"mood": "mse"}), r"`metrics\['mood'\]` must")
+    refused(compile_with(metrics={"mood": "accuracy"}), "must be Keras metrics")
+    same = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    refused(compile_with(metrics={"mood": [same]}), "other names.*'mood_accura")
+    refused(compile_with(weighted_metrics=[]), "no such arg.*weighted_metrics")
+    refused(compile_with("adam", "mse"), "`loss` must be a dict")
     gan = JointDistributionGAN(model.encoder, use_decoder=False)
     refused(lambda: gan.compile("adam", "mse"), "mse")
 

@@ -12,7 +12,7 @@ from small_models import (
     values,
 )
 
-from keras_noisyfer.models import JointDistributionGAN, MultiTaskClassifier
+from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
@@ -43,7 +43,7 @@ def test_fit_evaluate_predict_generate(case):
     np.testing.assert_array_equal(generated, model.generate(labels, seed=1))
     assert not np.array_equal(generated, model.generate(labels, seed=2))
     for task in tasks:
-        assert predictions[task.name].shape == (3, task.width)
+        assert predictions[task.name].shape == (3, task.num_outputs)
         if isinstance(task, CategoricalTask):
             np.testing.assert_allclose(
                 predictions[task.name].sum(axis=1), 1.0, rtol=1e-5
@@ -54,9 +54,7 @@ def test_fit_evaluate_predict_generate(case):
 
 def test_evaluate_reports_the_consensus():
     tasks = CASES["expression_and_affect"]
-    model = compiled(
-        MultiTaskClassifier(make_encoder(tasks)), run_eagerly=False
-    )
+    model = compiled(MultiTaskModel(make_encoder(tasks)), run_eagerly=False)
     images, labels = make_data(tasks, count=10, clean=True)
     data = tf.data.Dataset.from_tensor_slices((images, labels))
     results = model.evaluate(data.batch(4), return_dict=True, verbose=0)
@@ -199,7 +197,7 @@ def test_gradients_do_not_depend_on_missing_labels(use_decoder):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(CategoricalTask, "encode", filled)
             patch.setattr(ContinuousTask, "encode", filled)
-            generator = model.generator_variables
+            generator = model.trained_variables
             discriminator = model.discriminator.trainable_variables
             with tf.GradientTape(persistent=True) as tape:
                 outputs, encoded, decoded = model.make_tuples(
@@ -208,8 +206,8 @@ def test_gradients_do_not_depend_on_missing_labels(use_decoder):
                 losses = model.compute_task_losses(
                     standardized, outputs["labels"]
                 )
-                joint = model.compute_generator_joint_loss(encoded, decoded)
-                adversary = model.compute_discriminator_loss(encoded, decoded)
+                joint, _ = model.generator_joint_loss(encoded, decoded)
+                adversary = model.discriminator_loss(encoded, decoded)
                 loss = model.weigh_task_losses(losses) + joint
         return [
             np.array(tf.convert_to_tensor(each))
@@ -240,7 +238,7 @@ def test_missing_label_gives_its_stream_nothing_to_tell():
 
 def test_last_batch_of_one_is_evaluated():
     tasks = CASES["expression_and_affect"]
-    model = compiled(MultiTaskClassifier(make_encoder(tasks)))
+    model = compiled(MultiTaskModel(make_encoder(tasks)))
     images, labels = make_data(tasks, count=5, clean=True)
     results = model.evaluate(
         images, labels, batch_size=4, return_dict=True, verbose=0
@@ -267,7 +265,7 @@ def test_ablations_weigh_the_scores():
     encoder = make_encoder(tasks)
 
     def weights(**kwargs):
-        return JointDistributionGAN(encoder, **kwargs)._normalized_weights
+        return JointDistributionGAN(encoder, **kwargs).score_shares
 
     np.testing.assert_allclose(weights(), [1 / 6] * 6)
     np.testing.assert_allclose(weights(use_joint_score=False), [0.2] * 5 + [0])

@@ -6,7 +6,7 @@ import pytest
 from keras import callbacks
 from small_models import CASES, make_data, make_encoder
 
-from keras_noisyfer.models import CoTeaching, MultiTaskClassifier
+from keras_noisyfer.models import CoTeaching, MultiTaskModel
 
 TASKS = CASES["expression_and_affect"]
 DIRECTIONS = {
@@ -21,7 +21,7 @@ DIRECTIONS = {
 
 @pytest.fixture(scope="module")
 def model():
-    model = MultiTaskClassifier(make_encoder(TASKS))
+    model = MultiTaskModel(make_encoder(TASKS))
     model.compile(keras.optimizers.SGD(1e-3))
     return model
 

@@ -8,14 +8,14 @@ from small_models import CASES, changed, make_data, make_encoder, values
 
 from keras_noisyfer import losses, metrics
 from keras_noisyfer.models import (
-    AuxiliaryImageRegularizer,
+    AIR,
     CoTeaching,
-    EarlyLearningRegularizer,
     JointDistributionGAN,
     LTNet,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
-from keras_noisyfer.models.air_solver import StochasticADMM
+from keras_noisyfer.regularizers import EarlyLearning
+from keras_noisyfer.stochastic_admm import StochasticADMM
 
 TASKS = CASES["expression_and_affect"]
 COUNT = 8
@@ -28,14 +28,14 @@ def make_ltnet(encoder):
 
 
 MODELS = {
-    "plain": MultiTaskClassifier,
+    "plain": MultiTaskModel,
     "gan": lambda encoder: JointDistributionGAN(encoder, seed=0),
     "without_decoder": lambda encoder: JointDistributionGAN(
         encoder, seed=0, use_decoder=False, lambda_joint="auto"
     ),
     "co_teaching": lambda encoder: CoTeaching(encoder, forget_rate=0.4),
-    "early_learning": lambda encoder: EarlyLearningRegularizer(
-        encoder, num_images=COUNT
+    "early_learning": lambda encoder: MultiTaskModel(
+        encoder, regularizers=[EarlyLearning(COUNT)]
     ),
     "ltnet": make_ltnet,
 }
@@ -96,7 +96,7 @@ def test_equal_weights_change_nothing(encoder, name):
 
 def test_weights_of_a_task_are_its_own(encoder):
     images, labels = make_data(TASKS, COUNT)
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile(run_eagerly=True)
     weights = {"expression": np.arange(8) < 4, "affect": np.ones(8)}
     got = model.evaluate(
@@ -116,10 +116,8 @@ def test_evaluation_is_that_of_the_weighed_images(encoder, missing):
     """In batches that are weighed very differently, and traced."""
     images, labels = make_data(TASKS, COUNT, missing=missing)
     weights = np.array([0, 0, 0, 3, 0, 1, 2, 1], "float32")
-    model = MultiTaskClassifier(
-        encoder, losses={"affect": losses.MeanSquaredError()}
-    )
-    model.compile()
+    model = MultiTaskModel(encoder)
+    model.compile(loss={"affect": losses.MeanSquaredError()})
     # Each label stream is a mean of its own, so that one has to stand alone.
     clean = {
         "expression": labels["expression"][:, 0],
@@ -199,7 +197,7 @@ def test_air_trains_with_weights(encoder):
     found = []
     for change in (0, 1):
         labels["expression"][4:] = (labels["expression"][4:] + change) % 7
-        model = AuxiliaryImageRegularizer(encoder)
+        model = AIR(encoder)
         model.compile(run_eagerly=True)
         keras.utils.set_random_seed(0)
         model.fit(
@@ -214,7 +212,7 @@ def test_air_trains_with_weights(encoder):
 
 def test_what_has_no_label_has_no_value(encoder):
     images, labels = make_data(TASKS, COUNT)
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile()
     labels["affect"][:] = np.nan
     got = model.evaluate(
@@ -233,7 +231,7 @@ def test_a_mean_loss_counts_the_images_that_have_the_label(encoder):
     labels["expression"][[0, 1, 2, 5]] = -1
     # Of one label there is no concordance, in the first batch.
     labels["affect"][1:4] = np.nan
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile(run_eagerly=True)
     got = model.evaluate(
         images, labels, batch_size=4, return_dict=True, verbose=0
@@ -259,7 +257,7 @@ def test_training_goes_on_over_a_batch_without_labels(encoder):
     images, labels = make_data(TASKS, COUNT)
     labels["expression"][:4] = -1
     labels["affect"][:4] = np.nan
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile(run_eagerly=True)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(4)
     history = model.fit(data, verbose=0).history
@@ -271,7 +269,7 @@ def test_training_goes_on_over_a_batch_without_labels(encoder):
 
 def test_class_weights_are_refused(encoder):
     images, labels = make_data(TASKS, COUNT)
-    model = MultiTaskClassifier(encoder)
+    model = MultiTaskModel(encoder)
     model.compile(run_eagerly=True)
     with pytest.raises(ValueError, match="`class_weight` must be None"):
         model.fit(images, labels, class_weight={0: 2.0}, verbose=0)

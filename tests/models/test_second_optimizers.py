@@ -12,9 +12,9 @@ from keras_noisyfer.models import (
     CoTeaching,
     JointDistributionGAN,
     LTNet,
-    MultiTaskClassifier,
+    MultiTaskModel,
 )
-from keras_noisyfer.models.second_optimizer import make_second_optimizer
+from keras_noisyfer.optimizers import make_second_optimizer
 
 TASKS = CASES["three_label_sets"]
 
@@ -176,7 +176,7 @@ def test_averages_are_refused_where_keras_would_misplace_them():
 
 
 def test_averages_of_one_optimizer_go_where_they_belong():
-    model = MultiTaskClassifier(make_encoder(TASKS))
+    model = MultiTaskModel(make_encoder(TASKS))
     model.compile(
         optimizers.SGD(0.1, use_ema=True, ema_momentum=0.0), run_eagerly=True
     )
@@ -222,7 +222,7 @@ def test_an_optimizer_of_others_is_refused():
     given = optimizers.SGD(0.1)
     refused(lambda: gan().compile(given, given), "another object")
     used = optimizers.SGD(0.1)
-    MultiTaskClassifier(make_encoder(TASKS)).compile(used)
+    MultiTaskModel(make_encoder(TASKS)).compile(used)
     refused(lambda: gan().compile(used), "`optimizer` must be a new .*state of")
     refused(
         lambda: gan().compile("sgd", used), "`discriminator_optimizer` must be"

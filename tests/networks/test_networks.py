@@ -27,7 +27,9 @@ def network_inputs(network, count=2):
     inputs = {
         "noise_code": rng.normal(size=(count, network.noise_code_size)),
         "labels": {
-            task.name: rng.normal(size=(count, task.annotators, task.width))
+            task.name: rng.normal(
+                size=(count, task.annotators, task.num_outputs)
+            )
             for task in network.tasks
         },
     }

@@ -44,7 +44,7 @@ def masks(draw, task, count):
     """Which labels are missing: boolean, a label or dimension each."""
     shape = (count, task.annotators)
     if isinstance(task, ContinuousTask):
-        shape += (task.width,)
+        shape += (task.num_outputs,)
     generator = draw(generators())
     kind = draw(st.sampled_from(MASKS))
     if kind == "one annotator":
@@ -80,7 +80,7 @@ def labels_of(draw, task, count):
 @st.composite
 def outputs_of(draw, task, count, scales=(0.0, 1e-3, 1.0, 30.0, 1e4)):
     """Raw outputs of an encoder's head, from none to far too large ones."""
-    shape = (count, task.annotators, task.width)
+    shape = (count, task.annotators, task.num_outputs)
     scale = draw(st.sampled_from(scales))
     return (scale * draw(generators()).normal(size=shape)).astype("float32")
 
@@ -100,10 +100,10 @@ def losses_of(task):
 
     if isinstance(task, CategoricalTask):
         return {
-            "cross entropy": losses.CategoricalCrossentropy(),
-            "symmetric": losses.SymmetricCrossentropy(),
-            "generalised": losses.GeneralizedCrossentropy(),
-            "generalised, q=1": losses.GeneralizedCrossentropy(q=1.0),
+            "cross entropy": losses.SparseCategoricalCrossentropy(),
+            "symmetric": losses.SparseSymmetricCrossentropy(),
+            "generalised": losses.SparseGeneralizedCrossentropy(),
+            "generalised, q=1": losses.SparseGeneralizedCrossentropy(q=1.0),
         }
     return {
         "concordance": losses.ConcordanceLoss(),

@@ -52,7 +52,7 @@ def test_standardized_labels_are_the_given_ones(tasks, data):
 def test_encoded_labels_can_be_read_back(batch):
     task, labels, missing, _ = batch
     encoded = array(task.encode(labels))
-    assert encoded.shape == (len(labels), task.annotators, task.width)
+    assert encoded.shape == (len(labels), task.annotators, task.num_outputs)
     assert np.isfinite(encoded).all()
     np.testing.assert_array_equal(task.missing(labels), missing)
     task.check_values(labels)
@@ -91,7 +91,7 @@ def test_the_consensus_is_a_label(batch, rng):
     annotators = rng.permutation(task.annotators)
     for method in ("mean", "first"):
         prediction = array(consensus(task, outputs, method))
-        assert prediction.shape == (len(labels), task.width)
+        assert prediction.shape == (len(labels), task.num_outputs)
         assert np.isfinite(prediction).all()
         if isinstance(task, CategoricalTask):
             assert (prediction >= 0).all()

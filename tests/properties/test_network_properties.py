@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from keras import ops
 from label_strategies import array, generators, labels_of, task_lists
 
-from keras_noisyfer.labels import label_streams
+from keras_noisyfer.batches import Batch
+from keras_noisyfer.labels import label_streams, label_tuples
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import IMAGE_SIZES, Encoder
 from keras_noisyfer.tasks import CategoricalTask
@@ -72,9 +73,9 @@ def objective(model, images, labels, noise):
     outputs, encoded, decoded = model.make_tuples(
         images, labels, *noise, training=False
     )
-    joint = model.compute_generator_joint_loss(encoded, decoded, False)
-    discriminator = model.compute_discriminator_loss(encoded, decoded, False)
-    own = model.compute_tracked_loss(labels, outputs)
+    joint, _ = model.generator_joint_loss(encoded, decoded, training=False)
+    discriminator = model.discriminator_loss(encoded, decoded, training=False)
+    own = model.tracked_loss(Batch(images, labels), outputs["labels"])
     return (joint, discriminator, own), outputs, encoded, decoded
 
 
@@ -89,7 +90,7 @@ def test_shapes_and_finite_losses(plan):
     assert decoded["image"].shape == images.shape
     assert np.abs(array(decoded["image"])).max() <= 1
     for task in model.tasks:
-        shape = (count, task.annotators, task.width)
+        shape = (count, task.annotators, task.num_outputs)
         for each in (outputs, encoded, decoded):
             values = array(each["labels"][task.name])
             assert values.shape == shape and np.isfinite(values).all()
@@ -118,7 +119,7 @@ def test_predictions_follow_their_images(plan):
     single = predict(model, images[:1])
     for task in model.tasks:
         prediction = array(predictions[task.name])
-        assert prediction.shape == (len(images), task.width)
+        assert prediction.shape == (len(images), task.num_outputs)
         if isinstance(task, CategoricalTask):
             np.testing.assert_allclose(prediction.sum(-1), 1, rtol=1e-5)
         np.testing.assert_allclose(
@@ -156,9 +157,8 @@ def test_missing_labels_teach_nothing(plan):
         outputs, encoded, decoded = model.make_tuples(
             images, labels, *noise, training=False
         )
-        return model.compute_generator_loss(
-            labels, outputs, encoded, decoded
-        ), outputs
+        batch = Batch(images, labels)
+        return model.generator_loss(batch, outputs, encoded, decoded), outputs
 
     (loss, outputs), _, gradients = differentiate(
         generator_loss, variables=[head.kernel, head.bias]
@@ -166,7 +166,7 @@ def test_missing_labels_teach_nothing(plan):
     assert np.isfinite(array(loss))
     begin = 0
     for stream in label_streams(model.tasks):
-        columns = slice(begin, begin + stream.width)
+        columns = slice(begin, begin + stream.num_outputs)
         begin = columns.stop
         if (stream.task, stream.annotator) == (task.name, silent):
             for gradient in gradients:
@@ -179,9 +179,8 @@ def test_missing_labels_teach_nothing(plan):
     raw = [array(outputs["labels"][name]) for name in names]
 
     def tuple_of(*raw):
-        streams = model.label_outputs(
-            labels, dict(zip(names, raw, strict=True))
-        )
+        raw = dict(zip(names, raw, strict=True))
+        streams, _, _ = label_tuples(model.tasks, labels, raw)
         return sum(ops.sum(ops.square(each)) for each in streams.values()), None
 
     _, gradients, _ = differentiate(tuple_of, raw)

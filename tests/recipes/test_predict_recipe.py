@@ -10,7 +10,7 @@ from keras_noisyfer import (
     CategoricalTask,
     ContinuousTask,
     Encoder,
-    MultiTaskClassifier,
+    MultiTaskModel,
     export,
 )
 
@@ -23,7 +23,7 @@ def model(tmp_path_factory):
     ]
     path = tmp_path_factory.mktemp("models") / "faces"
     encoder = Encoder(tasks, (32, 32, 3), width=1 / 16)
-    export(MultiTaskClassifier(encoder), path / "1")
+    export(MultiTaskModel(encoder), path / "1")
     return str(path)
 
 

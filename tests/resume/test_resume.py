@@ -120,7 +120,7 @@ def test_more_epochs_go_on(tmp_path, whole):
 
 
 def small_fit(path, model=None, data=None, **options):
-    model = model or kn.MultiTaskClassifier(make_encoder())
+    model = model or kn.MultiTaskModel(make_encoder())
     if not model.compiled:
         model.compile(kn.FusedAdam(1e-3))
     callbacks = [kn.ResumeTraining(path)]
@@ -168,9 +168,9 @@ def test_files_of_others_are_refused(state, tmp_path):
     np.savez(foreign, weights=np.zeros(3))
     refused("foreign.npz must be a whole file of ResumeTraining", foreign)
     path = copy(state, tmp_path)
-    other = kn.MultiTaskClassifier(make_encoder(), gamma=2.0)
+    other = kn.MultiTaskModel(make_encoder(), gamma=2.0)
     refused("other settings.*gamma=2.0, and in the file 1.0", path, other)
-    other = kn.MultiTaskClassifier(make_encoder())
+    other = kn.MultiTaskModel(make_encoder())
     other.compile(kn.FusedAdam(5e-3))
     refused("learning_rate=0.00499.*in the file 0.00", path, other)
     refused("model='JointDistributionGAN'", path, make_model())
@@ -183,7 +183,7 @@ def test_files_of_others_are_refused(state, tmp_path):
 
 def test_other_settings_of_the_data_are_refused(tmp_path):
     path = tmp_path / "state.npz"
-    model = kn.MultiTaskClassifier(make_encoder())
+    model = kn.MultiTaskModel(make_encoder())
     model.compile(kn.FusedAdam(1e-3))
     for seed in (0, 0, 1):
         settings = {"seed": seed, "columns": [("ann", "bob")]}
@@ -212,7 +212,7 @@ def test_a_fault_leaves_the_last_state_from_which_to_go_on(tmp_path):
     def train(path, *callbacks, **options):
         keras.utils.set_random_seed(1)
         data = make_data()
-        model = kn.MultiTaskClassifier(make_encoder())
+        model = kn.MultiTaskModel(make_encoder())
         model.compile(kn.FusedAdam(1e-3), **options)
         resume = kn.ResumeTraining(path, save_freq=1)
         callbacks = [resume, *callbacks]
@@ -234,7 +234,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
             if batch == 2:
                 self.model.optimizer.learning_rate.assign(float("inf"))
 
-    model = kn.MultiTaskClassifier(make_encoder())
+    model = kn.MultiTaskModel(make_encoder())
     model.compile(kn.FusedAdam(1e-3))
     resume = kn.ResumeTraining(path, save_freq=1)
     with pytest.raises(kn.NumericalFault, match="The weight .* is not finite"):
@@ -267,7 +267,7 @@ def test_wrong_arguments(tmp_path):
         kn.ResumeTraining(path, save_freq=0)
     with pytest.raises(ValueError, match="`settings` must be a dict, as JSON"):
         kn.ResumeTraining(path, settings={"seed": {1}})
-    model = kn.MultiTaskClassifier(make_encoder())
+    model = kn.MultiTaskModel(make_encoder())
     model.compile()
     with pytest.raises(ValueError, match="at most one ResumeTraining"):
         twice = [kn.ResumeTraining(path), kn.ResumeTraining(path)]
@@ -297,7 +297,7 @@ class FillDisk(keras.callbacks.Callback):
 def test_a_full_disk_leaves_the_last_state(tmp_path):
     path = tmp_path / "state.npz"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    model = kn.MultiTaskClassifier(make_encoder())
+    model = kn.MultiTaskModel(make_encoder())
     model.compile(kn.FusedAdam(1e-3))
     callbacks = [FillDisk(), kn.ResumeTraining(path)]
     try:
@@ -307,7 +307,7 @@ def test_a_full_disk_leaves_the_last_state(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert f"The last one is kept in {path}" in str(e.value)
     assert [each.name for each in tmp_path.iterdir()] == ["state.npz"]
-    model = kn.MultiTaskClassifier(make_encoder())
+    model = kn.MultiTaskModel(make_encoder())
     history = small_fit(path, model, epochs=2)
     assert history.epoch == [0, 1]
     assert int(model.completed_epochs) == 2
@@ -322,7 +322,7 @@ def test_left_over_temporary_files_are_removed(tmp_path):
 def test_a_data_set_is_needed(tmp_path):
     images, labels = next(iter(make_data(20).take(1)))
     labels = tf.nest.map_structure(lambda each: each.numpy(), labels)
-    model = kn.MultiTaskClassifier(make_encoder())
+    model = kn.MultiTaskModel(make_encoder())
     model.compile()
     with pytest.raises(ValueError, match="`x` must be a tf.data.Dataset"):
         model.fit(

@@ -12,7 +12,7 @@ from keras_noisyfer import (
     ContinuousTask,
     Encoder,
     JointDistributionGAN,
-    MultiTaskClassifier,
+    MultiTaskModel,
     export,
     export_decoder,
     make_dataset,
@@ -268,7 +268,7 @@ def test_rejects_arguments(model, tmp_path):
             function(*args, **kwargs)
 
     path = tmp_path / "1"
-    fails("`model` must be a MultiTaskClass", model.encoder, path)
+    fails("`model` must be a MultiTaskModel", model.encoder, path)
     fails("`formats` must be .*'saved_model'$", model, path, "saved_model")
     fails("`formats` must be a list", model, path, formats=("tflite",))
     fails("`formats` must be a list.*: 5$", model, path, formats=5)
@@ -350,7 +350,7 @@ def test_overwrites_what_an_export_has_written_alone(model, tmp_path):
 def test_files_of_a_bfloat16_model_run(images, tmp_path, name):
     policy = "mixed_bfloat16"
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16, dtype=policy)
-    model = MultiTaskClassifier(encoder, dtype=policy)
+    model = MultiTaskModel(encoder, dtype=policy)
     export(model, tmp_path / "1", formats=(name,))
     if name == "onnx":
         outputs = run_onnx(tmp_path / "1" / "model.onnx", images)

@@ -16,7 +16,7 @@ from keras_noisyfer import (
     CategoricalTask,
     ContinuousTask,
     Encoder,
-    MultiTaskClassifier,
+    MultiTaskModel,
     export,
 )
 from keras_noisyfer.serving.predictor import Predictor
@@ -31,7 +31,7 @@ TASKS = [
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("saved_models") / "faces"
     for version in (2, 10):
-        model = MultiTaskClassifier(Encoder(TASKS, (32, 32, 3), width=1 / 16))
+        model = MultiTaskModel(Encoder(TASKS, (32, 32, 3), width=1 / 16))
         export(model, path / str(version))
     return path
 

@@ -22,7 +22,9 @@ def make_data(count=24, tasks=TASKS):
     labels = {
         task.name: generator.integers(0, 3, (count, task.annotators))
         if isinstance(task, CategoricalTask)
-        else generator.uniform(-1, 1, (count, task.annotators, task.width))
+        else generator.uniform(
+            -1, 1, (count, task.annotators, task.num_outputs)
+        )
         for task in tasks
     }
     return LabelledImages(ImageArray(images), tasks, labels)

@@ -6,8 +6,7 @@ import time
 import keras
 import numpy as np
 
-from keras_noisyfer.metrics import metrics_for
-from keras_noisyfer.models.training import metric_results
+from keras_noisyfer.metrics import metric_results, metrics_for
 from keras_noisyfer.tasks import CategoricalTask
 
 TEST_BATCH_SIZE = 250

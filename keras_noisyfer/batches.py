@@ -1,16 +1,20 @@
-"""Checks of what a model is given: at once as a whole, in a step by batches.
+"""The data contract: what a batch holds, checked as a whole and by batches.
 
 Shapes and dtypes are known when a step is traced. Values are not: TensorFlow's
 step asserts them. On JAX, whose step cannot, arrays are checked before the
 first one; data sets made by this library have been when they were made.
 """
 
+import sys
+from typing import Any, NamedTuple
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import describe
-from keras_noisyfer.models.training import is_tf_dataset
+from keras_noisyfer.distribution import is_multi_process, replicas_of
+from keras_noisyfer.labels import mean_weights, standardize_labels
 from keras_noisyfer.tasks import ContinuousTask
 from keras_noisyfer.value_checks import (
     ON_TENSORFLOW,
@@ -21,11 +25,71 @@ from keras_noisyfer.value_checks import (
 _INPUTS = ("image", "index")
 
 
+class Batch(NamedTuple):
+    """A batch on its way through a step.
+
+    Attributes:
+        images: Images in [-1, 1], shape `(batch_size, size, size, channels)`.
+        labels: Standardized labels, a dict by task name, with an annotator
+            axis and -1 or NaN where missing.
+        sample_weight: Weights of the images, a dict by task name of float32,
+            shape `(batch_size,)`, or None.
+        index: Which images they are, integers of shape `(batch_size,)`, or
+            None if the data set does not tell.
+    """
+
+    images: Any
+    labels: dict
+    sample_weight: dict | None = None
+    index: Any = None
+
+    @property
+    def image_weights(self):
+        """The images' weights over all tasks, or None."""
+        return mean_weights(self.sample_weight)
+
+    @property
+    def weight(self):
+        """How much the batch counts in a mean over the epoch."""
+        if self.sample_weight is None:
+            return ops.shape(self.images)[0]
+        return ops.sum(self.image_weights)
+
+
+def unpack_batch(data, images, tasks, evaluation=False):
+    """Takes a batch apart and checks it.
+
+    Args:
+        data: `(inputs, labels)` or `(inputs, labels, sample_weight)`.
+        images: The images of its inputs, checked already.
+        tasks: Sequence of tasks.
+        evaluation: Whether it is evaluated, where one label, the clean one,
+            may take the place of the annotators' labels.
+
+    Returns:
+        A `Batch`.
+
+    Raises:
+        ValueError: if it is not in the data contract.
+    """
+    inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    if labels is None:
+        raise ValueError(
+            "A batch must be a pair (image, labels). Received: images alone"
+        )
+    labels = standardize_labels(tasks, labels, evaluation)
+    check_batch_labels(tasks, labels)
+    if not evaluation:
+        check_batch_size(tasks, ops.shape(images)[0])
+    index = inputs.get("index") if isinstance(inputs, dict) else None
+    return Batch(images, labels, check_batch_weights(tasks, weights), index)
+
+
 def check_data(model, x, y=None, sample_weight=None, argument="x"):
     """Checks what `fit`, `evaluate` or `predict` is given, before it begins.
 
     Args:
-        model: The `MultiTaskClassifier` that it is given to.
+        model: The model that it is given to.
         x: An array, a dict of arrays, or what yields batches.
         y: Labels, if `x` does not bring them.
         sample_weight: Weights, likewise.
@@ -210,3 +274,48 @@ def _check_values(model, parts):
         for task in model.tasks:
             if task.name == name:
                 task.check_values(part)
+
+
+def check_shards(model, batch_size=None, **data):
+    """Raises `ValueError` where Keras could not share out batches among
+    processes or replicas, which it finds in the course of `fit`.
+
+    Args:
+        model: The model that they are given to.
+        batch_size: Number of images a batch of arrays; 32 if None.
+        **data: What is given to `fit` or `evaluate`, by argument.
+    """
+    replicas = replicas_of(model)
+    for argument, given in data.items():
+        if not is_tf_dataset(given):
+            size = None if given is None else batch_size or 32
+        else:
+            size = keras.tree.flatten(given.element_spec)[0].shape[0]
+            if is_multi_process() and size is None:
+                raise ValueError(
+                    f"`{argument}` must have batches of one size, to be "
+                    "shared out among the processes: for evaluation take a "
+                    "number of images that is a multiple of the batch size. "
+                    "Received: a data set with a smaller last batch"
+                )
+        if size is not None and size % replicas:
+            raise ValueError(
+                f"`{argument}` must have batches that can be shared out "
+                f"among {replicas} replicas. Received: batch size {size}"
+            )
+
+
+def is_tf_dataset(data):
+    """Whether data is a `tf.data.Dataset`; TensorFlow need not be there."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
+
+
+def batch_shapes(x, y=None, **_):
+    """Shapes of what `evaluate` is given, but for the first dimension."""
+    given = x.element_spec if is_tf_dataset(x) else x if y is None else y
+    return [
+        tuple(each.shape[1:])
+        for each in keras.tree.flatten(given)
+        if hasattr(each, "shape")
+    ]

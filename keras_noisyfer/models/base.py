@@ -1,64 +1,75 @@
-"""How models are compiled, trained and evaluated, whatever they minimise."""
+"""How every model of noisy labels is compiled, fitted and evaluated."""
 
 import contextlib
 
 import keras
 from keras import ops
 
-from keras_noisyfer.checkpoints import ResumeTraining
-from keras_noisyfer.labels import mean_weights, standardize_labels
-from keras_noisyfer.models.batch_checks import (
-    check_batch_labels,
-    check_batch_size,
-    check_batch_weights,
+from keras_noisyfer.batches import (
+    batch_shapes,
     check_data,
     check_inputs,
-    refuse_class_weight,
-)
-from keras_noisyfer.models.faults import (
-    FaultRecord,
-    StopAtFaults,
-    check_on_nonfinite,
-    raise_fault,
-)
-from keras_noisyfer.models.monitoring import WatchMonitors, WatchScale
-from keras_noisyfer.models.second_optimizer import (
-    PassOnLearningRate,
-    prepare_optimizer,
-)
-from keras_noisyfer.models.steps import PlainStep, keep_values
-from keras_noisyfer.models.training import (
-    CountEpochs,
-    batch_shapes,
     check_shards,
     is_tf_dataset,
-    metric_results,
+    refuse_class_weight,
+    unpack_batch,
 )
-from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.checkpoints import ResumeTraining
+from keras_noisyfer.distribution import check_strategy
+from keras_noisyfer.fit_callbacks import (
+    CountEpochs,
+    PassOnLearningRate,
+    StopAtFaults,
+    WatchMonitors,
+    WatchScale,
+)
+from keras_noisyfer.metrics import metric_results
+from keras_noisyfer.models.fault_guard import FaultGuard, check_on_nonfinite
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.networks.network import check_network
+from keras_noisyfer.numerical_fault import raise_fault
+from keras_noisyfer.optimizers import FusedAdam, prepare_optimizer
 from keras_noisyfer.value_checks import (
     check_image_spec,
+    check_images,
     is_known,
     lowest_value,
     one_line_errors,
+    unchecked_images,
     warn_of_scale,
 )
 
+ON_JAX = keras.backend.backend() == "jax"
+if ON_JAX:
+    from keras_noisyfer.models.jax_training import keep_values
+elif keras.backend.backend() == "tensorflow":
+    keep_values = contextlib.nullcontext
+else:
+    raise ImportError(
+        "keras_noisyfer's models need KERAS_BACKEND=tensorflow or jax. "
+        f"Received: {keras.backend.backend()}"
+    )
 _UNSEEN = 2.0
 
 
-class TaskTrainer(PlainStep, keras.Model):
-    """What all models of noisy labels have in common but for the objective.
+class BaseModel(keras.Model):
+    """An encoder of tasks, from `compile` to `predict`.
 
-    A subclass has an `encoder`, `tasks`, `metrics`, a `loss_tracker` among
-    them, and says what a step computes and updates; see
-    `MultiTaskClassifier`.
+    A subclass has `train_step` and `test_step`, the metrics `metrics` and
+    `evaluation_metrics`, a `loss_tracker` among both, and `call`; see
+    `MultiTaskModel`.
 
     Args:
+        encoder: An `Encoder`. Its tasks are those of the model.
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, encoder, **kwargs):
         super().__init__(**kwargs)
+        check_strategy()
+        check_network("encoder", encoder, Encoder)
+        self.encoder = encoder
+        self.tasks = encoder.tasks
         self._evaluated_shapes = None
         self._evaluating = False
         self._scale_told = None
@@ -79,9 +90,33 @@ class TaskTrainer(PlainStep, keras.Model):
             trainable=False,
             aggregation="only_first_replica",
         )
-        self.faults = FaultRecord(name="faults")
+        self.fault_guard = FaultGuard(name="fault_guard")
 
-    # === Training and evaluation ===
+    # === What training updates ===
+
+    @property
+    def trained_variables(self):
+        """The variables that `optimizer` updates."""
+        return self.encoder.trainable_variables
+
+    @property
+    def second_optimizers(self):
+        """The optimizers beside `optimizer`, a dict by their argument."""
+        return {
+            name: each
+            for name, each in vars(self).items()
+            if isinstance(each, keras.optimizers.Optimizer)
+            and name != "optimizer"
+        }
+
+    @property
+    def non_trainable_variables(self):
+        variables = super().non_trainable_variables
+        if ON_JAX:
+            # Keras' trainer carries one optimizer; so it carries the others.
+            for each in self.second_optimizers.values():
+                variables = [*variables, *each.variables]
+        return variables
 
     def compile(
         self,
@@ -109,8 +144,7 @@ class TaskTrainer(PlainStep, keras.Model):
                 batches left out, `skipped_batches`. In both cases weights,
                 optimizers and metrics stay as they were. `"skip"` needs a
                 single TensorFlow device, or JAX.
-            **others: Refused: losses and their weights are arguments of the
-                model, the metrics are those of its tasks.
+            **others: Refused.
 
         Raises:
             ValueError: if an argument is wrong.
@@ -118,30 +152,28 @@ class TaskTrainer(PlainStep, keras.Model):
         """
         if others:
             raise TypeError(
-                "`compile` takes no losses or metrics: the model itself has "
-                "`losses`, by task name, and the metrics of its tasks. "
-                f"Received: {', '.join(others)}"
+                f"`compile` of a {type(self).__name__} takes no such "
+                f"arguments. Received: {', '.join(others)}"
             )
         check_on_nonfinite(self, on_nonfinite)
         self.on_nonfinite = on_nonfinite
         self._jit_compile_argument = jit_compile
-        if jit_compile is None:
-            jit_compile = keras.backend.backend() == "jax"
         super().compile(
             optimizer=optimizer or FusedAdam(),
-            jit_compile=jit_compile,
+            jit_compile=ON_JAX if jit_compile is None else jit_compile,
             run_eagerly=run_eagerly,
             steps_per_execution=steps_per_execution,
         )
         prepare_optimizer(
-            self, "optimizer", self.optimizer, self.generator_variables
+            self, "optimizer", self.optimizer, self.trained_variables
         )
 
     def get_compile_config(self):
         if not self.compiled:
             return None
+        optimizers = {"optimizer": self.optimizer, **self.second_optimizers}
         return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            **keras.saving.serialize_keras_object(optimizers),
             # Of the argument, for a file may be loaded on another backend.
             "jit_compile": self._jit_compile_argument,
             "run_eagerly": self.run_eagerly,
@@ -151,6 +183,8 @@ class TaskTrainer(PlainStep, keras.Model):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    # === The ways in ===
 
     def fit(self, x=None, y=None, callbacks=None, **kwargs):
         """Trains the model; the arguments are those of `keras.Model.fit`.
@@ -168,12 +202,12 @@ class TaskTrainer(PlainStep, keras.Model):
         refuse_class_weight(kwargs)
         check_data(self, x, y, kwargs.get("sample_weight"))
         validation_data = kwargs.get("validation_data")
-        if isinstance(validation_data, (list, tuple)):
-            check_data(
-                self, *validation_data[:3], argument="validation_data[0]"
-            )
-        elif validation_data is not None:
-            check_data(self, validation_data, argument="validation_data")
+        if validation_data is not None:
+            parts = validation_data
+            if not isinstance(parts, (list, tuple)):
+                parts = (parts,)
+            name = "validation_data" + "[0]" * (parts is validation_data)
+            check_data(self, *parts[:3], argument=name)
         check_shards(
             self,
             kwargs.get("batch_size"),
@@ -181,9 +215,7 @@ class TaskTrainer(PlainStep, keras.Model):
             validation_data=validation_data,
         )
         callbacks = keras.tree.flatten(callbacks or [])
-        resume = [
-            each for each in callbacks if isinstance(each, ResumeTraining)
-        ]
+        resume = [e for e in callbacks if isinstance(e, ResumeTraining)]
         if len(resume) > 1:
             # Each would wind the data on.
             raise ValueError(
@@ -202,39 +234,12 @@ class TaskTrainer(PlainStep, keras.Model):
             # Last, so that the state has what the others have changed.
             *resume,
         ]
-        with self._guard():
+        with self._call():
             return super().fit(x, y, callbacks=callbacks, **kwargs)
 
     def make_callbacks(self):
         """The callbacks that every call of `fit` has."""
         return [CountEpochs(), StopAtFaults(), WatchScale()]
-
-    @property
-    def second_optimizers(self):
-        """The optimizers beside `optimizer`, a list."""
-        return []
-
-    @contextlib.contextmanager
-    def _guard(self):
-        """What all ways in share: errors of one line, variables that keep
-        their values, and a word about images of another scale."""
-        told, self._scale_told = self._scale_told, bool(self._scale_told)
-        self.lowest_value.assign(_UNSEEN)
-        try:
-            with one_line_errors(), keep_values(self):
-                yield
-                self.tell_scale()
-        finally:
-            # A validation within `fit` leaves it to be told once.
-            self._scale_told = None if told is None else self._scale_told
-            # It is of a call, not of the model.
-            self.lowest_value.assign(_UNSEEN)
-
-    def tell_scale(self):
-        """Warns, once a call, if no image had a value below 0."""
-        lowest = float(self.lowest_value.numpy())
-        if not self._scale_told and lowest < _UNSEEN:
-            self._scale_told = warn_of_scale(lowest)
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """Trains on one batch; the arguments are those of
@@ -252,30 +257,10 @@ class TaskTrainer(PlainStep, keras.Model):
         """
         refuse_class_weight(kwargs)
         check_data(self, x, y, sample_weight)
-        with self._guard():
+        with self._call():
             logs = super().train_on_batch(x, y, sample_weight, **kwargs)
         raise_fault(self)
         return logs
-
-    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
-        """Evaluates one batch; the arguments are those of
-        `keras.Model.test_on_batch`."""
-        check_data(self, x, y, sample_weight)
-        with self._evaluation(), self._guard():
-            return super().test_on_batch(x, y, sample_weight, **kwargs)
-
-    def predict(self, x, *args, **kwargs):
-        """Predicts the consensus; the arguments are those of
-        `keras.Model.predict`."""
-        check_data(self, x)
-        with self._guard():
-            return super().predict(x, *args, **kwargs)
-
-    def predict_on_batch(self, x):
-        """Predicts the consensus for one batch of images."""
-        check_data(self, x)
-        with self._guard():
-            return super().predict_on_batch(x)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """Evaluates the consensus prediction; the arguments are those of
@@ -289,29 +274,86 @@ class TaskTrainer(PlainStep, keras.Model):
         if shapes != self._evaluated_shapes:
             self.test_function = None
         self._evaluated_shapes = shapes
-        with self._evaluation(), self._guard():
+        with self._call(evaluating=True):
             return super().evaluate(x, y, *args, **kwargs)
 
+    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """Evaluates one batch; the arguments are those of
+        `keras.Model.test_on_batch`."""
+        check_data(self, x, y, sample_weight)
+        with self._call(evaluating=True):
+            return super().test_on_batch(x, y, sample_weight, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """Predicts the consensus; the arguments are those of
+        `keras.Model.predict`."""
+        check_data(self, x)
+        with self._call():
+            return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """Predicts the consensus for one batch of images."""
+        check_data(self, x)
+        with self._call():
+            return super().predict_on_batch(x)
+
+    def __call__(self, inputs, *args, **kwargs):
+        # In `call` Keras would make many lines of an error.
+        check_images(check_inputs(inputs), self.encoder.image_shape)
+        with unchecked_images():
+            return super().__call__(inputs, *args, **kwargs)
+
     @contextlib.contextmanager
-    def _evaluation(self):
-        self._evaluating = True
+    def _call(self, evaluating=False):
+        """What all ways in share: errors of one line, variables that keep
+        their values, and a word about images of another scale."""
+        told, self._scale_told = self._scale_told, bool(self._scale_told)
+        before, self._evaluating = self._evaluating, evaluating
+        self.lowest_value.assign(_UNSEEN)
         try:
-            yield
+            with one_line_errors(), keep_values(self):
+                yield
+                self.tell_scale()
         finally:
-            self._evaluating = False
+            # A validation within `fit` leaves it to be told once.
+            self._scale_told = None if told is None else self._scale_told
+            self._evaluating = before
+            # It is of a call, not of the model.
+            self.lowest_value.assign(_UNSEEN)
+
+    def tell_scale(self):
+        """Warns, once a call, if no image had a value below 0."""
+        lowest = float(self.lowest_value.numpy())
+        if not self._scale_told and lowest < _UNSEEN:
+            self._scale_told = warn_of_scale(lowest)
 
     def get_metrics_result(self):
         # Over all replicas Keras reads them here, not from the last step.
-        if self._evaluating:
-            return metric_results(self.evaluation_metrics)
-        results = metric_results(self.metrics)
-        if self.on_nonfinite == "skip":
+        chosen = self.evaluation_metrics if self._evaluating else self.metrics
+        results = metric_results(chosen)
+        if self.on_nonfinite == "skip" and not self._evaluating:
             results["skipped_batches"] = ops.convert_to_tensor(
-                self.faults.skipped
+                self.fault_guard.skipped
             )
         return results
 
     # === In a step ===
+
+    def unpack_images(self, data):
+        """The images of a batch, of the encoder's shape."""
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        images = check_inputs(inputs)
+        check_image_spec(images, self.encoder.image_shape)
+        if not is_known(images):
+            self.lowest_value.assign(
+                ops.minimum(self.lowest_value, lowest_value(images))
+            )
+        return images
+
+    def unpack_batch(self, data, evaluation=False):
+        """Checks a batch and takes it apart; see `batches.unpack_batch`."""
+        images = self.unpack_images(data)
+        return unpack_batch(data, images, self.tasks, evaluation)
 
     @property
     def loss_terms(self):
@@ -340,45 +382,6 @@ class TaskTrainer(PlainStep, keras.Model):
                 sample_weight=ops.where(fault > 0, 1.0, 0.0),
             )
 
-    def unpack_images(self, data):
-        """The images of a batch, of the encoder's shape."""
-        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        images = check_inputs(inputs)
-        check_image_spec(images, self.encoder.image_shape)
-        if not is_known(images):
-            self.lowest_value.assign(
-                ops.minimum(self.lowest_value, lowest_value(images))
-            )
-        return images
-
-    def unpack_batch(self, data, evaluation=False):
-        """Splits a batch into images, standardized labels and the images'
-        weights by task, which may be None.
-
-        Raises:
-            ValueError: if the batch is not `(image, labels)` or `(image,
-                labels, sample_weight)`, the image a tensor or a dict of
-                `image` and `index`, in the data contract's shapes and dtypes.
-        """
-        images = self.unpack_images(data)
-        _, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if labels is None:
-            raise ValueError(
-                "A batch must be a pair (image, labels). Received: images alone"
-            )
-        labels = standardize_labels(self.tasks, labels, evaluation)
-        check_batch_labels(self.tasks, labels)
-        if not evaluation:
-            check_batch_size(self.tasks, ops.shape(images)[0])
-        return images, labels, check_batch_weights(self.tasks, weights)
-
-    def batch_indices(self, data):
-        """Which images a batch holds, or None if it does not tell."""
-        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return inputs.get("index") if isinstance(inputs, dict) else None
-
-    def batch_weight(self, images, sample_weight):
-        """How much a batch counts in a mean: its weights' sum, or its size."""
-        if sample_weight is None:
-            return ops.shape(images)[0]
-        return ops.sum(mean_weights(sample_weight))
+    @classmethod
+    def from_config(cls, config):
+        return cls(**keras.saving.deserialize_keras_object(config))

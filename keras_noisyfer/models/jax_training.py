@@ -1,8 +1,8 @@
-"""Train steps of the JAX backend, without side effects.
+"""The models' steps on JAX, without side effects.
 
 Keras passes the values of all variables in and takes the new ones out. In
-between, the shared objectives run as on any backend: within a
-`keras.StatelessScope` that holds the values, where `assign` replaces them.
+between, the losses run as on TensorFlow: within a `keras.StatelessScope` that
+holds the values, where `assign` replaces them.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import functools
 import jax
 import keras
 
-from keras_noisyfer.models.training import (
+from keras_noisyfer.models.fault_guard import (
     gradient_terms,
     revocable_variables,
     scale_losses,
@@ -50,121 +50,80 @@ def keep_values(model):
         raise
 
 
-def gradients_of(function, tensor):
-    """Gradients of scalars with respect to a tensor that they are made of.
-
-    Args:
-        function: From a tensor to a list of scalars. It may read variables
-            but not assign to them.
-        tensor: Where the gradients are taken.
-
-    Returns:
-        List of tensors of its shape.
-    """
-    return jax.jacrev(function)(tensor)
+def train_step(model, state, data):
+    """One step of `MultiTaskModel.train_step`."""
+    values = _Values(model, state)
+    before = values.copy()
+    batch = values.run(lambda: model.unpack_batch(data))
+    _, fault = values.minimize(
+        lambda: model.training_losses(batch), model.updates
+    )
+    return _finish(model, values, fault, before, batch.index)
 
 
-class PlainStep:
-    """One update of a `MultiTaskClassifier`."""
-
-    def train_step(self, state, data):
-        values = _Values(self, state)
-        before = values.copy()
-        _, fault = values.minimize(
-            lambda: self.compute_training_losses(data),
-            self.plain_updates,
-            lambda losses: self.loss_terms,
+def alternating_step(model, state, data):
+    """One step of `JointDistributionGAN.train_step`."""
+    values = _Values(model, state)
+    before = values.copy()
+    batch = values.run(lambda: model.unpack_batch(data))
+    variables = model.trained_variables
+    # One forward pass of the generators, of which the discriminator sees the
+    # values and their own loss the derivative too.
+    tuples, pull_back = values.differentiate(
+        lambda: model.make_tuples(batch.images, batch.labels), variables
+    )
+    outputs, encoded, decoded = tuples
+    fault = 0
+    for _ in range(model.discriminator_steps):
+        (discriminator_loss,), fault = values.minimize(
+            lambda: [
+                model.discriminator_loss(encoded, decoded, batch.image_weights)
+            ],
+            [
+                (
+                    model.discriminator_optimizer,
+                    model.discriminator.trainable_variables,
+                )
+            ],
+            fault,
+            lambda losses: [(model.discriminator_loss_tracker.name, losses[0])],
         )
-        return self._finish_step(values, fault, before, data)
+    updates = [(model.optimizer, variables)]
 
-    def test_step(self, state, data):
-        values = _Values(self, state)
-        return values.run(lambda: self.evaluate_batch(data)), values.state
+    def compute_loss(outputs, encoded, decoded):
+        loss = model.generator_loss(batch, outputs, encoded, decoded)
+        (scaled,) = scale_losses([loss], updates)
+        return scaled
 
-    def predict_step(self, state, data):
-        values = _Values(self, state)
-        predictions = values.run(lambda: self.predict_batch(data))
-        return predictions, values.state[1]
-
-    def _finish_step(self, values, fault, before, data):
-        """Counts a step and takes back what one with a fault has changed.
-
-        Returns:
-            The logs and the state, as Keras' trainer takes them.
-        """
-        values.run(lambda: self.faults.update(fault, self.batch_indices(data)))
-        values.restore(fault > 0, before, revocable_variables(self))
-        values.run(lambda: self.mark_fault(fault))
-        return values.run(self.get_metrics_result), values.state
-
-    @property
-    def non_trainable_variables(self):
-        # Keras' trainer carries one optimizer; so it carries the others.
-        others = [
-            each
-            for name, each in vars(self).items()
-            if name != "optimizer"
-            and isinstance(each, keras.optimizers.Optimizer)
-        ]
-        return [
-            *super().non_trainable_variables,
-            *(variable for each in others for variable in each.variables),
-        ]
-
-
-class AlternatingStep(PlainStep):
-    """The alternating updates of a `JointDistributionGAN`."""
-
-    def train_step(self, state, data):
-        if not self.adversarial:
-            return super().train_step(state, data)
-        values = _Values(self, state)
-        before = values.copy()
-        images, labels, sample_weight = values.run(
-            lambda: self.unpack_batch(data)
+    gradients = pull_back(values.gradient(compute_loss, *tuples))
+    fault = values.apply(updates, gradients, lambda: model.loss_terms, fault)
+    values.run(
+        lambda: model.discriminator_loss_tracker.update_state(
+            discriminator_loss, sample_weight=batch.weight
         )
-        variables = self.generator_variables
-        updates = [(self.optimizer, variables)]
-        # One forward pass of the generators, of which the discriminator sees
-        # the values and their own loss the derivative too.
-        tuples, pull_back = values.differentiate(
-            lambda: self.make_tuples(images, labels), variables
-        )
-        outputs, encoded, decoded = tuples
-        name = self.discriminator_loss_tracker.name
-        fault = 0
-        for _ in range(self.discriminator_steps):
-            (discriminator_loss,), fault = values.minimize(
-                lambda: [
-                    self.compute_discriminator_loss(
-                        encoded, decoded, sample_weight=sample_weight
-                    )
-                ],
-                [
-                    (
-                        self.discriminator_optimizer,
-                        self.discriminator.trainable_variables,
-                    )
-                ],
-                lambda losses: [(name, losses[0])],
-                fault,
-            )
+    )
+    return _finish(model, values, fault, before, batch.index)
 
-        def compute_loss(outputs, encoded, decoded):
-            loss = self.compute_generator_loss(
-                labels, outputs, encoded, decoded, sample_weight
-            )
-            (scaled,) = scale_losses([loss], updates)
-            return scaled
 
-        gradients = pull_back(values.gradient(compute_loss, *tuples))
-        fault = values.apply(updates, gradients, lambda: self.loss_terms, fault)
-        values.run(
-            lambda: self.track_discriminator_loss(
-                discriminator_loss, images, sample_weight
-            )
-        )
-        return self._finish_step(values, fault, before, data)
+def test_step(model, state, data):
+    """One step of `MultiTaskModel.test_step`."""
+    values = _Values(model, state)
+    return values.run(lambda: model.evaluate_batch(data)), values.state
+
+
+def predict_step(model, state, data):
+    """One step of `MultiTaskModel.predict_step`."""
+    values = _Values(model, state)
+    return values.run(lambda: model.predict_batch(data)), values.state[1]
+
+
+def _finish(model, values, fault, before, index):
+    """Counts a step and takes back what one with a fault has changed; returns
+    the logs and the state, as Keras' trainer takes them."""
+    values.run(lambda: model.fault_guard.count(fault, index))
+    values.restore(fault > 0, before, revocable_variables(model))
+    values.run(lambda: model.mark_fault(fault))
+    return values.run(model.get_metrics_result), values.state
 
 
 class _Values:
@@ -254,16 +213,16 @@ class _Values:
         )(arguments)
         return gradients
 
-    def minimize(self, function, updates, terms, fault=0):
+    def minimize(self, function, updates, fault=0, terms=None):
         """Updates variables by the gradients of losses, if all is finite.
 
         Args:
             function: Computes the losses, a list of scalars.
             updates: List of pairs of an optimizer and its variables, one a
                 loss. No loss depends on another's variables.
-            terms: Function of the losses that returns what has to be finite
-                besides the gradients; see `FaultRecord.find`.
             fault: Number of a fault that has been found before, or 0.
+            terms: Function of the losses that returns what has to be finite
+                besides the gradients; by default the model's `loss_terms`.
 
         Returns:
             The losses; and the number of that fault or of one found here, or
@@ -284,6 +243,7 @@ class _Values:
                 jax.tree.map(jax.numpy.zeros_like, losses),
             )
         )
+        terms = terms or (lambda losses: self._model.loss_terms)
         fault = self.apply(updates, gradients, lambda: terms(losses), fault)
         return losses, fault
 
@@ -302,7 +262,7 @@ class _Values:
         left = iter(gradients)
         grouped = [[next(left) for _ in group] for _, group in updates]
         found = self.run(
-            lambda: self._model.faults.find(
+            lambda: self._model.fault_guard.find(
                 [*terms(), *gradient_terms(self._model, updates, grouped)]
             )
         )

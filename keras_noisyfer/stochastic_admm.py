@@ -2,13 +2,13 @@
 
 import tensorflow as tf
 
-from keras_noisyfer.losses import categorical_crossentropy
+from keras_noisyfer.losses import sparse_categorical_crossentropy
 
 _PENALTY_GROWTH = 1.1
 
 
 class StochasticADMM:
-    """Solves the problem of one label stream, `AuxiliaryImageRegularizer`.
+    """Solves the problem of one label stream, `AIR`.
 
     Minimises over the weights W of shape `(features, num_classes)`
 
@@ -153,7 +153,7 @@ class StochasticADMM:
 
     def _crossentropy(self, features, labels, sample_weight, weights):
         logits = tf.matmul(features, weights)
-        return categorical_crossentropy(
+        return sparse_categorical_crossentropy(
             labels[:, None], logits[:, None], sample_weight
         )[0]
 

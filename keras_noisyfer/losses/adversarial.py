@@ -1,0 +1,66 @@
+"""Losses of the game between the networks."""
+
+from keras import ops
+
+from keras_noisyfer.distribution import mean_over_batch
+from keras_noisyfer.losses.streams import stream_mean
+
+
+def discriminator_hinge_loss(
+    encoder_scores, decoder_scores, weights=None, sample_weight=None
+):
+    """Hinge loss that the discriminator minimises.
+
+    `mean relu(1 - D(x, G_Y(x))) + mean relu(1 + D(G_X(y), y))`: g and h of
+    Eq. 10 of the paper, negated.
+
+    Args:
+        encoder_scores: Scores of (image, encoder's prediction), shape
+            `(batch_size, scores)`.
+        decoder_scores: Scores of (decoded image, labels), likewise.
+        weights: Optional weights of the scores, shape `(scores,)`, adding up
+            to 1. By default all are equal.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
+
+    Returns:
+        A scalar.
+    """
+    encoded = _mean_score(
+        ops.relu(1.0 - encoder_scores), weights, sample_weight
+    )
+    return encoded + _mean_score(
+        ops.relu(1.0 + decoder_scores), weights, sample_weight
+    )
+
+
+def generator_hinge_loss(
+    encoder_scores, decoder_scores, weights=None, sample_weight=None
+):
+    """Joint-distribution loss that encoder and decoder minimise.
+
+    `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, as in the authors' release. Eq. 9
+    of the paper writes the discriminator's signs the other way round.
+
+    Args:
+        encoder_scores: Scores of (image, encoder's prediction), shape
+            `(batch_size, scores)`.
+        decoder_scores: Scores of (decoded image, labels), likewise.
+        weights: Optional weights of the scores, shape `(scores,)`, adding up
+            to 1. By default all are equal.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
+
+    Returns:
+        A scalar.
+    """
+    return _mean_score(encoder_scores, weights, sample_weight) - _mean_score(
+        decoder_scores, weights, sample_weight
+    )
+
+
+def _mean_score(scores, weights, sample_weight):
+    if weights is not None:
+        scores = ops.sum(scores * weights, axis=-1, keepdims=True)
+    if sample_weight is None:
+        return mean_over_batch(scores)
+    scores = ops.mean(scores, axis=-1)
+    return stream_mean(scores, ops.cast(sample_weight, scores.dtype))

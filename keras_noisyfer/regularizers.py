@@ -1,0 +1,247 @@
+"""Terms that keep any model from memorizing wrong labels."""
+
+import keras
+from keras import ops
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.labels import weigh_labels
+from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.value_checks import require
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+# Probabilities are kept this far from 0 and 1, so that the logarithm and its
+# slope are bounded.
+_MARGIN = 1e-4
+
+
+class Regularizer(keras.layers.Layer):
+    """A term that any model of noisy labels adds to its loss in training.
+
+    A subclass says what the term is, in `call(batch, outputs)`: of a `Batch`
+    and the encoder's raw `labels`, a dict by task name, it makes a scalar. It
+    may create variables for the tasks in `build_for(tasks)`, and change them
+    in `call`: they are saved with the model, and restored after a step with a
+    fault. The logs have the term under the regularizer's name.
+
+    Args:
+        strength: Weight of the term, at least 0.
+        **kwargs: `name`.
+    """
+
+    def __init__(self, strength=1.0, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        check_number("strength", strength, minimum=0)
+        self.strength = strength
+        self.tracker = keras.metrics.Mean(name=self.name)
+
+    def build_for(self, tasks):
+        """Creates variables for the model's tasks."""
+
+    def call(self, batch, outputs):
+        raise NotImplementedError
+
+    def __call__(self, batch, outputs):
+        term = self.call(batch, outputs)
+        self.tracker.update_state(term, sample_weight=batch.weight)
+        return self.strength * term
+
+    def get_config(self):
+        return {"name": self.name, "strength": self.strength}
+
+
+def check_regularizers(regularizers, tasks):
+    """Regularizers of a model, built for its tasks, as a list.
+
+    Raises:
+        ValueError: if there is something else among them, or one twice.
+    """
+    regularizers = list(regularizers)
+    for each in regularizers:
+        if not isinstance(each, Regularizer):
+            raise ValueError(
+                "`regularizers` must hold Regularizer objects, such as "
+                f"EarlyLearning(num_images). Received: {each!r}"
+            )
+        if each.built:
+            raise ValueError(
+                "`regularizers` must be new ones for each model. Received: "
+                f"{each.name!r}, which belongs to another"
+            )
+    names = [each.name for each in regularizers]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`regularizers` must have different names. Received: {names}"
+        )
+    for each in regularizers:
+        each.build_for(tasks)
+        each.built = True
+    return regularizers
+
+
+@keras.saving.register_keras_serializable(package="keras_noisyfer")
+class EarlyLearning(Regularizer):
+    """Early-learning regularization (ELR).
+
+    A network fits correct labels first and memorizes wrong ones later. Each
+    image and categorical label stream therefore has a target `t`, the moving
+    average of its predicted class probabilities `p`, which starts at 0,
+
+    `t <- momentum * t + (1 - momentum) * p`
+
+    and the term is, summed over those streams,
+
+    `mean log(1 - <p, t>)`.
+
+    No gradient passes through `t`. The term's gradient cancels that of a
+    label which the target disagrees with, and sustains that of one it agrees
+    with. The mean is over the batch's given labels: where a label is missing
+    there is no gradient to balance, and the term alone would only harden the
+    network's own guess. Continuous tasks have their usual losses alone.
+
+    The model has to know which images a batch holds. It is trained on
+    elements `({"image": ..., "index": ...}, labels)`, as
+    `LabelledImages.batches` makes them with `with_index=True`, and evaluated
+    on any; the evaluated `loss` is without the term.
+
+    Args:
+        num_images: Number of training images; their indices are below it.
+        momentum: Of the targets, in [0, 1); 0.7 on CIFAR-10.
+        strength: Weight of the term, lambda in its paper, at least 0; 3 on
+            CIFAR-10.
+        name: Name of the regularizer.
+
+    Raises:
+        ValueError: if an argument is out of its range, or no task of the
+            model is categorical.
+
+    Example:
+
+    >>> regularizer = EarlyLearning(num_images=len(data))
+    >>> model = MultiTaskModel(encoder, regularizers=[regularizer])
+    >>> model.compile(keras.optimizers.Adam(1e-3))
+    >>> batches = data.batches(training=True, with_index=True)
+    >>> model.fit(batches, epochs=30)
+
+    Reference:
+
+    - [Liu et al., 2020](https://arxiv.org/abs/2007.00151)
+    """
+
+    def __init__(
+        self, num_images, momentum=0.7, strength=3.0, name="early_learning"
+    ):
+        super().__init__(strength, name=name)
+        check_number("num_images", num_images, minimum=1, integer=True)
+        check_number("momentum", momentum, minimum=0, below=1)
+        self.num_images = int(num_images)
+        self.momentum = momentum
+
+    def build_for(self, tasks):
+        self.tasks = [t for t in tasks if isinstance(t, CategoricalTask)]
+        if not self.tasks:
+            raise ValueError(
+                "EarlyLearning needs a categorical task, for others there is "
+                f"nothing to regularize. Received: {list(tasks)}"
+            )
+        self.targets = {
+            task.name: self.add_weight(
+                name=f"{task.name}_targets",
+                shape=(self.num_images, task.annotators, task.num_classes),
+                dtype="float32",
+                initializer="zeros",
+                trainable=False,
+                aggregation="sum",
+            )
+            for task in self.tasks
+        }
+
+    def call(self, batch, outputs):
+        # Before the term, which sees the average with this prediction.
+        targets = self.update_targets(outputs, self.check_index(batch.index))
+        return self.compute_term(batch, outputs, targets)
+
+    def check_index(self, index):
+        """The indices of a batch's images, int32, if they are right.
+
+        Raises:
+            ValueError: if there are none, or one is out of its range.
+        """
+        if index is None:
+            raise ValueError(
+                "A training batch must have the index of each image, "
+                "({'image': ..., 'index': ...}, labels); make the data set "
+                "with `with_index=True`. Received: images without"
+            )
+        index = ops.cast(index, "int32")
+        clipped = ops.clip(index, 0, self.num_images - 1)
+        wrong = ops.not_equal(index, clipped)
+        require(
+            ops.logical_not(ops.any(wrong)),
+            "`index` of a batch must be from 0 to "
+            f"{self.num_images - 1}, below `num_images`. Received:",
+            ops.take(index, ops.argmax(wrong)),
+        )
+        # So that it is this check that fails, and not a look-up after it.
+        return clipped
+
+    def update_targets(self, outputs, index):
+        """Moves the targets of a batch's images towards the predictions.
+
+        Args:
+            outputs: The encoder's raw `labels`, a dict by task name.
+            index: Indices of the images, int32 of shape `(batch_size,)`.
+
+        Returns:
+            A dict by task name of the new targets of these images,
+            `(batch_size, annotators, num_classes)`.
+        """
+        updated = {}
+        for task in self.tasks:
+            targets = self.targets[task.name]
+            probabilities = _probabilities(task, outputs)
+            # Clipping left a sum other than 1.
+            probabilities /= ops.sum(probabilities, axis=-1, keepdims=True)
+            before = ops.take(targets.value, index, axis=0)
+            step = (1.0 - self.momentum) * (probabilities - before)
+            step = ops.stop_gradient(step)
+            # Added and not assigned: replicas add up to the same targets.
+            if keras.backend.backend() == "tensorflow":
+                targets.value.scatter_add(tf.IndexedSlices(step, index))
+            else:
+                targets.assign(targets.value.at[index].add(step))
+            updated[task.name] = before + step
+        return updated
+
+    def compute_term(self, batch, outputs, targets):
+        """The term, a scalar of at most 0, without `strength`."""
+        total = 0.0
+        for task in self.tasks:
+            name = task.name
+            agreement = ops.sum(
+                _probabilities(task, outputs)
+                * ops.stop_gradient(targets[name]),
+                axis=-1,
+            )
+            present = ops.cast(task.present(batch.labels[name]), "float32")
+            weights = weigh_labels(
+                ops.squeeze(present, axis=-1),
+                batch.sample_weight and batch.sample_weight[name],
+            )
+            streams = ops.divide_no_nan(
+                ops.sum(weights * ops.log(1.0 - agreement), axis=0),
+                ops.sum(weights, axis=0),
+            )
+            total += ops.sum(streams)
+        return total
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(num_images=self.num_images, momentum=self.momentum)
+        return config
+
+
+def _probabilities(task, outputs):
+    probabilities = task.activate(ops.cast(outputs[task.name], "float32"))
+    return ops.clip(probabilities, _MARGIN, 1.0 - _MARGIN)
