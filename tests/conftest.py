@@ -1,6 +1,7 @@
 import gc
 import importlib.util
 import pathlib
+import resource
 import socket
 import time
 
@@ -25,6 +26,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("deterministic")
+
+# Kilobytes, on Linux.
+LARGE = 3 * 1024**2
 
 # Grappler takes as long as the trace of a step, for steps that are run a few
 # times. Scripts that tests start, and `make test-all`, run with it.
@@ -73,6 +77,7 @@ def pytest_collection_finish():
     # What has been imported need not be looked at in each collection.
     gc.collect()
     gc.freeze()
+    gc.disable()
 
 
 @pytest.fixture(autouse=True)
@@ -82,11 +87,12 @@ def seed():
 
 @pytest.fixture(autouse=True)
 def collect_models():
-    """Frees what a test has trained: left to itself, Python's collector takes
-    over a minute for the traced steps of many tests at once."""
+    """Frees what a test has trained, once a process is large: Python's
+    collector takes minutes for the traced steps of many tests."""
     begin = time.process_time()
     yield
-    if time.process_time() - begin > 1:
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if largest > LARGE and time.process_time() - begin > 1:
         gc.collect()
 
 

@@ -260,3 +260,46 @@ def test_classes_sum_over_streams_and_serialize(loss, function, kind):
     again = keras.saving.deserialize_keras_object(config)
     assert type(again) is type(loss)
     np.testing.assert_allclose(again(labels, predictions), expected, rtol=1e-6)
+
+
+# === Keras' own losses ===
+
+
+def test_a_loss_of_keras_is_the_mean_over_the_given_labels():
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(5, 2, 3)).astype("float32")
+    ids = np.array([[0, 1], [2, -1], [1, 1], [-1, -1], [0, 2]])
+    weights = np.array([1.0, 2.0, 0.0, 1.0, 0.5], "float32")
+    expected = losses.SparseCategoricalCrossentropy()
+    crossentropy = keras.losses.SparseCategoricalCrossentropy
+    for loss in (crossentropy(), crossentropy(from_logits=True)):
+        loss = losses.LabelLoss(loss)
+        for more in ((), (weights,)):
+            assert_relative(
+                loss(ids, logits, *more), expected(ids, logits, *more)
+            )
+    values = generator.uniform(-1, 1, (5, 2, 2)).astype("float32")
+    predictions = generator.uniform(-1, 1, (5, 2, 2)).astype("float32")
+    values[0, 1] = values[3, 0] = np.nan
+    absolute = np.abs(predictions - values).mean(axis=-1)
+    loss = losses.LabelLoss(keras.losses.MeanAbsoluteError())
+    by_hand = np.nanmean(absolute, axis=0).sum()
+    assert_relative(loss(values, predictions), by_hand)
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(loss)
+    )
+    assert_relative(again(values, predictions), by_hand)
+
+
+def test_missing_labels_have_no_part_in_a_loss_of_keras():
+    values = np.array([[[0.5, np.nan]], [[np.nan, np.nan]]], "float32")
+    loss = losses.LabelLoss(keras.losses.Huber())
+
+    def compute_loss(predictions):
+        return loss(values, predictions), None
+
+    predictions = np.full((2, 1, 2), 0.25, "float32")
+    _, (gradient,), _ = differentiate(compute_loss, [predictions])
+    gradient = ops.convert_to_numpy(gradient)
+    assert gradient[0, 0, 0] == -0.125
+    assert not gradient[0, 0, 1] and not gradient[1].any()

@@ -97,3 +97,36 @@ def test_a_prediction_that_is_not_finite_is_wrong():
     probabilities = np.array([[np.nan, np.nan], [0.9, 0.1]], "float32")
     metric.update_state(np.array([[0], [0]]), probabilities)
     assert float(metric.result()) == 0.5
+
+
+# === Metrics of Keras ===
+
+
+def test_a_metric_of_keras_counts_the_given_labels():
+    task = CategoricalTask("mood", 3, annotators=2)
+    given = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")
+    (metric,) = metrics.make_metrics([task], {"mood": given})["mood"]
+    assert metric.name == "mood_top_2" and metric.mode == "max"
+    assert np.isnan(float(metric.result()))
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]], "float32")
+    # Hits of weight 1 and 3, and a miss of weight 1; one label is missing.
+    weights = np.array([1.0, 3.0])
+    metric.update_state(np.array([[1, 2], [-1, 2]]), probabilities, weights)
+    assert float(metric.result()) == pytest.approx(4 / 5)
+    # That of the user is not touched.
+    assert float(given.result()) == 0.0
+    metric.reset_state()
+    metric.update_state(np.array([[-1, -1]]), probabilities[:1])
+    assert np.isnan(float(metric.result()))
+
+
+def test_a_metric_of_values_needs_whole_labels():
+    task = ContinuousTask("affect", ("valence", "arousal"))
+    made = metrics.make_metrics([task], {"affect": ["mae", "mse"]})["affect"][0]
+    labels = np.array([[[0.5, -0.5]], [[np.nan, 0.0]]], "float32")
+    made.update_state(labels, np.zeros((2, 2), "float32"))
+    assert float(made.result()) == pytest.approx(0.5)
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(made)
+    )
+    assert again.name == made.name and again.mode == "min"

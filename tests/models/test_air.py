@@ -303,31 +303,6 @@ def test_predicts_by_the_formula(trained):
     )
 
 
-def test_saving_restores_the_solution(trained, tmp_path):
-    model, history, _ = trained
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded) is AIR
-    assert loaded.group_weight == 1.0 and int(loaded.completed_epochs) == 6
-    images, labels = make_data()
-    first, second = (
-        each.predict_on_batch(images[:8]) for each in (model, loaded)
-    )
-    for name, values in first.items():
-        np.testing.assert_array_equal(values, second[name])
-    # It goes on from the solution; arrays do as well.
-    loaded.compile(run_eagerly=True)
-    again = loaded.fit(images, labels, batch_size=8, verbose=0).history
-    assert again["objective"][0] < 2 * np.log(CLASSES)
-    assert int(loaded.completed_epochs) == 7
-
-
-def test_made_again_from_its_config(trained):
-    model, _, _ = trained
-    again = AIR.from_config(model.get_config())
-    assert again.get_config() == model.get_config()
-
-
 def test_rejects_bad_input(trained):
     model, _, _ = trained
 

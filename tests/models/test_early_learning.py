@@ -288,36 +288,6 @@ def test_evaluates_without_an_index(arrays):
 # === Saving ===
 
 
-def test_saving_restores_everything(arrays, tmp_path):
-    batches = make_batches(arrays)
-    model = make_model(momentum=0.6, gamma=0.5, consensus="first")
-    model.fit(batches, verbose=0)
-    model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    assert np.any(model.regularizers[0].targets["expression"])
-    np.testing.assert_array_equal(
-        model.regularizers[0].targets["expression"],
-        again.regularizers[0].targets["expression"],
-    )
-    config = model.get_config()
-    assert again.get_config() == config
-    (regularizer,) = again.regularizers
-    assert (regularizer.num_images, regularizer.momentum) == (N, 0.6)
-    assert (again.gamma, again.consensus) == (0.5, "first")
-    assert regularizer.strength == 2
-    images = arrays[0]
-    for name, values in model.predict(images, verbose=0).items():
-        np.testing.assert_array_equal(
-            values, again.predict(images, verbose=0)[name]
-        )
-    # Training goes on as if it had not been interrupted.
-    for each in (model, again):
-        each.run_eagerly = True
-        each.fit(batches, verbose=0)
-    for first, second in zip(model.variables, again.variables, strict=True):
-        np.testing.assert_allclose(first, second, atol=1e-6)
-
-
 # === Bad input ===
 
 

@@ -7,7 +7,6 @@ from keras_noisyfer import noise
 from keras_noisyfer.batches import Batch
 from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import draw_faces
-from keras_noisyfer.losses import SparseSymmetricCrossentropy
 from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.models.ltnet import LTNet, RowsOnSimplex
 from keras_noisyfer.networks import Encoder
@@ -325,45 +324,6 @@ def test_export_serves_the_truth(tmp_path):
 
 
 # === Saving and arguments ===
-
-
-def test_saving_restores_everything(tmp_path):
-    model = make_model(
-        warmup_epochs=1,
-        trace_weight=0.1,
-        gamma=0.5,
-    )
-    model.compile(
-        model.optimizer,
-        loss={"expression": SparseSymmetricCrossentropy(alpha=0.3)},
-        run_eagerly=True,
-    )
-    model.fit(make_batches(), epochs=2, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.warmup_epochs == 1 and loaded.gamma == 0.5
-    assert loaded.trace_weight == 0.1
-    assert loaded.tasks == TASKS and int(loaded.completed_epochs) == 2
-    assert loaded.loss_by_task["expression"].alpha == 0.3
-    for first, second in (
-        (model.variables, loaded.variables),
-        (model.optimizer.variables, loaded.optimizer.variables),
-    ):
-        assert len(first) == len(second)
-        for a, b in zip(first, second, strict=True):
-            np.testing.assert_array_equal(a, b)
-    images, _ = make_data()
-    for each in (model, loaded):
-        each.fit(make_batches(), verbose=0)
-    for name, matrices in model.transition_matrices.items():
-        np.testing.assert_allclose(
-            matrices, loaded.transition_matrices[name], atol=1e-6
-        )
-        np.testing.assert_allclose(
-            model.predict(images, verbose=0)[name],
-            loaded.predict(images, verbose=0)[name],
-            atol=1e-5,
-        )
 
 
 @pytest.mark.parametrize(

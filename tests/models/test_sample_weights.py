@@ -4,94 +4,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import CASES, changed, make_data, make_encoder, values
+from small_models import CASES, make_data, make_encoder
 
 from keras_noisyfer import losses, metrics
 from keras_noisyfer.models import (
     AIR,
-    CoTeaching,
-    JointDistributionGAN,
-    LTNet,
     MultiTaskModel,
 )
-from keras_noisyfer.regularizers import EarlyLearning
 from keras_noisyfer.stochastic_admm import StochasticADMM
 
 TASKS = CASES["expression_and_affect"]
 COUNT = 8
 
 
-def make_ltnet(encoder):
-    single = make_encoder([task.with_annotators(1) for task in TASKS])
-    single.set_weights(single.get_weights())
-    return LTNet(single, TASKS, warmup_epochs=0)
-
-
-MODELS = {
-    "plain": MultiTaskModel,
-    "gan": lambda encoder: JointDistributionGAN(encoder, seed=0),
-    "without_decoder": lambda encoder: JointDistributionGAN(
-        encoder, seed=0, use_decoder=False, lambda_joint="auto"
-    ),
-    "co_teaching": lambda encoder: CoTeaching(encoder, forget_rate=0.4),
-    "early_learning": lambda encoder: MultiTaskModel(
-        encoder, regularizers=[EarlyLearning(COUNT)]
-    ),
-    "ltnet": make_ltnet,
-}
-
-
 @pytest.fixture(scope="module")
 def encoder():
     return make_encoder(TASKS)
-
-
-def trained(make_model, encoder, images, labels, sample_weight):
-    """Weights and logs after one step with SGD."""
-    keras.utils.set_random_seed(1)
-    model = make_model(encoder)
-    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
-    start = values(model.trainable_variables)
-    inputs = {"image": images, "index": np.arange(len(images))}
-    logs = model.train_on_batch(inputs, labels, sample_weight, return_dict=True)
-    end = values(model.trainable_variables)
-    for variable, value in zip(model.trainable_variables, start, strict=True):
-        variable.assign(value)
-    return end, logs, changed(start, end)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_an_image_of_weight_0_teaches_nothing(encoder, name):
-    """Other images and labels of weight 0 train the same model, to the bit."""
-    images, labels = make_data(TASKS, COUNT)
-    weights = np.array([1, 1, 0, 2, 1, 0, 1, 0.5], "float32")
-    left_out = weights == 0
-    other_labels = {k: each.copy() for k, each in labels.items()}
-    other_labels["expression"][left_out] = 0
-    other_labels["affect"][left_out] = 0.9
-    first = trained(MODELS[name], encoder, images, labels, weights)
-    second = trained(MODELS[name], encoder, images, other_labels, weights)
-    assert any(first[2])
-    if name == "gan":
-        # The decoder's batch statistics are those of all images.
-        assert first[1]["expression_loss"] == second[1]["expression_loss"]
-        return
-    for one, other in zip(first[0], second[0], strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert first[1] == second[1]
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_equal_weights_change_nothing(encoder, name):
-    data = make_data(TASKS, COUNT, missing=True)
-    none, logs, _ = trained(MODELS[name], encoder, *data, None)
-    weights = np.full(COUNT, 2, "int64")
-    if name == "co_teaching":
-        weights = {task.name: np.full(COUNT, 0.5) for task in TASKS}
-    equal, equal_logs, _ = trained(MODELS[name], encoder, *data, weights)
-    assert equal_logs == pytest.approx(logs, rel=1e-4)
-    for one, other in zip(none, equal, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_weights_of_a_task_are_its_own(encoder):

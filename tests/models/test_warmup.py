@@ -56,64 +56,11 @@ def test_warmup_equals_plain_training():
         np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-def test_saving_restores_everything(tmp_path):
-    tasks = CASES["expression_and_affect"]
-    data = make_dataset(tasks, count=4)
-    model = compiled(
-        JointDistributionGAN(
-            make_encoder(tasks),
-            lambda_joint=0.3,
-            warmup_epochs=1,
-            score_weights={"joint": 2.0},
-            consensus="first",
-        )
-    )
-    model.fit(data, epochs=2, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-
-    assert type(loaded) is JointDistributionGAN
-    assert loaded.lambda_joint == 0.3 and loaded.consensus == "first"
-    assert loaded.score_weights == {"joint": 2.0}
-    assert int(loaded.completed_epochs) == 2
-    for first, second in (
-        (model.variables, loaded.variables),
-        (model.optimizer.variables, loaded.optimizer.variables),
-        (
-            model.discriminator_optimizer.variables,
-            loaded.discriminator_optimizer.variables,
-        ),
-    ):
-        assert len(first) == len(second)
-        for a, b in zip(first, second, strict=True):
-            if "seed_generator" not in a.path:
-                np.testing.assert_array_equal(a, b)
-    assert float(loaded.optimizer.learning_rate) == pytest.approx(1e-3)
-    assert float(loaded.discriminator_optimizer.learning_rate) == pytest.approx(
-        2e-3
-    )
-    # The warm-up is over, and does not begin again.
-    history = loaded.fit(data, epochs=1, verbose=0).history
-    assert history["discriminator_loss"][0] > 0.0
-
-
-def test_plain_model_saves(tmp_path):
-    tasks = CASES["expression_and_affect"]
-    model = compiled(MultiTaskModel(make_encoder(tasks), gamma=0.5))
-    model.fit(make_dataset(tasks), verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.gamma == 0.5 and int(loaded.optimizer.iterations) == 2
-    images, _ = make_data(tasks)
-    np.testing.assert_array_equal(
-        model.predict(images, verbose=0)["affect"],
-        loaded.predict(images, verbose=0)["affect"],
-    )
-
-
 def test_is_built_and_made_again_from_its_config(tmp_path):
     tasks = CASES["three_label_sets"]
-    model = compiled(JointDistributionGAN(make_encoder(tasks)))
+    model = compiled(
+        JointDistributionGAN(make_encoder(tasks), use_decoder=False)
+    )
     assert model.count_params() > model.encoder.count_params()
     again = JointDistributionGAN.from_config(model.get_config())
     assert again.get_config() == model.get_config()
