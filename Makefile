@@ -44,8 +44,8 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 test-smoke: $(ENV_TEST)/installed
-	@$(PYTEST) $(PARALLEL) -m smoke tests/distributed tests/recipes \
-	  tests/resume tests/tuning
+	@$(PYTEST) $(PARALLEL) -m smoke tests/distributed tests/evaluation \
+	  tests/recipes tests/resume tests/serving tests/tuning
 	@$(JAX) $(PYTEST) $(PARALLEL) -m smoke tests/backends tests/models
 
 # One after the other.

@@ -158,6 +158,8 @@ def trained(cifar10, tmp_path_factory):
     return folders
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_cell_writes_its_results(trained):
     for method, folder in trained.items():
         with open(folder / "history.csv", newline="") as file:
@@ -182,6 +184,8 @@ def test_cell_writes_its_results(trained):
             assert losses[0] == 0 and losses[1] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_cell_writes_what_the_decoder_draws(trained):
     with np.load(trained["proposed"] / "samples.npz") as file:
         assert file["images"].shape == (8, 10, 32, 32, 3)

@@ -18,6 +18,8 @@ def recipe(monkeypatch):
     return recipe
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_audits_drawn_faces_and_tells_how_well(recipe, tmp_path, capsys):
     output = tmp_path / "out"
     arguments = ["--train-size", "40", "--output-dir", str(output)]

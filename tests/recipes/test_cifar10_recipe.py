@@ -5,13 +5,17 @@ import numpy as np
 import pytest
 from conftest import load_recipe
 
+SMOKE = [pytest.mark.slow, pytest.mark.smoke]
+
 
 @pytest.fixture(scope="module")
 def recipe():
     return load_recipe("cifar10")
 
 
-@pytest.mark.parametrize("method", ["vggnet", "proposed"])
+@pytest.mark.parametrize(
+    "method", ["vggnet", pytest.param("proposed", marks=SMOKE)]
+)
 def test_trains_and_writes_its_results(
     recipe, cifar10, tmp_path, capsys, method
 ):
@@ -74,6 +78,8 @@ def test_trains_and_writes_its_results(
     assert accuracy == pytest.approx(results["test"]["object_accuracy"])
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_goes_on_where_it_was(recipe, cifar10, tmp_path, capsys, unexported):
     def flags(folder, epochs, *more):
         return (

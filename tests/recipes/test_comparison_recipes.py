@@ -174,6 +174,8 @@ def test_table3_shares_cells_with_table1(cifar10, tmp_path, untrained):
     assert "accuracy_by_step_single-label.png" in files(tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_table2_on_drawn_faces(tmp_path, untrained):
     run_recipe("table2_emotion", tmp_path)
     assert {tuple(cell.tasks or ()) for cell in untrained} == {

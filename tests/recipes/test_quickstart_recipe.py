@@ -15,6 +15,8 @@ def quickstart(monkeypatch, tmp_path):
     return module
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_runs_end_to_end(quickstart, tmp_path, capsys):
     output = tmp_path / "output"
     flags = "--epochs 2 --train-size 64 --width 0.0625"

@@ -87,6 +87,8 @@ class CopyState(keras.callbacks.Callback):
             shutil.copy(self.path / "state.npz", self.path / "copy.npz")
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_goes_on_from_a_copy_bit_for_bit(tmp_path):
     """As `test_goes_on_bit_for_bit`, with half the steps to trace: one model,
     of which only Python's part is left when it goes on."""
@@ -244,6 +246,8 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert all(np.isfinite(each).all() for each in values)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_validation_of_some_epochs(tmp_path):
     def train(path, epochs):
         keras.utils.set_random_seed(1)

@@ -142,7 +142,9 @@ def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
     [
         # It is a part of the other's graph.
         pytest.param("serving_default", marks=pytest.mark.slow),
-        "serve_bytes",
+        pytest.param(
+            "serve_bytes", marks=[pytest.mark.slow, pytest.mark.smoke]
+        ),
     ],
 )
 def test_saved_model_cli_runs_the_signatures(
