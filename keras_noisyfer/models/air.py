@@ -127,7 +127,7 @@ class AIR(MultiTaskModel):
 
         As a network like the encoder it can be exported in its place.
         """
-        embedding = self.encoder.get_layer("embedding_2").output
+        embedding = self.encoder.output["features"]
         features = keras.layers.UnitNormalization(
             dtype="float32", name="features"
         )(embedding)

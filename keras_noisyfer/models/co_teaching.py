@@ -87,7 +87,13 @@ class CoTeaching(MultiTaskModel):
         if second_encoder is None:
             config = self.encoder.get_config()
             config["name"] = f"second_{self.encoder.name}"
-            return Encoder.from_config(config)
+            second_encoder = Encoder.from_config(config)
+            if self.encoder.backbone is not None:
+                # What it has learned elsewhere is no weight to begin with.
+                second_encoder.backbone.set_weights(
+                    self.encoder.backbone.get_weights()
+                )
+            return second_encoder
         if second_encoder is self.encoder:
             raise ValueError(
                 "`second_encoder` must be another object than `encoder`. "

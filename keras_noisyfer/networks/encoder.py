@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from keras_noisyfer.arguments import describe, one_line
 from keras_noisyfer.layers import Conv2D
 from keras_noisyfer.networks.network import (
     NOISE_CODE_SIZE,
@@ -35,7 +36,8 @@ class Encoder(Network):
 
     VGG-16 convolutions, two Dense layers with dropout, and Dense heads for
     the mean and log-variance of the noise code and for the label streams
-    (App. Fig. 1 (a) of the paper).
+    (App. Fig. 1 (a) of the paper). A backbone takes the place of the
+    convolutions: its feature maps are averaged, a vector is taken as it is.
 
     Args:
         tasks: Sequence of tasks; the encoder has one head a label stream.
@@ -50,6 +52,14 @@ class Encoder(Network):
             The paper's encoder does not, but without it small data sets do
             not leave their plateau.
         dropout: Rate of the dropout after the two Dense layers.
+        backbone: Optional `keras.Model` from images to feature maps or to a
+            vector, such as those of `keras.applications` with
+            `include_top=False`, of KerasHub, or your own, trained or not.
+            With `backbone.trainable = False` it is frozen. It becomes a part
+            of the encoder, and its weights are saved with it.
+        preprocessing: Optional Keras layer from images in [-1, 1] to what
+            the backbone was trained with, such as
+            `keras.layers.Rescaling(127.5, 127.5)` for pixels.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -64,15 +74,23 @@ class Encoder(Network):
         `(batch_size, annotators, width)`.
 
     Raises:
-        ValueError: if the image shape is not supported or an argument is out
-            of its range.
+        ValueError: if the image shape is not supported, an argument is out
+            of its range, or the backbone does not fit.
 
-    Example:
+    Examples:
 
     >>> tasks = [CategoricalTask("object", num_classes=10, annotators=3)]
     >>> encoder = Encoder(tasks, image_shape=(32, 32, 3))
     >>> encoder.count_params()
     15357990
+
+    >>> backbone = keras.applications.MobileNetV3Small(
+    ...     input_shape=(96, 96, 3), include_top=False
+    ... )
+    >>> rescaling = keras.layers.Rescaling(127.5, 127.5)
+    >>> encoder = Encoder(
+    ...     tasks, (96, 96, 3), backbone=backbone, preprocessing=rescaling
+    ... )
     """
 
     def __init__(
@@ -84,6 +102,8 @@ class Encoder(Network):
         noise_code_size=NOISE_CODE_SIZE,
         batch_normalization=False,
         dropout=0.5,
+        backbone=None,
+        preprocessing=None,
         dtype=None,
         **kwargs,
     ):
@@ -91,33 +111,23 @@ class Encoder(Network):
         image_shape = check_image_shape(image_shape)
         options = {"dtype": dtype}
 
-        # === Convolutions ===
         images = keras.Input(image_shape, name="image")
-        x = images
-        for group, filters_of_group in enumerate(VGG16_GROUPS, start=1):
-            for index, filters in enumerate(filters_of_group, start=1):
-                name = f"group_{group}_convolution_{index}"
-                x = Conv2D(
-                    scale_units(filters, width),
-                    3,
-                    padding="same",
-                    use_bias=not batch_normalization,
-                    kernel_initializer=keras.initializers.VarianceScaling(
-                        2.0, "fan_out", "untruncated_normal"
-                    ),
-                    name=name,
-                    **options,
-                )(x)
-                if batch_normalization:
-                    x = batch_normalization_layer(
-                        name=f"{name}_normalization",
-                        **options,
-                    )(x)
-                x = layers.ReLU(name=f"{name}_relu", **options)(x)
-            x = layers.MaxPooling2D(2, name=f"group_{group}_pool", **options)(x)
+        if backbone is None:
+            if preprocessing is not None:
+                raise ValueError(
+                    "`preprocessing` must be None without a `backbone`. "
+                    f"Received: {preprocessing}"
+                )
+            x = _vgg(images, width, batch_normalization, options)
+        else:
+            if batch_normalization:
+                raise ValueError(
+                    "`batch_normalization` must be False with a `backbone`, "
+                    "which has its own or none. Received: True"
+                )
+            x = _apply_backbone(backbone, preprocessing, images)
 
         # === Embedding ===
-        x = layers.Flatten(name="flatten", **options)(x)
         for index in (1, 2):
             x = layers.Dense(
                 scale_units(hidden_units, width),
@@ -154,6 +164,8 @@ class Encoder(Network):
                 "noise_code_size": noise_code_size,
                 "batch_normalization": batch_normalization,
                 "dropout": dropout,
+                "backbone": backbone,
+                "preprocessing": preprocessing,
             },
             dtype=dtype,
             **kwargs,
@@ -183,6 +195,60 @@ class Encoder(Network):
         """
         heads = [self.get_layer(name) for name in HEADS]
         return _apply_heads(heads, self.tasks, features)
+
+
+def _vgg(x, width, batch_normalization, options):
+    """VGG-16's convolutions, and the last map as a vector."""
+    for group, filters_of_group in enumerate(VGG16_GROUPS, start=1):
+        for index, filters in enumerate(filters_of_group, start=1):
+            name = f"group_{group}_convolution_{index}"
+            x = Conv2D(
+                scale_units(filters, width),
+                3,
+                padding="same",
+                use_bias=not batch_normalization,
+                kernel_initializer=keras.initializers.VarianceScaling(
+                    2.0, "fan_out", "untruncated_normal"
+                ),
+                name=name,
+                **options,
+            )(x)
+            if batch_normalization:
+                x = batch_normalization_layer(
+                    name=f"{name}_normalization", **options
+                )(x)
+            x = layers.ReLU(name=f"{name}_relu", **options)(x)
+        x = layers.MaxPooling2D(2, name=f"group_{group}_pool", **options)(x)
+    return layers.Flatten(name="flatten", **options)(x)
+
+
+def _apply_backbone(backbone, preprocessing, images):
+    """A backbone's features of images, as a vector."""
+    for name, given, kind in (
+        ("backbone", backbone, keras.Model),
+        ("preprocessing", preprocessing or layers.Identity(), keras.Layer),
+    ):
+        if not isinstance(given, kind):
+            raise ValueError(
+                f"`{name}` must be a keras.{kind.__name__}. Received: {given!r}"
+            )
+    x = images if preprocessing is None else preprocessing(images)
+    try:
+        x = backbone(x)
+    except Exception as error:
+        raise ValueError(
+            f"`backbone` must take images of shape {tuple(images.shape)}. "
+            f"Received: {backbone.name!r}, {one_line(error, 200)}"
+        ) from None
+    rank = len(getattr(x, "shape", ()))
+    if rank not in (2, 4):
+        raise ValueError(
+            "`backbone` must make feature maps or a vector of an image, one "
+            f"tensor of rank 4 or 2. Received: {describe(x)}"
+        )
+    if rank == 4:
+        x = layers.GlobalAveragePooling2D(name="backbone_pool")(x)
+    return x
 
 
 def _apply_heads(heads, tasks, features):

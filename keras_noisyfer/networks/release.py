@@ -113,6 +113,11 @@ def release_weights(network, state):
 
 
 def _encoder_weights(encoder):
+    if encoder.backbone is not None:
+        raise ValueError(
+            "`network` must be an Encoder without a `backbone`, as in the "
+            f"release. Received: {encoder.backbone.name!r}"
+        )
     if encoder.batch_normalization:
         raise ValueError(
             "`network` must have no batch normalisation, as in the release. "
