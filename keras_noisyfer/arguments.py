@@ -1,14 +1,22 @@
 """Checks of arguments: one clear line that names what was wrong."""
 
+from __future__ import annotations
+
 import argparse
 import math
 import numbers
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_noisyfer.tasks import Task
+
 
 # In the place of a weight that is balanced in training.
 AUTO = "auto"
 
 
-def one_line(text, limit=400):
+def one_line(text: object, limit: int = 400) -> str:
     """What others wrote, as a part of a message.
 
     Args:
@@ -34,7 +42,7 @@ def one_line(text, limit=400):
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def describe(value):
+def describe(value: object) -> str:
     """What a value is, in a few words, as a part of a message.
 
     Example:
@@ -51,14 +59,14 @@ def describe(value):
 
 
 def check_number(
-    argument,
-    value,
-    minimum=None,
-    above=None,
-    below=None,
-    maximum=None,
-    integer=False,
-):
+    argument: str,
+    value: Any,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
+    integer: bool = False,
+) -> Any:
     """Checks a number and returns it.
 
     Args:
@@ -73,7 +81,7 @@ def check_number(
     Raises:
         ValueError: if it is not a finite number in that range.
     """
-    kind = numbers.Integral if integer else numbers.Real
+    kind: Any = numbers.Integral if integer else numbers.Real
     if (
         not isinstance(value, kind)
         or isinstance(value, bool)
@@ -91,7 +99,13 @@ def check_number(
     return value
 
 
-def number_flag(kind, minimum=None, above=None, maximum=None, words=()):
+def number_flag(
+    kind: type[int] | type[float],
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    words: Sequence[str] = (),
+) -> Callable[[str], Any]:
     """A type of `argparse` flags: a finite number in a range.
 
     Args:
@@ -143,7 +157,9 @@ def _range(minimum, above, below, maximum):
     )
 
 
-def check_by_task(argument, given, tasks):
+def check_by_task(
+    argument: str, given: Any, tasks: Sequence[Task]
+) -> dict[str, Any]:
     """Checks that an argument is a dict by task name, or None.
 
     Returns:

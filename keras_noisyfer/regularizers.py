@@ -1,11 +1,16 @@
 """Terms that keep any model from memorizing wrong labels."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.tasks import CategoricalTask, Task
+from keras_noisyfer.typing import Labels, Tensor
 from keras_noisyfer.value_checks import require
 
 if keras.backend.backend() == "tensorflow":
@@ -30,28 +35,30 @@ class Regularizer(keras.layers.Layer):
         **kwargs: `name`.
     """
 
-    def __init__(self, strength=1.0, **kwargs):
+    def __init__(self, strength: float = 1.0, **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)
         check_number("strength", strength, minimum=0)
         self.strength = strength
         self.tracker = keras.metrics.Mean(name=self.name)
 
-    def build_for(self, tasks):
+    def build_for(self, tasks: Sequence[Task]) -> None:
         """Creates variables for the model's tasks."""
 
-    def call(self, batch, outputs):
+    def call(self, batch: Batch, outputs: Labels) -> Tensor:
         raise NotImplementedError
 
-    def __call__(self, batch, outputs):
+    def __call__(self, batch: Batch, outputs: Labels) -> Tensor:
         term = self.call(batch, outputs)
         self.tracker.update_state(term, sample_weight=batch.weight)
         return self.strength * term
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "strength": self.strength}
 
 
-def check_regularizers(regularizers, tasks):
+def check_regularizers(
+    regularizers: Sequence[Regularizer], tasks: Sequence[Task]
+) -> list[Regularizer]:
     """Regularizers of a model, built for its tasks, as a list.
 
     Raises:
@@ -130,7 +137,11 @@ class EarlyLearning(Regularizer):
     """
 
     def __init__(
-        self, num_images, momentum=0.7, strength=3.0, name="early_learning"
+        self,
+        num_images: int,
+        momentum: float = 0.7,
+        strength: float = 3.0,
+        name: str = "early_learning",
     ):
         super().__init__(strength, name=name)
         check_number("num_images", num_images, minimum=1, integer=True)
@@ -138,7 +149,7 @@ class EarlyLearning(Regularizer):
         self.num_images = int(num_images)
         self.momentum = momentum
 
-    def build_for(self, tasks):
+    def build_for(self, tasks: Sequence[Task]) -> None:
         self.tasks = [t for t in tasks if isinstance(t, CategoricalTask)]
         if not self.tasks:
             raise ValueError(
@@ -157,12 +168,12 @@ class EarlyLearning(Regularizer):
             for task in self.tasks
         }
 
-    def call(self, batch, outputs):
+    def call(self, batch: Batch, outputs: Labels) -> Tensor:
         # Before the term, which sees the average with this prediction.
         targets = self.update_targets(outputs, self.check_index(batch.index))
         return self.compute_term(batch, outputs, targets)
 
-    def check_index(self, index):
+    def check_index(self, index: Tensor) -> Tensor:
         """The indices of a batch's images, int32, if they are right.
 
         Raises:
@@ -186,7 +197,9 @@ class EarlyLearning(Regularizer):
         # So that it is this check that fails, and not a look-up after it.
         return clipped
 
-    def update_targets(self, outputs, index):
+    def update_targets(
+        self, outputs: Labels, index: Tensor
+    ) -> dict[str, Tensor]:
         """Moves the targets of a batch's images towards the predictions.
 
         Args:
@@ -214,7 +227,9 @@ class EarlyLearning(Regularizer):
             updated[task.name] = before + step
         return updated
 
-    def compute_term(self, batch, outputs, targets):
+    def compute_term(
+        self, batch: Batch, outputs: Labels, targets: Labels
+    ) -> Tensor:
         """The term, a scalar of at most 0, without `strength`."""
         total = 0.0
         for task in self.tasks:
@@ -236,7 +251,7 @@ class EarlyLearning(Regularizer):
             total += ops.sum(streams)
         return total
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(num_images=self.num_images, momentum=self.momentum)
         return config

@@ -1,6 +1,8 @@
 """Machine labels: another model as an annotator."""
 
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,19 +12,20 @@ from keras_noisyfer import noise
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import check_archive
-from keras_noisyfer.tasks import CategoricalTask, check_tasks
+from keras_noisyfer.tasks import CategoricalTask, Task, check_tasks
+from keras_noisyfer.typing import Shape, Tensor
 
 
 def relabel(
-    data,
-    model,
-    tasks,
-    name=None,
-    image_shape=None,
-    preprocess=None,
-    batch_size=128,
-    verbose=True,
-):
+    data: LabelledImages,
+    model: Any,
+    tasks: Sequence[Task],
+    name: str | None = None,
+    image_shape: Shape | None = None,
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 128,
+    verbose: bool = True,
+) -> LabelledImages:
     """Labels images anew with a model, as the paper made its noisy labels.
 
     A model that was trained on other data is an annotator with a bias of its
@@ -151,7 +154,7 @@ def _columns(task, target):
     )
 
 
-def load_model(model):
+def load_model(model: Any) -> Any:
     """A model, or that of a path, read without running what is in it.
 
     Raises:

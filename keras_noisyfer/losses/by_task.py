@@ -1,5 +1,8 @@
 """The losses of a model's tasks, as `compile` takes them."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -8,7 +11,8 @@ from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.losses.classes import SparseCategoricalCrossentropy
 from keras_noisyfer.losses.streams import StreamLoss, stream_mean
 from keras_noisyfer.losses.values import ConcordanceLoss
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.tasks import CategoricalTask, Task
+from keras_noisyfer.typing import Tensor, Weights
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
@@ -24,13 +28,20 @@ class LabelLoss(StreamLoss):
         name: Name of the loss.
     """
 
-    def __init__(self, loss, name="label_loss", **kwargs):
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        name: str = "label_loss",
+        **kwargs: Any,
+    ):
         super().__init__(name, **kwargs)
         self.loss = loss
         config = loss.get_config() if hasattr(loss, "get_config") else {}
         self._from_logits = config.get("from_logits", False)
 
-    def call(self, y_true, y_pred, sample_weight=None):
+    def call(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         if len(y_true.shape) < len(y_pred.shape):
             present = y_true >= 0
             y_true = ops.maximum(y_true, 0)
@@ -46,19 +57,21 @@ class LabelLoss(StreamLoss):
             call(y_true, y_pred), weigh_labels(present, sample_weight)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["loss"] = keras.saving.serialize_keras_object(self.loss)
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config = dict(config)
         config["loss"] = keras.saving.deserialize_keras_object(config["loss"])
         return cls(**config)
 
 
-def make_losses(tasks, loss=None):
+def make_losses(
+    tasks: Sequence[Task], loss: Mapping[str, Any] | None = None
+) -> dict[str, StreamLoss]:
     """The loss of each task.
 
     Args:
@@ -77,7 +90,9 @@ def make_losses(tasks, loss=None):
     return {task.name: _make_loss(task, given.get(task.name)) for task in tasks}
 
 
-def make_loss_weights(tasks, loss_weights=None):
+def make_loss_weights(
+    tasks: Sequence[Task], loss_weights: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """The weight of each task's loss, a dict by task name; 1 by default.
 
     Raises:

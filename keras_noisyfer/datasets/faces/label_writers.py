@@ -19,10 +19,10 @@ class LabelWriter:
     """
 
     # Names of the tasks that the format has; None: any.
-    tasks = None
+    tasks: tuple[str, ...] | None = None
     # Those of them that cannot be left out, and why.
-    required = ()
-    reason = None
+    required: tuple[str, ...] = ()
+    reason: str | None = None
 
     def __init__(self, folder, searched=()):
         self.folder = pathlib.Path(folder)

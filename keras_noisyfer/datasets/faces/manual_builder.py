@@ -32,7 +32,9 @@ _WRITTEN_AT_ONCE = 1024
 _READ_CONFIG = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
 
 
-class ManualFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ManualFaces(  # type: ignore[call-arg]
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """Builder of a data set of faces that lies in a folder of the user's."""
 
     VERSION = tfds.core.Version("1.1.0")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+from typing import Any, ClassVar
 
 import pandas as pd
 import tensorflow_datasets as tfds
@@ -79,11 +80,11 @@ class ManualConfig(tfds.core.BuilderConfig):
 
     # Of the subclass: the first part of the name, the data set's title, and
     # where to ask for it.
-    kind = None
-    title = None
-    source = None
+    kind: ClassVar[Any] = None
+    title: ClassVar[Any] = None
+    source: ClassVar[Any] = None
     # The authors' model.
-    authors_machine = None
+    authors_machine: ClassVar[Any] = None
 
     def __post_init__(self):
         check_number("image_size", self.image_size, minimum=1, integer=True)

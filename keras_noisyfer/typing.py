@@ -1,0 +1,25 @@
+"""Types that the package's signatures share."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike as ArrayLike
+
+# A tensor of whichever backend runs, or an array.
+Tensor = Any
+# Labels, or what is made of them, by task name.
+Labels = Mapping[str, Tensor]
+# Weights of the images, or of what a mean is of; None where all are equal.
+Weights = Tensor | None
+# The logs that Keras gives to callbacks.
+Logs = dict[str, Any] | None
+PathLike = str | os.PathLike[str]
+# Integers and, of inputs, None for a size that is not known.
+Shape = Sequence[Any]
+Seed = int | np.random.Generator
+# From class ids or values to the labels of a simulated annotator.
+Annotator = Callable[..., np.ndarray]
+# From a batch of images and a seed to images.
+Augmentation = Callable[[Tensor, Tensor], Tensor]
