@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_noisyfer.tasks import Task
+    from keras_noisyfer.typing import Tasks
 
 
 # In the place of a weight that is balanced in training.
@@ -157,9 +157,7 @@ def _range(minimum, above, below, maximum):
     )
 
 
-def check_by_task(
-    argument: str, given: Any, tasks: Sequence[Task]
-) -> dict[str, Any]:
+def check_by_task(argument: str, given: Any, tasks: Tasks) -> dict[str, Any]:
     """Checks that an argument is a dict by task name, or None.
 
     Returns:

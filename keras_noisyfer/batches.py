@@ -6,7 +6,7 @@ first one; data sets made by this library have been when they were made.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -16,8 +16,8 @@ from keras import ops
 from keras_noisyfer.arguments import describe
 from keras_noisyfer.distribution import is_multi_process, replicas_of
 from keras_noisyfer.labels import mean_weights, standardize_labels
-from keras_noisyfer.tasks import ContinuousTask, Task
-from keras_noisyfer.typing import Labels, Tensor
+from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import (
     ON_TENSORFLOW,
     check_image_range,
@@ -59,7 +59,7 @@ class Batch(NamedTuple):
 
 
 def unpack_batch(
-    data: Any, images: Tensor, tasks: Sequence[Task], evaluation: bool = False
+    data: Any, images: Tensor, tasks: Tasks, evaluation: bool = False
 ) -> Batch:
     """Takes a batch apart and checks it.
 
@@ -193,7 +193,7 @@ def check_inputs(inputs: Any) -> Tensor:
     return inputs
 
 
-def check_batch_labels(tasks: Sequence[Task], labels: Labels) -> None:
+def check_batch_labels(tasks: Tasks, labels: Labels) -> None:
     """Checks the range of standardized labels, a dict by task name."""
     if not ON_TENSORFLOW:
         return
@@ -210,7 +210,7 @@ def check_batch_labels(tasks: Sequence[Task], labels: Labels) -> None:
 
 
 def check_batch_weights(
-    tasks: Sequence[Task], sample_weight: Any
+    tasks: Tasks, sample_weight: Any
 ) -> dict[str, Tensor] | None:
     """Checks a batch's sample weights.
 
@@ -257,7 +257,7 @@ def _check_weights(sample_weight):
     return weights
 
 
-def check_batch_size(tasks: Sequence[Task], batch_size: Tensor) -> None:
+def check_batch_size(tasks: Tasks, batch_size: Tensor) -> None:
     """Checks that a training batch defines a concordance."""
     continuous = [t.name for t in tasks if isinstance(t, ContinuousTask)]
     if continuous:

@@ -1,17 +1,15 @@
 """Labels of a batch: checked on the way in, agreed upon on the way out."""
 
-from collections.abc import Sequence
-
 from keras import config, ops
 
 from keras_noisyfer.arguments import describe
 from keras_noisyfer.distribution import sum_over_replicas
 from keras_noisyfer.tasks import CategoricalTask, LabelStream, Task
-from keras_noisyfer.typing import Labels, Tensor, Weights
+from keras_noisyfer.typing import Labels, Tasks, Tensor, Weights
 
 
 def standardize_labels(
-    tasks: Sequence[Task], labels: Labels, evaluation: bool = False
+    tasks: Tasks, labels: Labels, evaluation: bool = False
 ) -> dict[str, Tensor]:
     """Checks a batch's labels and gives each an annotator axis.
 
@@ -162,7 +160,7 @@ def check_consensus(method: str) -> None:
         )
 
 
-def label_streams(tasks: Sequence[Task]) -> list[LabelStream]:
+def label_streams(tasks: Tasks) -> list[LabelStream]:
     """All label streams of a list of tasks, in the order of the networks.
 
     Args:
@@ -183,9 +181,7 @@ def label_streams(tasks: Sequence[Task]) -> list[LabelStream]:
     return [stream for task in tasks for stream in task.streams]
 
 
-def encode_complete_labels(
-    tasks: Sequence[Task], labels: Labels
-) -> dict[str, Tensor]:
+def encode_complete_labels(tasks: Tasks, labels: Labels) -> dict[str, Tensor]:
     """Labels of all annotators, as the networks see them.
 
     Args:
@@ -217,7 +213,7 @@ def encode_complete_labels(
 
 
 def label_tuples(
-    tasks: Sequence[Task], labels: Labels, raw: Labels
+    tasks: Tasks, labels: Labels, raw: Labels
 ) -> tuple[dict[str, Tensor], ...]:
     """What the networks of a game see of a batch's labels.
 

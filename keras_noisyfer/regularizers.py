@@ -9,8 +9,8 @@ from keras import ops
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
-from keras_noisyfer.tasks import CategoricalTask, Task
-from keras_noisyfer.typing import Labels, Tensor
+from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import require
 
 if keras.backend.backend() == "tensorflow":
@@ -41,7 +41,7 @@ class Regularizer(keras.layers.Layer):
         self.strength = strength
         self.tracker = keras.metrics.Mean(name=self.name)
 
-    def build_for(self, tasks: Sequence[Task]) -> None:
+    def build_for(self, tasks: Tasks) -> None:
         """Creates variables for the model's tasks."""
 
     def call(self, batch: Batch, outputs: Labels) -> Tensor:
@@ -57,7 +57,7 @@ class Regularizer(keras.layers.Layer):
 
 
 def check_regularizers(
-    regularizers: Sequence[Regularizer], tasks: Sequence[Task]
+    regularizers: Sequence[Regularizer], tasks: Tasks
 ) -> list[Regularizer]:
     """Regularizers of a model, built for its tasks, as a list.
 
@@ -149,7 +149,7 @@ class EarlyLearning(Regularizer):
         self.num_images = int(num_images)
         self.momentum = momentum
 
-    def build_for(self, tasks: Sequence[Task]) -> None:
+    def build_for(self, tasks: Tasks) -> None:
         self.tasks = [t for t in tasks if isinstance(t, CategoricalTask)]
         if not self.tasks:
             raise ValueError(

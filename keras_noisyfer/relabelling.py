@@ -1,7 +1,7 @@
 """Machine labels: another model as an annotator."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,14 +12,14 @@ from keras_noisyfer import noise
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import check_archive
-from keras_noisyfer.tasks import CategoricalTask, Task, check_tasks
-from keras_noisyfer.typing import Shape, Tensor
+from keras_noisyfer.tasks import CategoricalTask, check_tasks
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 
 
 def relabel(
     data: LabelledImages,
     model: Any,
-    tasks: Sequence[Task],
+    tasks: Tasks,
     name: str | None = None,
     image_shape: Shape | None = None,
     preprocess: Callable[[Tensor], Tensor] | None = None,

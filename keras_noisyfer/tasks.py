@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.typing import Tensor
+from keras_noisyfer.typing import Tasks, Tensor
 
 # Integers that int32 does not hold; JAX has none.
 _WIDE_DTYPES = ("int64", "uint32", "uint64") * (
@@ -369,7 +369,7 @@ def one_hot(labels: Tensor, num_classes: int, dtype: str) -> Tensor:
     return ops.cast(labels == classes, dtype)
 
 
-def check_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
+def check_tasks(tasks: Tasks) -> tuple[Task, ...]:
     """Checks a list of tasks and returns it as a tuple.
 
     Raises:

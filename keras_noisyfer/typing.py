@@ -1,16 +1,20 @@
 """Types that the package's signatures share."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike as ArrayLike
 
+if TYPE_CHECKING:
+    from keras_noisyfer.tasks import Task
+
 # A tensor of whichever backend runs, or an array.
 Tensor = Any
+Tasks = Sequence["Task"]
 # Labels, or what is made of them, by task name.
-Labels = Mapping[str, Tensor]
+Labels = dict[str, Tensor]
 # Weights of the images, or of what a mean is of; None where all are equal.
 Weights = Tensor | None
 # The logs that Keras gives to callbacks.

@@ -1,6 +1,7 @@
 """CIFAR-10 with true labels, or those of the paper's simulated annotators."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,6 +12,7 @@ from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import read_npz
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Annotator, PathLike
 
 CLASS_NAMES = (
     "airplane",
@@ -33,12 +35,12 @@ _MAX_BYTES = MAX_IMAGES * (np.prod(IMAGE_SHAPE).item() + 8) + 4096
 
 
 def load_cifar10(
-    split,
-    path=None,
-    size=None,
-    annotators=noise.PAPER_ANNOTATORS,
-    seed=0,
-):
+    split: str,
+    path: PathLike | None = None,
+    size: int | None = None,
+    annotators: Sequence[Annotator] | None = noise.PAPER_ANNOTATORS,
+    seed: int = 0,
+) -> LabelledImages:
     """Loads CIFAR-10: small photographs of ten kinds of object.
 
     Images are in the order of the original batches, whatever they are read
@@ -104,7 +106,7 @@ def load_cifar10(
     return take_first(data, size)
 
 
-def take_first(data, size):
+def take_first(data: LabelledImages, size: int | None) -> LabelledImages:
     """The first `size` images of a data set, which has to have as many."""
     if size is None:
         return data

@@ -1,10 +1,14 @@
 """CIFAR-10N: CIFAR-10 as three people on the web labelled it."""
 
+from __future__ import annotations
+
 import io
 import os
 import pickle
 import pickletools
 import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,11 @@ from keras_noisyfer.datasets.cifar10 import (
 )
 from keras_noisyfer.datasets.pairing import check_order
 from keras_noisyfer.files import open_rows, read_npy
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
+
 
 HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
 LABEL_SETS = (*HUMAN_LABEL_SETS, "aggre_label", "worse_label")
@@ -52,8 +61,12 @@ OPCODES = (
 
 
 def load_cifar10n(
-    split, labels_path, path=None, size=None, label_sets=HUMAN_LABEL_SETS
-):
+    split: str,
+    labels_path: PathLike,
+    path: PathLike | None = None,
+    size: int | None = None,
+    label_sets: Sequence[str] = HUMAN_LABEL_SETS,
+) -> LabelledImages:
     """Loads CIFAR-10 with the labels of human annotators.
 
     Three people labelled each training image, other people other images. A

@@ -1,6 +1,6 @@
 """The losses of a model's tasks, as `compile` takes them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
 import keras
@@ -11,8 +11,8 @@ from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.losses.classes import SparseCategoricalCrossentropy
 from keras_noisyfer.losses.streams import StreamLoss, stream_mean
 from keras_noisyfer.losses.values import ConcordanceLoss
-from keras_noisyfer.tasks import CategoricalTask, Task
-from keras_noisyfer.typing import Tensor, Weights
+from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Tasks, Tensor, Weights
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
@@ -70,7 +70,7 @@ class LabelLoss(StreamLoss):
 
 
 def make_losses(
-    tasks: Sequence[Task], loss: Mapping[str, Any] | None = None
+    tasks: Tasks, loss: dict[str, Any] | None = None
 ) -> dict[str, StreamLoss]:
     """The loss of each task.
 
@@ -91,7 +91,7 @@ def make_losses(
 
 
 def make_loss_weights(
-    tasks: Sequence[Task], loss_weights: Mapping[str, float] | None = None
+    tasks: Tasks, loss_weights: dict[str, float] | None = None
 ) -> dict[str, float]:
     """The weight of each task's loss, a dict by task name; 1 by default.
 

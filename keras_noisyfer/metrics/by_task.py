@@ -1,6 +1,6 @@
 """The metrics of each task, ours and those that `compile` is given."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, Self
 
 import keras
@@ -14,7 +14,7 @@ from keras_noisyfer.metrics.consensus import (
     MeanSquaredError,
 )
 from keras_noisyfer.tasks import CategoricalTask, Task
-from keras_noisyfer.typing import Tensor, Weights
+from keras_noisyfer.typing import Tasks, Tensor, Weights
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
@@ -126,7 +126,7 @@ def metrics_for(task: Task) -> list[keras.metrics.Metric]:
 
 
 def make_metrics(
-    tasks: Sequence[Task], metrics: Mapping[str, Any] | None = None
+    tasks: Tasks, metrics: dict[str, Any] | None = None
 ) -> dict[str, list[LabelMetric]]:
     """The metrics that `compile` is given for each task.
 

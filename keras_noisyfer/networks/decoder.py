@@ -1,6 +1,5 @@
 """Decoder: from a noise code and labels to an image."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,8 +16,8 @@ from keras_noisyfer.networks.network import (
     label_inputs,
     scale_units,
 )
-from keras_noisyfer.tasks import Task, check_tasks
-from keras_noisyfer.typing import Labels, Shape
+from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Labels, Shape, Tasks
 
 # Image size: (size of the first map, filters of the transposed convolutions
 # but the last). The release has 32, 64 and 128; the others follow its pattern.
@@ -67,7 +66,7 @@ class Decoder(Network):
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Tasks,
         image_shape: Shape,
         width: float = 1.0,
         noise_code_size: int = NOISE_CODE_SIZE,

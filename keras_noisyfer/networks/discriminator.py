@@ -1,6 +1,6 @@
 """Discriminator: scores of an image, a noise code and labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,8 +22,8 @@ from keras_noisyfer.networks.network import (
     label_inputs,
     scale_units,
 )
-from keras_noisyfer.tasks import Task, check_tasks
-from keras_noisyfer.typing import Shape, Tensor
+from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 
 FILTERS = (64, 128, 256, 512, 512)
 STREAM_UNITS = 512
@@ -75,7 +75,7 @@ class Discriminator(Network):
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Tasks,
         image_shape: Shape,
         width: float = 1.0,
         noise_code_size: int = NOISE_CODE_SIZE,
@@ -149,7 +149,7 @@ class Discriminator(Network):
 
     def share_weights(
         self,
-        score_weights: Mapping[str, float],
+        score_weights: dict[str, float],
         use_joint: bool = True,
         use_marginal: bool = True,
     ) -> np.ndarray:
@@ -192,7 +192,7 @@ class Discriminator(Network):
         return np.array(weights, "float32") / sum(weights)
 
 
-def score_names(tasks: Sequence[Task]) -> tuple[str, ...]:
+def score_names(tasks: Tasks) -> tuple[str, ...]:
     """Names of the discriminator's scores, in order."""
     streams = [stream.name for stream in label_streams(tasks)]
     return ("image", "noise_code", *streams, "joint")

@@ -1,6 +1,5 @@
 """Encoder: from an image to a noise code and label streams."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -14,8 +13,8 @@ from keras_noisyfer.networks.network import (
     check_image_shape,
     scale_units,
 )
-from keras_noisyfer.tasks import Task, check_tasks
-from keras_noisyfer.typing import Shape, Tensor
+from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 from keras_noisyfer.value_checks import (
     check_images,
     is_known,
@@ -81,7 +80,7 @@ class Encoder(Network):
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Tasks,
         image_shape: Shape,
         width: float = 1.0,
         hidden_units: int = 512,

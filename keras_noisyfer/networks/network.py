@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import keras
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import is_distributed
-from keras_noisyfer.tasks import Task
-from keras_noisyfer.typing import Shape, Tensor
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 
 if TYPE_CHECKING:
     from keras_noisyfer.networks import Encoder
@@ -109,7 +108,7 @@ class Network(keras.Model):
         return cls(**keras.saving.deserialize_keras_object(config))
 
 
-def label_inputs(tasks: Sequence[Task]) -> dict[str, Tensor]:
+def label_inputs(tasks: Tasks) -> dict[str, Tensor]:
     """Symbolic encoded labels, a dict by task name."""
     return {
         task.name: keras.Input(

@@ -8,7 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.conversion import UnusableImage, read_upright_rgb
+from keras_noisyfer.datasets.upright_images import (
+    UnusableImage,
+    read_upright_rgb,
+)
 from keras_noisyfer.files import read_json
 from keras_noisyfer.serving.signatures import TASKS_FILE
 
