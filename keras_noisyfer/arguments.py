@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_noisyfer.typing import Tasks
 
-
 # In the place of a weight that is balanced in training.
 AUTO = "auto"
 

@@ -27,7 +27,6 @@ from keras_noisyfer.typing import PathLike
 if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
-
 HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
 LABEL_SETS = (*HUMAN_LABEL_SETS, "aggre_label", "worse_label")
 # What is looked for in a folder, in this order.

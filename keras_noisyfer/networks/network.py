@@ -14,7 +14,6 @@ from keras_noisyfer.typing import Shape, Tasks, Tensor
 if TYPE_CHECKING:
     from keras_noisyfer.networks import Encoder
 
-
 IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
 NOISE_CODE_SIZE = 100
 

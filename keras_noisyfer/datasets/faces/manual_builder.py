@@ -30,7 +30,6 @@ from keras_noisyfer.typing import PathLike
 if TYPE_CHECKING:
     from keras_noisyfer.datasets.faces.manual_config import ManualConfig
 
-
 # Images that are scaled before they are written.
 _WRITTEN_AT_ONCE = 1024
 # The same order of examples at each reading.

@@ -6,7 +6,8 @@ anyone can decide. Clean labels are read by the test alone.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -121,7 +122,14 @@ DATA_ARGUMENTS = {
 }
 
 
-def load_case(case, profile, seed, tasks=None, annotators=None, **data):
+def load_case(
+    case: str,
+    profile: Mapping[str, Any],
+    seed: int,
+    tasks: Sequence[str] | None = None,
+    annotators: int | None = None,
+    **data: Any,
+) -> Case:
     """Loads the data of a cell.
 
     Args:
