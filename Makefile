@@ -8,7 +8,7 @@
 # make test-fuzz         12,000 damaged files for all loaders
 # make test-browser      the page of recipes/demo.py in Chromium
 # make test-jax          those of the JAX backend
-# make lint    check the code with ruff
+# make lint    check the code with ruff and mypy
 # make clean   remove the virtual environments and the caches
 #
 # The first run of a target creates its virtual environment, which takes some
@@ -73,10 +73,11 @@ test-jax: $(ENV_TEST)/installed
 lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff check .
 	@$(ENV_TEST)/bin/python -m ruff format --check .
+	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer
 
 clean:
 	rm -rf $(ENV_DEMO) $(ENV_TEST) .jax-cache build dist *.egg-info
-	rm -rf .pytest_cache .ruff_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find keras_noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
 
