@@ -1,15 +1,12 @@
 """Checks of arguments: one clear line that names what was wrong."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from keras_noisyfer.typing import Tasks
+from keras_noisyfer.typing import Tasks
 
 # In the place of a weight that is balanced in training.
 AUTO = "auto"
