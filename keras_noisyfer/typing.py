@@ -19,6 +19,9 @@ Labels = dict[str, Tensor]
 Weights = Tensor | None
 # The logs that Keras gives to callbacks.
 Logs = dict[str, Any] | None
+# Pairs of an optimizer and its variables, and of a name and a scalar.
+Updates = Sequence[tuple[Any, Sequence[Any]]]
+Terms = Sequence[tuple[str, Tensor]]
 PathLike = str | os.PathLike[str]
 # Integers and, of inputs, None for a size that is not known.
 Shape = Sequence[Any]

@@ -157,7 +157,7 @@ def _article(network_class):
 
 def fit_network(
     argument: str,
-    network: Network,
+    network: Network | None,
     network_class: type[Network],
     encoder: Encoder,
     used: bool = True,
