@@ -348,15 +348,3 @@ class AIR(MultiTaskModel):
             )
             for name, head in self.heads.items()
         }
-
-    # === Saving ===
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            group_weight=self.group_weight,
-            weight_decay=self.weight_decay,
-            penalty=self.penalty,
-            max_penalty=self.max_penalty,
-        )
-        return config

@@ -1,6 +1,7 @@
 """How every model of noisy labels is compiled, fitted and evaluated."""
 
 import contextlib
+import inspect
 from typing import Any, Self
 
 import keras
@@ -147,7 +148,6 @@ class BaseModel(keras.Model):
                 batches left out, `skipped_batches`. In both cases weights,
                 optimizers and metrics stay as they were. `"skip"` needs a
                 single TensorFlow device, or JAX.
-            **others: Refused.
 
         Raises:
             ValueError: if an argument is wrong.
@@ -250,18 +250,7 @@ class BaseModel(keras.Model):
         self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
     ) -> Any:
         """Trains on one batch; the arguments are those of
-        `keras.Model.train_on_batch`.
-
-        Args:
-            x: Images, or a dict of `image` and `index`, by which a
-                `NumericalFault` tells them.
-            y: Labels, a dict.
-            sample_weight: Weights of the images, or None.
-            **kwargs: `return_dict`.
-
-        Raises:
-            NumericalFault: see `compile`.
-        """
+        `keras.Model.train_on_batch`. For a `NumericalFault` see `compile`."""
         refuse_class_weight(kwargs)
         check_data(self, x, y, sample_weight)
         with self._call():
@@ -289,8 +278,7 @@ class BaseModel(keras.Model):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
     ) -> Any:
-        """Evaluates one batch; the arguments are those of
-        `keras.Model.test_on_batch`."""
+        """Evaluates one batch, as `keras.Model.test_on_batch`."""
         check_data(self, x, y, sample_weight)
         with self._call(evaluating=True):
             return super().test_on_batch(x, y, sample_weight, **kwargs)
@@ -392,6 +380,23 @@ class BaseModel(keras.Model):
                 ops.where(fault > 0, float("nan"), 0.0),
                 sample_weight=ops.where(fault > 0, 1.0, 0.0),
             )
+
+    # === Saving ===
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, of all classes up to this one; each is
+        an attribute of its name."""
+        serialize = keras.saving.serialize_keras_object
+        config = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": serialize(self.dtype_policy),
+        }
+        for each in type(self).__mro__[: type(self).__mro__.index(BaseModel)]:
+            for name, parameter in inspect.signature(each).parameters.items():
+                if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                    config[name] = serialize(getattr(self, name))
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

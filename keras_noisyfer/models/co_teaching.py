@@ -259,19 +259,6 @@ class CoTeaching(MultiTaskModel):
         )
         return [loss, second_loss]
 
-    # === Saving ===
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(
-            second_encoder=keras.saving.serialize_keras_object(
-                self.second_encoder
-            ),
-            forget_rate=self.forget_rate,
-            forget_epochs=self.forget_epochs,
-        )
-        return config
-
 
 def _mean(values, given, axis):
     """Mean over an axis of the values that are given; 0 without any."""

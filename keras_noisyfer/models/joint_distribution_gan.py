@@ -383,18 +383,3 @@ class JointDistributionGAN(MultiTaskModel):
             )
         seed = self.seed_generator if seed is None else seed
         return self.decoder.generate(labels, seed, batch_size)
-
-    # === Saving ===
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        serialize = keras.saving.serialize_keras_object
-        for name in _ARGUMENTS:
-            config[name] = serialize(getattr(self, name))
-        return config
-
-
-_ARGUMENTS = (
-    "decoder discriminator lambda_joint discriminator_steps warmup_epochs "
-    "use_joint_score use_marginal_scores use_decoder score_weights seed"
-).split()

@@ -203,12 +203,3 @@ class LTNet(MultiTaskModel):
     @property
     def updates(self) -> Updates:
         return [(self.optimizer, self.trained_variables)]
-
-    # === Saving ===
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config["tasks"] = keras.saving.serialize_keras_object(self.tasks)
-        config["warmup_epochs"] = self.warmup_epochs
-        config["trace_weight"] = self.trace_weight
-        return config

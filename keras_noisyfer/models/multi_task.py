@@ -353,18 +353,3 @@ class MultiTaskModel(BaseModel):
     def predict_batch(self, data: Any) -> dict[str, Tensor]:
         """The consensus prediction for a batch of images."""
         return self(self.unpack_images(data), training=False)
-
-    # === Saving ===
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "gamma": self.gamma,
-            "consensus": self.consensus,
-            "regularizers": keras.saving.serialize_keras_object(
-                list(self.regularizers)
-            ),
-        }
