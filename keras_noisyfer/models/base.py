@@ -359,11 +359,8 @@ class BaseModel(keras.Model):
         """The losses that are tracked, in a step: list of pairs of a name and
         the sum over the epoch so far, which a loss that is not finite leaves
         not finite."""
-        trackers = [
-            each
-            for each in self.metrics
-            if isinstance(each, keras.metrics.Mean)
-        ]
+        mean = keras.metrics.Mean
+        trackers = [each for each in self.metrics if isinstance(each, mean)]
         # The sum of the others at last.
         trackers.sort(key=lambda each: each is self.loss_tracker)
         return [(each.name, each.total.value) for each in trackers]
