@@ -1,10 +1,13 @@
 """Checks of arguments: one clear line that names what was wrong."""
 
 import argparse
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import keras
 
 from keras_noisyfer.typing import Tasks
 
@@ -174,3 +177,34 @@ def check_by_task(argument: str, given: Any, tasks: Tasks) -> dict[str, Any]:
             f"Received: keys={unknown}"
         )
     return given
+
+
+def constructor_config(instance: Any, base: type) -> dict[str, Any]:
+    """What an object was made of, for its `get_config`.
+
+    Args:
+        instance: The object. Each argument of its constructor, and of those
+            it hands others on to, is an attribute of that name.
+        base: The class up to which the constructors are looked at.
+
+    Raises:
+        ValueError: if there is no such attribute.
+    """
+    config = {}
+    mro = type(instance).__mro__
+    for each in mro[: mro.index(base) + 1]:
+        parameters = inspect.signature(each).parameters
+        for name, parameter in parameters.items():
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                if not hasattr(instance, name):
+                    raise ValueError(
+                        f"A {type(instance).__name__} must have its argument "
+                        f"`{name}` as an attribute, to be saved, or a "
+                        "`get_config` of its own. Received: none"
+                    )
+                value = getattr(instance, name)
+                config[name] = keras.saving.serialize_keras_object(value)
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            # It hands nothing on that it does not name.
+            break
+    return config

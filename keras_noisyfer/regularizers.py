@@ -1,12 +1,18 @@
 """Terms that keep any model from memorizing wrong labels."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import (
+    check_number,
+    constructor_config,
+    describe,
+    one_line,
+)
 from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import CategoricalTask
@@ -28,15 +34,30 @@ class Regularizer(keras.layers.Layer):
     and the encoder's raw `labels`, a dict by task name, it makes a scalar. It
     may create variables for the tasks in `build_for(tasks)`, and change them
     in `call`: they are saved with the model, and restored after a step with a
-    fault. The logs have the term under the regularizer's name.
+    fault. They are not trained. The logs have the term under the name. To be
+    saved, each argument of the constructor has to be an attribute.
 
     Args:
         strength: Weight of the term, at least 0.
-        **kwargs: `name`.
+        name: Name of the regularizer; by default that of its class, in snake
+            case.
+
+    Example:
+
+    >>> @keras.saving.register_keras_serializable()
+    ... class MeanEntropy(Regularizer):
+    ...     '''Minus the entropy of the mean prediction: no class dies out.'''
+    ...
+    ...     def call(self, batch, outputs):
+    ...         p = ops.mean(ops.softmax(outputs["expression"]), axis=0)
+    ...         return ops.sum(p * ops.log(p + 1e-6))
+    >>> model = JointDistributionGAN(encoder, regularizers=[MeanEntropy(0.1)])
     """
 
-    def __init__(self, strength: float = 1.0, **kwargs: Any):
-        super().__init__(dtype="float32", **kwargs)
+    def __init__(self, strength: float = 1.0, name: str | None = None):
+        if name is None:
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__)
+        super().__init__(dtype="float32", name=name.lower())
         check_number("strength", strength, minimum=0)
         self.strength = strength
         self.tracker = keras.metrics.Mean(name=self.name)
@@ -45,15 +66,22 @@ class Regularizer(keras.layers.Layer):
         """Creates variables for the model's tasks."""
 
     def call(self, batch: Batch, outputs: Labels) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"A {type(self).__name__} must have `call(batch, outputs)`"
+        )
 
     def __call__(self, batch: Batch, outputs: Labels) -> Tensor:
         term = self.call(batch, outputs)
+        if tuple(getattr(term, "shape", ())) != ():
+            raise ValueError(
+                f"`call` of the regularizer {self.name!r} must make a scalar. "
+                f"Received: {describe(term)}"
+            )
         self.tracker.update_state(term, sample_weight=batch.weight)
         return self.strength * term
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "strength": self.strength}
+        return constructor_config(self, Regularizer)
 
 
 def check_regularizers(
@@ -84,6 +112,18 @@ def check_regularizers(
     for each in regularizers:
         each.build_for(tasks)
         each.built = True
+        if each.trainable_variables:
+            raise ValueError(
+                "`regularizers` must have variables with trainable=False, "
+                f"which no optimizer updates. Received: {each.name!r}"
+            )
+        try:
+            type(each).from_config(each.get_config())
+        except Exception as error:
+            raise ValueError(
+                "`regularizers` must be made again from their `get_config`, "
+                f"to be saved. Received: {each.name!r}, {one_line(error)}"
+            ) from None
     return regularizers
 
 
@@ -250,11 +290,6 @@ class EarlyLearning(Regularizer):
             )
             total += ops.sum(streams)
         return total
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.update(num_images=self.num_images, momentum=self.momentum)
-        return config
 
 
 def _probabilities(task, outputs):

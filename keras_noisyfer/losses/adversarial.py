@@ -45,8 +45,8 @@ def generator_hinge_loss(
 ) -> Tensor:
     """Joint-distribution loss that encoder and decoder minimise.
 
-    `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, as in the authors' release. Eq. 9
-    of the paper writes the discriminator's signs the other way round.
+    `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, Eq. 9 of the paper with its
+    h(z) = -z.
 
     Args:
         encoder_scores: Scores of (image, encoder's prediction), shape

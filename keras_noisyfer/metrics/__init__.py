@@ -5,6 +5,7 @@ Missing labels have no part in them, and without any label they are NaN.
 
 from keras_noisyfer.metrics.by_task import (
     LabelMetric,
+    check_log_names,
     make_metrics,
     metric_results,
     metrics_for,
@@ -23,6 +24,7 @@ __all__ = [
     "LabelMetric",
     "LabelledMean",
     "MeanSquaredError",
+    "check_log_names",
     "make_metrics",
     "metric_results",
     "metrics_for",

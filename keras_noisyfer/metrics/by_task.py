@@ -4,16 +4,17 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_noisyfer.arguments import check_by_task
+from keras_noisyfer.arguments import check_by_task, one_line
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.metrics.consensus import (
     Accuracy,
     ConcordanceCorrelation,
     MeanSquaredError,
 )
-from keras_noisyfer.tasks import CategoricalTask, Task
+from keras_noisyfer.tasks import CategoricalTask, Task, one_hot
 from keras_noisyfer.typing import Tasks, Tensor, Weights
 
 
@@ -21,9 +22,11 @@ from keras_noisyfer.typing import Tasks, Tensor, Weights
 class LabelMetric(keras.metrics.Metric):
     """A Keras metric of single labels, over those that are given.
 
-    Each label counts with the consensus prediction for its image: class ids
-    with probabilities, values with values. A label that lacks a value is left
-    out, and without any label the result is NaN.
+    Each label counts with the consensus prediction for its image: classes
+    with probabilities, or logits if the metric has `from_logits=True`, values
+    with values. Of classes it sees one-hot vectors where it is one of Keras'
+    whose name does not begin with Sparse, else class ids. A label that lacks
+    a value is left out, and without any label the result is NaN.
 
     Args:
         metric: The Keras metric.
@@ -40,6 +43,14 @@ class LabelMetric(keras.metrics.Metric):
         super().__init__(name=name, **kwargs)
         self.metric = metric
         self.total = self.add_variable((), "zeros", name="total")
+        keras_own = type(metric).__module__.startswith("keras.")
+        self._one_hot = (
+            keras_own
+            and type(metric) is not keras.metrics.MeanMetricWrapper
+            and not type(metric).__name__.startswith("Sparse")
+            and not getattr(metric, "sparse_y_true", False)
+        )
+        self._from_logits = metric.get_config().get("from_logits", False)
         # As Keras' callbacks look for it in its own containers of metrics.
         self.mode = {"up": "max", "down": "min"}.get(
             getattr(metric, "_direction", ""), "auto"
@@ -48,6 +59,7 @@ class LabelMetric(keras.metrics.Metric):
     def update_state(
         self, labels: Tensor, predictions: Tensor, sample_weight: Weights = None
     ) -> None:
+        labels = ops.cast(labels, self.dtype)
         shape = (-1, *labels.shape[2:])
         if len(labels.shape) == 2:
             present = labels >= 0
@@ -60,6 +72,14 @@ class LabelMetric(keras.metrics.Metric):
         if len(labels.shape) == 3:
             present = ops.expand_dims(present, axis=-1)
         labels = ops.where(present, labels, ops.zeros_like(labels))
+        if len(labels.shape) == 2:
+            if self._one_hot:
+                count = predictions.shape[-1]
+                labels = one_hot(labels, count, self.dtype)
+                shape = (-1, count)
+            if self._from_logits:
+                tiny = keras.config.epsilon()
+                predictions = ops.log(ops.maximum(predictions, tiny))
         self.metric.update_state(
             ops.reshape(labels, shape),
             ops.reshape(predictions, (-1, predictions.shape[-1])),
@@ -140,54 +160,90 @@ def make_metrics(
 
     Raises:
         ValueError: if a task is unknown, or a metric cannot read its labels
-            or bears a name that the logs have already.
+            or ignores which are missing.
     """
     given = check_by_task("metrics", metrics, tasks)
     made: dict[str, list[LabelMetric]] = {}
     for task in tasks:
-        made[task.name] = []
-        names = set(monitor_modes(metrics_for(task)))
-        for each in keras.tree.flatten(given.get(task.name, [])):
-            metric = _make_metric(task, each)
-            if metric.name in names:
-                raise ValueError(
-                    f"`metrics['{task.name}']` must have other names than "
-                    f"those in the logs already. Received: {metric.name!r}"
-                )
-            names.add(metric.name)
-            made[task.name].append(metric)
+        each = given.get(task.name)
+        each = [] if each is None else keras.tree.flatten(each)
+        made[task.name] = [_make_metric(task, metric) for metric in each]
     return made
 
 
 def _make_metric(task, given):
     categorical = isinstance(task, CategoricalTask)
-    shape = (2, task.annotators, task.num_outputs)
     try:
+        if given in ("accuracy", "acc"):
+            raise ValueError("which the logs have already, <task>_accuracy")
         metric = keras.metrics.get(given)
         if not isinstance(metric, keras.metrics.Metric):
-            name = given if isinstance(given, str) else metric.__name__
+            name = getattr(metric, "__name__", "")
+            name = name if name.isidentifier() else "metric"
             metric = keras.metrics.MeanMetricWrapper(metric, name=name)
-        # A copy, which no other model updates.
-        metric = type(metric).from_config(metric.get_config())
-        made = LabelMetric(metric, f"{task.name}_{metric.name}")
-        labels = ops.zeros(shape[: 2 if categorical else 3], "int32")
-        if not categorical:
-            labels = ops.cast(labels, "float32")
-        made.update_state(labels, ops.zeros((2, task.num_outputs)))
-        if tuple(made.result().shape) != ():
-            raise ValueError("its result is no single number")
+        elif not isinstance(given, str):
+            # A copy, which no other model updates.
+            metric = type(metric).from_config(metric.get_config())
+        name = given if isinstance(given, str) else metric.name
+        made = LabelMetric(metric, f"{task.name}_{name}")
+        _try_metric(made, task)
     except Exception as error:
         raise ValueError(
-            f"`metrics['{task.name}']` must be Keras metrics of "
-            f"{'class ids' if categorical else 'values'}, such as "
-            f"{_EXAMPLES[categorical]}. Received: {given!r}, "
-            f"of which comes a {type(error).__name__}"
+            f"`metrics['{task.name}']` must be metrics of "
+            f"{'classes' if categorical else 'values'} as Keras has them, "
+            f"such as {_EXAMPLES[categorical]}. Received: {given!r}, "
+            f"{one_line(error, 160)}"
         ) from None
-    made.reset_state()
     return made
 
 
 _EXAMPLES = ("'mean_absolute_error'", "SparseTopKCategoricalAccuracy(2)")
+
+
+def _try_metric(metric, task):
+    """Looks whether a metric reads a task's labels, and their weights."""
+    size = 4 + task.num_outputs
+    generator = np.random.default_rng(0)
+    if isinstance(task, CategoricalTask):
+        labels = np.arange(size)[:, None] % task.num_classes
+        missing = -1
+    else:
+        labels = generator.uniform(-1, 1, (size, 1, task.num_outputs))
+        missing = np.nan
+    labels = ops.convert_to_tensor(labels.astype("float32"))
+    predictions = generator.dirichlet(np.ones(task.num_outputs), size)
+    predictions = ops.convert_to_tensor(predictions.astype("float32"))
+    results = []
+    # The last ones are missing, or not there.
+    there = np.arange(size) < size - 2
+    shape = (size, *[1] * (len(labels.shape) - 1))
+    for part in (
+        (ops.where(there.reshape(shape), labels, missing), predictions),
+        (labels[: size - 2], predictions[: size - 2]),
+    ):
+        metric.reset_state()
+        metric.update_state(*part)
+        results.append(ops.convert_to_numpy(metric.result()))
+    if results[0].shape != ():
+        raise ValueError("whose result is no single number")
+    if not np.allclose(*results, rtol=1e-4, equal_nan=True):
+        raise ValueError("which takes no heed of `sample_weight`")
+    metric.reset_state()
+
+
+def check_log_names(metrics: Iterable[keras.metrics.Metric]) -> None:
+    """Raises `ValueError` if two metrics have one name in the logs."""
+    names = [
+        name
+        for each in metrics
+        for name in getattr(each, "result_names", [each.name])
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            "`metrics` and `regularizers` must have other names than those in "
+            f"the logs already. Received: {', '.join(twice)}"
+        )
 
 
 def metric_results(

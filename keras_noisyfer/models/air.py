@@ -55,7 +55,8 @@ class AIR(MultiTaskModel):
             the number of nonzero features of an image the iterates swing,
             and only their average settles.
         **kwargs: `gamma` and `consensus`, for the reported loss and the
-            prediction; `name`, `dtype`, `trainable`.
+            prediction; `name`, `dtype`, `trainable`. What `compile` is given
+            as `loss` and `loss_weights` is reported alone, too.
 
     Raises:
         ValueError: if an argument is out of its range or no task is

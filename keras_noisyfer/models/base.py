@@ -1,12 +1,12 @@
 """How every model of noisy labels is compiled, fitted and evaluated."""
 
 import contextlib
-import inspect
 from typing import Any, Self
 
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import constructor_config
 from keras_noisyfer.batches import (
     Batch,
     batch_shapes,
@@ -59,8 +59,8 @@ _UNSEEN = 2.0
 class BaseModel(keras.Model):
     """An encoder of tasks, from `compile` to `predict`.
 
-    A subclass has `train_step` and `test_step`, the metrics `metrics` and
-    `evaluation_metrics`, a `loss_tracker` among both, and `call`; see
+    A subclass has `call`, the three steps, the metrics `metrics` and
+    `evaluation_metrics`, and a `loss_tracker` among both; see
     `MultiTaskModel`.
 
     Args:
@@ -381,19 +381,13 @@ class BaseModel(keras.Model):
     # === Saving ===
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, of all classes up to this one; each is
-        an attribute of its name."""
-        serialize = keras.saving.serialize_keras_object
-        config = {
+        policy = keras.saving.serialize_keras_object(self.dtype_policy)
+        return {
             "name": self.name,
             "trainable": self.trainable,
-            "dtype": serialize(self.dtype_policy),
+            "dtype": policy,
+            **constructor_config(self, BaseModel),
         }
-        for each in type(self).__mro__[: type(self).__mro__.index(BaseModel)]:
-            for name, parameter in inspect.signature(each).parameters.items():
-                if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-                    config[name] = serialize(getattr(self, name))
-        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

@@ -31,7 +31,7 @@ class CoTeaching(MultiTaskModel):
     its loss is the mean over those. The loss that images are picked by is
 
     `mean CE over the image's classes + gamma * mean squared error over its
-    values`
+    values`, each times its `loss_weights`,
 
     whatever the losses are, since the concordance is none of a single image.
     Images without any label count for nothing in R(t). Where an image lacks
@@ -140,7 +140,9 @@ class CoTeaching(MultiTaskModel):
             tasks = [task for task in self.tasks if isinstance(task, kind)]
             if not tasks:
                 continue
-            losses, given = _label_losses(tasks, labels, outputs, sample_weight)
+            losses, given = _label_losses(
+                tasks, labels, outputs, sample_weight, self.loss_weights
+            )
             mean = _mean(losses, given, axis=1)
             has_label = ops.any(given, axis=1)
             # An image must not be picked for the labels that it lacks.
@@ -267,7 +269,7 @@ def _mean(values, given, axis):
     return ops.sum(values * given, axis=axis) / count
 
 
-def _label_losses(tasks, labels, outputs, sample_weight):
+def _label_losses(tasks, labels, outputs, sample_weight, loss_weights):
     """The loss of each label of some tasks, and whether it is given with a
     weight above 0, both of shape `(batch_size, labels of an image)`."""
     losses, given = [], []
@@ -283,7 +285,7 @@ def _label_losses(tasks, labels, outputs, sample_weight):
         else:
             loss = ops.square(output - target)
         shape = (-1, loss.shape[1] * loss.shape[2])
-        losses.append(ops.reshape(loss, shape))
+        losses.append(loss_weights[task.name] * ops.reshape(loss, shape))
         present = ops.cast(task.present(labels[task.name]), "float32")
         weights = weigh_labels(
             present, sample_weight and sample_weight[task.name]

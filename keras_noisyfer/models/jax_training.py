@@ -94,12 +94,12 @@ def alternating_step(
         )
     updates = [(model.optimizer, variables)]
 
-    def compute_loss(outputs, encoded, decoded):
+    def scaled_loss(outputs, encoded, decoded):
         loss = model.generator_loss(batch, outputs, encoded, decoded)
         (scaled,) = scale_losses([loss], updates)
         return scaled
 
-    gradients = pull_back(values.gradient(compute_loss, *tuples))
+    gradients = pull_back(values.gradient(scaled_loss, *tuples))
     fault = values.apply(updates, gradients, lambda: model.loss_terms, fault)
     values.run(
         lambda: model.discriminator_loss_tracker.update_state(
@@ -233,13 +233,13 @@ class _Values:
             0.
         """
 
-        def compute_losses():
+        def scaled_losses():
             losses = function()
             return scale_losses(losses, updates), losses
 
         variables = [each for _, group in updates for each in group]
         (scaled, losses), pull_back = self.differentiate(
-            compute_losses, variables
+            scaled_losses, variables
         )
         gradients = pull_back(
             (

@@ -18,7 +18,7 @@ from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.networks.network import fit_network
 from keras_noisyfer.optimizers import make_second_optimizer
-from keras_noisyfer.typing import Labels, Tensor, Weights
+from keras_noisyfer.typing import Labels, Tensor, Updates, Weights
 
 if ON_JAX:
     from keras_noisyfer.models import jax_training
@@ -260,6 +260,8 @@ class JointDistributionGAN(MultiTaskModel):
         return self.gamma_ratio.value if self.gamma_ratio else self.gamma
 
     # === The step ===
+    # Algorithm 1 in the order of the authors' release: the discriminator
+    # first and twice, on tuples that are made once, then the generators.
 
     def train_step(self, *arguments: Any) -> Any:
         if not self.adversarial:
@@ -312,6 +314,11 @@ class JointDistributionGAN(MultiTaskModel):
         terms = [(self.discriminator_loss_tracker.name, loss)]
         apply = self.fault_guard.apply
         return loss, apply(self, tape, [loss], updates, fault, terms)
+
+    @property
+    def updates(self) -> Updates:
+        # In the warm-up; there is nothing for the decoder to learn.
+        return [(self.optimizer, self.encoder.trainable_variables)]
 
     def training_losses(self, batch: Batch) -> list[Tensor]:
         # Of the warm-up, in which there is no joint loss to weigh.

@@ -10,7 +10,7 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import check_tasks
-from keras_noisyfer.typing import Labels, Tasks, Tensor, Updates
+from keras_noisyfer.typing import Labels, Tasks, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -64,8 +64,8 @@ class LTNet(MultiTaskModel):
             the model.
         trace_weight: Weight of the penalty on the diagonals, at least 0; 0
             is LTNet.
-        **kwargs: `gamma`, `name`, `dtype` and `trainable`; see
-            `MultiTaskModel`.
+        **kwargs: See `MultiTaskModel`. Regularizers see the one prediction of
+            the truth, and the labels of all annotators.
 
     Raises:
         ValueError: if an argument is out of its range, or the encoder's
@@ -199,7 +199,3 @@ class LTNet(MultiTaskModel):
     @property
     def trained_variables(self) -> list[keras.Variable]:
         return [*self.encoder.trainable_variables, *self.transitions.values()]
-
-    @property
-    def updates(self) -> Updates:
-        return [(self.optimizer, self.trained_variables)]

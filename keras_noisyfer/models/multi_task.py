@@ -17,6 +17,7 @@ from keras_noisyfer.labels import (
 from keras_noisyfer.losses.by_task import make_loss_weights, make_losses
 from keras_noisyfer.metrics import (
     LabelledMean,
+    check_log_names,
     make_metrics,
     metric_results,
     metrics_for,
@@ -39,7 +40,12 @@ class MultiTaskModel(BaseModel):
 
     Minimizes the sum of the categorical tasks' losses plus `gamma` times
     that of the continuous ones, over all label streams; f in Eq. 10 of the
-    paper. The model predicts the consensus of the label streams.
+    paper. `compile` may weigh the tasks, and regularizers add their terms. The
+    model predicts the consensus of the label streams.
+
+    A baseline is a subclass: `training_losses(batch)` is what a training step
+    minimizes, `compute_task_losses` the tasks' losses in training and in
+    evaluation. Each argument of its constructor has to be an attribute.
 
     Args:
         encoder: An `Encoder`. Its tasks are those of the model.
@@ -114,8 +120,9 @@ class MultiTaskModel(BaseModel):
         Args:
             optimizer: See `BaseModel.compile`.
             loss: Optional dict by task name of losses: of
-                `keras_noisyfer.losses`, or of Keras, which see class
-                probabilities (logits with `from_logits=True`). By default
+                `keras_noisyfer.losses`, or with one value a label, as those
+                of Keras, which see class probabilities (logits with
+                `from_logits=True`). By default
                 `SparseCategoricalCrossentropy` and `ConcordanceLoss`.
             loss_weights: Optional dict by task name of numbers, 1 by
                 default, which those of continuous tasks multiply `gamma`
@@ -137,6 +144,7 @@ class MultiTaskModel(BaseModel):
         super().compile(optimizer, **options)
         self.loss_by_task, self.loss_weights = losses, weights
         self.added_metrics = added
+        check_log_names(self.metrics)
         self._metrics_argument = metrics
 
     def get_compile_config(self) -> dict[str, Any] | None:
@@ -308,7 +316,7 @@ class MultiTaskModel(BaseModel):
     def updates(self) -> Updates:
         """What a step updates: list of pairs of an optimizer and its
         variables."""
-        return [(self.optimizer, self.encoder.trainable_variables)]
+        return [(self.optimizer, self.trained_variables)]
 
     def train_step(self, *arguments: Any) -> Any:
         if ON_JAX:

@@ -310,18 +310,6 @@ def test_continuous_tasks_alone_have_nothing_to_regularise():
         MultiTaskModel(make_encoder(TASKS[1:]), regularizers=[EarlyLearning(4)])
 
 
-def test_regularizers_are_new_ones():
-    used = EarlyLearning(4)
-    MultiTaskModel(make_encoder(), regularizers=[used])
-    for given, message in (
-        ([used], "new ones for each model"),
-        ([EarlyLearning(4), EarlyLearning(4)], "different names"),
-        (["l2"], "must hold Regularizer objects"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            MultiTaskModel(make_encoder(), regularizers=given)
-
-
 def test_batches_need_an_index(arrays):
     model = make_model()
     with pytest.raises(ValueError) as caught:
