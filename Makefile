@@ -44,9 +44,11 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 test-smoke: $(ENV_TEST)/installed
-	@$(PYTEST) $(PARALLEL) -m smoke tests/distributed tests/evaluation \
-	  tests/recipes tests/resume tests/serving tests/tuning
-	@$(JAX) $(PYTEST) $(PARALLEL) -m smoke tests/backends tests/models
+	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
+	  tests/distributed tests/evaluation tests/models tests/recipes \
+	  tests/resume tests/serving tests/tuning
+	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
+	  tests/models
 
 # One after the other.
 test-all:

@@ -14,7 +14,6 @@ from keras_noisyfer.evaluation.methods import (
 )
 from keras_noisyfer.models import (
     AIR,
-    CoTeaching,
     JointDistributionGAN,
     LTNet,
     MultiTaskModel,
@@ -101,7 +100,6 @@ def test_methods_start_from_the_same_encoder():
     "method, kind",
     [
         ("air", AIR),
-        ("co-teaching", CoTeaching),
         ("ltnet", LTNet),
         ("elr", MultiTaskModel),
         ("without-decoder", JointDistributionGAN),

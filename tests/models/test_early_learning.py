@@ -341,6 +341,8 @@ def test_index_out_of_range(arrays, wrong):
 # === What it is for ===
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_memorises_fewer_wrong_labels_than_the_plain_classifier():
     count, shape, task = 160, (16, 16, 1), CategoricalTask("pattern", 4)
     rng = np.random.default_rng(0)
