@@ -17,8 +17,8 @@ from keras_noisyfer.typing import Shape, Tasks, Tensor
 
 
 def relabel(
-    data: LabelledImages,
     model: Any,
+    data: LabelledImages,
     tasks: Tasks,
     name: str | None = None,
     image_shape: Shape | None = None,
@@ -33,7 +33,6 @@ def relabel(
     one of RAF-DB.
 
     Args:
-        data: `LabelledImages`.
         model: A Keras model, a loaded SavedModel, or the path of either
             (`.keras` file or folder). It takes a batch of images and returns
             a dict by task name, or a sequence in the order of `tasks`, or for
@@ -43,6 +42,7 @@ def relabel(
             but the network that it describes is built, as large as that may
             be. A SavedModel is a program, which may read and write files:
             give only those of people you trust.
+        data: `LabelledImages`.
         tasks: The tasks that `model` predicts, with the class names in its
             order. A task that `data` has too is mapped by class names, never
             by position: classes that `data` does not know are left out of
@@ -73,7 +73,7 @@ def relabel(
 
     Example:
 
-    >>> machine = relabel(data, "affectnet.keras", [EXPRESSION, AFFECT])
+    >>> machine = relabel("affectnet.keras", data, [EXPRESSION, AFFECT])
 
     Reference:
 

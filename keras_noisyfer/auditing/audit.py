@@ -150,7 +150,7 @@ def audit(
         }
     rows, images = [], {"image": data.names}
     lowest = np.full(len(data), np.nan)
-    annotators = annotator_report(data.tasks, data.labels)
+    annotators = annotator_report(data.labels, data.tasks)
     for task in data.tasks:
         finding: Any = findings[task.name]
         names = _annotator_names(data, task, finding.scores.shape[1])

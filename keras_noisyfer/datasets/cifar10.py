@@ -35,8 +35,8 @@ _MAX_BYTES = MAX_IMAGES * (np.prod(IMAGE_SHAPE).item() + 8) + 4096
 
 
 def load_cifar10(
-    split: str,
     path: PathLike | None = None,
+    split: str = "train",
     size: int | None = None,
     annotators: Sequence[Annotator] | None = noise.PAPER_ANNOTATORS,
     seed: int = 0,
@@ -47,13 +47,13 @@ def load_cifar10(
     from.
 
     Args:
-        split: `"train"`: labels of simulated annotators. `"test"`: true
-            labels, for tasks of as many annotators.
         path: `.npz` file with the arrays `x_train`, `y_train`, `x_test` and
             `y_test`: images, uint8, shape `(n, 32, 32, 3)`, and class ids,
             integers, shape `(n,)` or `(n, 1)`; n is at most 60,000. By
             default TensorFlow Datasets downloads the data once and keeps
             it.
+        split: `"train"`: labels of simulated annotators. `"test"`: true
+            labels, for tasks of as many annotators.
         size: Number of images, the first of those there are; their labels
             are the same whatever the size. By default all of them.
         annotators: Sequence of `keras_noisyfer.noise.CategoricalAnnotator`s,
@@ -97,8 +97,8 @@ def load_cifar10(
     task = CategoricalTask("object", class_names=CLASS_NAMES)
     data = LabelledImages(
         ImageArray(images, names),
-        [task.with_annotators(streams)],
         {"object": labels},
+        [task.with_annotators(streams)],
         clean={"object": labels},
     )
     if split == "train" and annotators is not None:

@@ -60,8 +60,8 @@ OPCODES = (
 
 
 def load_cifar10n(
-    split: str,
     labels_path: PathLike,
+    split: str = "train",
     path: PathLike | None = None,
     size: int | None = None,
     label_sets: Sequence[str] = HUMAN_LABEL_SETS,
@@ -78,14 +78,14 @@ def load_cifar10n(
     images and for a file with all the published labels, by a checksum.
 
     Args:
-        split: `"train"`, or `"test"`: images that have true labels only, for
-            a task of as many annotators.
         labels_path: One of the files `CIFAR-10_human.pt`,
             `CIFAR-10_human_ordered.npy` and
             `CIFAR-10_human_annotations.csv` (as TFDS' `cifar10_n` has it in
             its `manual_dir`), or the folder of one. The latter two need
             `image_order_c10.npy` in the same folder or the one above. No
             PyTorch is needed, and no code in a file is ever run.
+        split: `"train"`, or `"test"`: images that have true labels only, for
+            a task of as many annotators.
         path: `.npz` file with the images, see `load_cifar10`.
         size: Number of images, the first of those there are. By default all
             of them.
@@ -128,7 +128,7 @@ def load_cifar10n(
         check_number("size", size, minimum=1, integer=True)
     labels_path = _find(labels_path)
     labels = _read(labels_path, ("clean_label", *label_sets))
-    data = load_cifar10(split, path, annotators=None)
+    data = load_cifar10(path, split, annotators=None)
     if split == "train":
         check_order(data.images.images, PUBLISHED_IMAGES, "Images of `path`")
         order = _match(labels["clean_label"], data.clean["object"], labels_path)

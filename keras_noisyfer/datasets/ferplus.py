@@ -176,8 +176,8 @@ def load_ferplus(
     clean = {"expression": _plurality(votes)}
     return LabelledImages(
         images,
-        [expression_task().with_annotators(drawn.shape[1])],
         {"expression": drawn} if split == "train" else clean,
+        [expression_task().with_annotators(drawn.shape[1])],
         clean=clean,
         extras={"votes": votes},
         report=report,

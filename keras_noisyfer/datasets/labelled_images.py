@@ -30,11 +30,11 @@ class LabelledImages:
     Args:
         images: `ImageFiles`, `ImageRecords`, `ImageArray` or an array as
             `make_dataset` takes it.
-        tasks: Sequence of tasks.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
             in [-1, 1] of shape `(n, annotators, dimensions)` or
             `(n, dimensions)`, NaN where missing.
+        tasks: Sequence of tasks.
         clean: Dict by task name of labels that count as the truth, without
             an annotator axis; tasks without them are left out.
         extras: Dict of further arrays with one entry an image.
@@ -62,8 +62,8 @@ class LabelledImages:
     def __init__(
         self,
         images: Any,
-        tasks: Tasks,
         labels: Labels,
+        tasks: Tasks,
         clean: Labels | None = None,
         extras: Mapping[str, Any] | None = None,
         report: ImportReport | None = None,
@@ -386,7 +386,7 @@ def make_dataset(
     ... )
     >>> model.fit(dataset, epochs=10)
     """
-    data = LabelledImages(np.asarray(images), tasks, labels)
+    data = LabelledImages(np.asarray(images), labels, tasks)
     return data.batches(
         None, batch_size, training, augmentation, seed, with_index
     )

@@ -20,16 +20,16 @@ from keras_noisyfer.typing import Labels, Tasks
 
 
 def annotator_report(
-    tasks: Tasks, labels: Labels, clean: Labels | None = None
+    labels: Labels, tasks: Tasks, clean: Labels | None = None
 ) -> dict[str, dict[str, Any]]:
     """Measures the annotators of a data set, against the truth and each other.
 
     Args:
-        tasks: Sequence of tasks.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
             in [-1, 1] of shape `(n, annotators, dimensions)` or
             `(n, dimensions)`, NaN where missing.
+        tasks: Sequence of tasks.
         clean: Dict by task name of labels that count as the truth, without
             an annotator axis; tasks without them are left out.
 

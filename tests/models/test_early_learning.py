@@ -248,7 +248,7 @@ def test_without_strength_it_is_the_plain_classifier(arrays):
 def test_each_image_has_its_own_target_whatever_the_order(arrays):
     """A shuffled, traced epoch leaves what an ordered, eager one does."""
     images, labels = arrays
-    data = LabelledImages(ImageArray(images), TASKS, labels)
+    data = LabelledImages(ImageArray(images), labels, TASKS)
     left = []
     for batches, run_eagerly in (
         (make_batches(arrays, batch_size=5), True),

@@ -302,8 +302,8 @@ def load_affectnet(
     labels = {task.name: columns[task.name] for task in tasks}
     return LabelledImages(
         images,
-        tasks,
         labels,
+        tasks,
         labels,
         report=report,
         writer=_writer(config),
@@ -374,7 +374,7 @@ def load_affectnet_base(
         labels = {**labels, "expression": columns["machine_expression"]}
     tasks = [expression_task(), affect_task()]
     return LabelledImages(
-        images, tasks, labels, clean, report=report, writer=_writer(config)
+        images, labels, tasks, clean, report=report, writer=_writer(config)
     )
 
 

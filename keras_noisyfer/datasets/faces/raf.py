@@ -253,8 +253,8 @@ def load_raf(
     expression = {"expression": columns["expression"]}
     return LabelledImages(
         images,
-        [expression_task()],
         expression,
+        [expression_task()],
         expression,
         report=report,
         writer=_writer(config),
@@ -317,8 +317,8 @@ def load_raf_base(
     source = "machine_" * (split == "train")
     return LabelledImages(
         images,
-        [expression_task(), affect_task()],
         {name: columns[source + name] for name in ("expression", "affect")},
+        [expression_task(), affect_task()],
         {"expression": columns["expression"]},
         report=report,
         writer=_writer(config),

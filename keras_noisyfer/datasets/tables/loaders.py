@@ -313,8 +313,8 @@ class _Table:
         images = ImageFiles(self.image_root, names)
         return LabelledImages(
             images,
-            tasks,
             labels,
+            tasks,
             clean,
             report=self.report,
             annotators=annotators,
