@@ -8,7 +8,7 @@
 # make test-fuzz         12,000 damaged files for all loaders
 # make test-browser      the page of recipes/demo.py in Chromium
 # make test-jax          those of the JAX backend
-# make lint    check the code with ruff
+# make lint    check the code with ruff and mypy
 # make clean   remove the virtual environments and the caches
 #
 # The first run of a target creates its virtual environment, which takes some
@@ -44,9 +44,11 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
   JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 test-smoke: $(ENV_TEST)/installed
-	@$(PYTEST) $(PARALLEL) -m smoke tests/distributed tests/evaluation \
-	  tests/recipes tests/resume tests/serving tests/tuning
-	@$(JAX) $(PYTEST) $(PARALLEL) -m smoke tests/backends tests/models
+	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
+	  tests/distributed tests/evaluation tests/models tests/recipes \
+	  tests/resume tests/serving tests/tuning
+	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
+	  tests/models
 
 # One after the other.
 test-all:
@@ -73,10 +75,11 @@ test-jax: $(ENV_TEST)/installed
 lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff check .
 	@$(ENV_TEST)/bin/python -m ruff format --check .
+	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer
 
 clean:
 	rm -rf $(ENV_DEMO) $(ENV_TEST) .jax-cache build dist *.egg-info
-	rm -rf .pytest_cache .ruff_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find keras_noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
 

@@ -21,6 +21,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["keras_noisyfer", "keras_noisyfer.*"]),
     package_data={
+        "keras_noisyfer": ["py.typed"],
         "keras_noisyfer.auditing": ["page.html", "page.js"],
         "keras_noisyfer.datasets": ["fer2013_checksums.npy"],
     },
@@ -62,6 +63,7 @@ setup(
             "pytest-timeout>=2.2,<3",
             "pytest-xdist>=3.5,<4",
             "ruff>=0.17.6,<0.18",
+            "mypy>=2.0,<3",
             "pre-commit>=4.0,<5",
             # The interpreters of the exported files and of the notebook, and
             # the messages of TensorFlow Serving.

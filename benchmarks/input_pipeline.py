@@ -70,7 +70,7 @@ def labelled(images):
         "expression": np.arange(count) % len(EXPRESSIONS),
         "affect": np.zeros((count, 2), "float32"),
     }
-    return LabelledImages(images, TASKS, labels)
+    return LabelledImages(images, labels, TASKS)
 
 
 def rate(dataset, repeats):

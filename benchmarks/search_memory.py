@@ -24,7 +24,7 @@ def make_hypermodel():
     images = generator.integers(0, 256, (24, 32, 32, 3), "uint8")
     labels = {"object": generator.integers(0, 3, (24, 2))}
     tasks = [CategoricalTask("object", 3, annotators=2)]
-    data = LabelledImages(ImageArray(images), tasks, labels)
+    data = LabelledImages(ImageArray(images), labels, tasks)
     # Plain training: what is measured is not the step.
     return JointDistributionHyperModel(
         *data.split((16, 8)), width=1 / 16, batch_size=8, warmup_epochs=9

@@ -1,14 +1,21 @@
 """Checks of arguments: one clear line that names what was wrong."""
 
 import argparse
+import inspect
 import math
 import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_noisyfer.typing import Tasks
 
 # In the place of a weight that is balanced in training.
 AUTO = "auto"
 
 
-def one_line(text, limit=400):
+def one_line(text: object, limit: int = 400) -> str:
     """What others wrote, as a part of a message.
 
     Args:
@@ -34,7 +41,7 @@ def one_line(text, limit=400):
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def describe(value):
+def describe(value: object) -> str:
     """What a value is, in a few words, as a part of a message.
 
     Example:
@@ -51,14 +58,14 @@ def describe(value):
 
 
 def check_number(
-    argument,
-    value,
-    minimum=None,
-    above=None,
-    below=None,
-    maximum=None,
-    integer=False,
-):
+    argument: str,
+    value: Any,
+    minimum: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
+    integer: bool = False,
+) -> Any:
     """Checks a number and returns it.
 
     Args:
@@ -73,7 +80,7 @@ def check_number(
     Raises:
         ValueError: if it is not a finite number in that range.
     """
-    kind = numbers.Integral if integer else numbers.Real
+    kind: Any = numbers.Integral if integer else numbers.Real
     if (
         not isinstance(value, kind)
         or isinstance(value, bool)
@@ -91,7 +98,13 @@ def check_number(
     return value
 
 
-def number_flag(kind, minimum=None, above=None, maximum=None, words=()):
+def number_flag(
+    kind: type[int] | type[float],
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    words: Sequence[str] = (),
+) -> Callable[[str], Any]:
     """A type of `argparse` flags: a finite number in a range.
 
     Args:
@@ -143,7 +156,7 @@ def _range(minimum, above, below, maximum):
     )
 
 
-def check_by_task(argument, given, tasks):
+def check_by_task(argument: str, given: Any, tasks: Tasks) -> dict[str, Any]:
     """Checks that an argument is a dict by task name, or None.
 
     Returns:
@@ -164,3 +177,34 @@ def check_by_task(argument, given, tasks):
             f"Received: keys={unknown}"
         )
     return given
+
+
+def constructor_config(instance: Any, base: type) -> dict[str, Any]:
+    """What an object was made of, for its `get_config`.
+
+    Args:
+        instance: The object. Each argument of its constructor, and of those
+            it hands others on to, is an attribute of that name.
+        base: The class up to which the constructors are looked at.
+
+    Raises:
+        ValueError: if there is no such attribute.
+    """
+    config = {}
+    mro = type(instance).__mro__
+    for each in mro[: mro.index(base) + 1]:
+        parameters = inspect.signature(each).parameters
+        for name, parameter in parameters.items():
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                if not hasattr(instance, name):
+                    raise ValueError(
+                        f"A {type(instance).__name__} must have its argument "
+                        f"`{name}` as an attribute, to be saved, or a "
+                        "`get_config` of its own. Received: none"
+                    )
+                value = getattr(instance, name)
+                config[name] = keras.saving.serialize_keras_object(value)
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+            # It hands nothing on that it does not name.
+            break
+    return config

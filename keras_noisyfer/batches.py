@@ -6,6 +6,7 @@ first one; data sets made by this library have been when they were made.
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -16,6 +17,7 @@ from keras_noisyfer.arguments import describe
 from keras_noisyfer.distribution import is_multi_process, replicas_of
 from keras_noisyfer.labels import mean_weights, standardize_labels
 from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import (
     ON_TENSORFLOW,
     check_image_range,
@@ -44,19 +46,21 @@ class Batch(NamedTuple):
     index: Any = None
 
     @property
-    def image_weights(self):
+    def image_weights(self) -> Tensor | None:
         """The images' weights over all tasks, or None."""
         return mean_weights(self.sample_weight)
 
     @property
-    def weight(self):
+    def weight(self) -> Tensor:
         """How much the batch counts in a mean over the epoch."""
         if self.sample_weight is None:
             return ops.shape(self.images)[0]
         return ops.sum(self.image_weights)
 
 
-def unpack_batch(data, images, tasks, evaluation=False):
+def unpack_batch(
+    data: Any, images: Tensor, tasks: Tasks, evaluation: bool = False
+) -> Batch:
     """Takes a batch apart and checks it.
 
     Args:
@@ -85,7 +89,13 @@ def unpack_batch(data, images, tasks, evaluation=False):
     return Batch(images, labels, check_batch_weights(tasks, weights), index)
 
 
-def check_data(model, x, y=None, sample_weight=None, argument="x"):
+def check_data(
+    model: keras.Model,
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    argument: str = "x",
+) -> None:
     """Checks what `fit`, `evaluate` or `predict` is given, before it begins.
 
     Args:
@@ -142,7 +152,7 @@ def check_data(model, x, y=None, sample_weight=None, argument="x"):
         _check_values(model, parts)
 
 
-def refuse_class_weight(options):
+def refuse_class_weight(options: Mapping[str, Any]) -> None:
     """Raises `ValueError` if the options of a call have `class_weight`."""
     if options.get("class_weight") is not None:
         raise ValueError(
@@ -152,7 +162,7 @@ def refuse_class_weight(options):
         )
 
 
-def check_inputs(inputs):
+def check_inputs(inputs: Any) -> Tensor:
     """Checks a batch's inputs and takes the images out of them.
 
     Args:
@@ -183,7 +193,7 @@ def check_inputs(inputs):
     return inputs
 
 
-def check_batch_labels(tasks, labels):
+def check_batch_labels(tasks: Tasks, labels: Labels) -> None:
     """Checks the range of standardized labels, a dict by task name."""
     if not ON_TENSORFLOW:
         return
@@ -199,7 +209,9 @@ def check_batch_labels(tasks, labels):
         )
 
 
-def check_batch_weights(tasks, sample_weight):
+def check_batch_weights(
+    tasks: Tasks, sample_weight: Any
+) -> dict[str, Tensor] | None:
     """Checks a batch's sample weights.
 
     Args:
@@ -245,7 +257,7 @@ def _check_weights(sample_weight):
     return weights
 
 
-def check_batch_size(tasks, batch_size):
+def check_batch_size(tasks: Tasks, batch_size: Tensor) -> None:
     """Checks that a training batch defines a concordance."""
     continuous = [t.name for t in tasks if isinstance(t, ContinuousTask)]
     if continuous:
@@ -276,7 +288,9 @@ def _check_values(model, parts):
                 task.check_values(part)
 
 
-def check_shards(model, batch_size=None, **data):
+def check_shards(
+    model: keras.Model, batch_size: int | None = None, **data: Any
+) -> None:
     """Raises `ValueError` where Keras could not share out batches among
     processes or replicas, which it finds in the course of `fit`.
 
@@ -305,13 +319,13 @@ def check_shards(model, batch_size=None, **data):
             )
 
 
-def is_tf_dataset(data):
+def is_tf_dataset(data: Any) -> bool:
     """Whether data is a `tf.data.Dataset`; TensorFlow need not be there."""
     tensorflow = sys.modules.get("tensorflow")
     return tensorflow is not None and isinstance(data, tensorflow.data.Dataset)
 
 
-def batch_shapes(x, y=None, **_):
+def batch_shapes(x: Any, y: Any = None, **_: Any) -> list[tuple[Any, ...]]:
     """Shapes of what `evaluate` is given, but for the first dimension."""
     given = x.element_spec if is_tf_dataset(x) else x if y is None else y
     return [

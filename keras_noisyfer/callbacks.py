@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras_noisyfer.evaluation.plots import (
     plot_training_curves,
 )
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Labels, Logs, PathLike
 
 
 class LiveCurves(keras.callbacks.Callback):
@@ -38,17 +40,17 @@ class LiveCurves(keras.callbacks.Callback):
     >>> model.fit(dataset, validation_data=test, epochs=30, callbacks=[curves])
     """
 
-    def __init__(self, metric):
+    def __init__(self, metric: str):
         super().__init__()
         self.metric = metric
         self._display = _NotebookImage("LiveCurves")
-        self._history = {}
+        self._history: dict[str, list[Any]] = {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._history = {}
         self._display.clear()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
         if self.metric not in logs:
             raise ValueError(
@@ -97,7 +99,14 @@ class SampleGrid(keras.callbacks.Callback):
     >>> model.fit(dataset, epochs=30, callbacks=callbacks)
     """
 
-    def __init__(self, labels=None, rows=5, every=1, log_dir=None, seed=0):
+    def __init__(
+        self,
+        labels: Labels | None = None,
+        rows: int = 5,
+        every: int = 1,
+        log_dir: PathLike | None = None,
+        seed: int = 0,
+    ):
         super().__init__()
         self.labels = labels
         self.rows = check_number("rows", rows, minimum=1, integer=True)
@@ -108,13 +117,13 @@ class SampleGrid(keras.callbacks.Callback):
             )
         self.log_dir = log_dir
         self.seed = check_number("seed", seed, minimum=0, integer=True)
-        self._writer = None
+        self._writer: Any = None
         if log_dir is None:
             self._display = _NotebookImage("SampleGrid without `log_dir`")
         else:
             _import_tensorboard()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         if not getattr(self.model, "use_decoder", False):
             raise ValueError(
                 "SampleGrid needs a model with a decoder. "
@@ -128,7 +137,7 @@ class SampleGrid(keras.callbacks.Callback):
         else:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         in_warmup = (
             int(self.model.completed_epochs.numpy()) <= self.model.warmup_epochs
         )
@@ -143,7 +152,7 @@ class SampleGrid(keras.callbacks.Callback):
             tf.summary.image("generated", image[None], step=epoch)
         self._writer.flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         if self._writer is not None:
             self._writer.close()
 

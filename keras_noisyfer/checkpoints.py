@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -17,6 +19,7 @@ from keras_noisyfer.training_state import (
     state_variables,
     write_state,
 )
+from keras_noisyfer.typing import Logs, PathLike
 
 
 class ChiefModelCheckpoint(keras.callbacks.ModelCheckpoint):
@@ -36,12 +39,12 @@ class ChiefModelCheckpoint(keras.callbacks.ModelCheckpoint):
     >>> model.fit(dataset, epochs=30, callbacks=[checkpoint])
     """
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if is_chief():
             with _UndistributedArrays():
                 super().on_train_batch_end(batch, logs)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         if is_chief():
             with _UndistributedArrays():
                 super().on_epoch_end(epoch, logs)
@@ -89,14 +92,19 @@ class ResumeTraining(keras.callbacks.Callback):
     >>> model.fit(dataset, epochs=30, callbacks=[resume])
     """
 
-    def __init__(self, path, save_freq="epoch", settings=None):
+    def __init__(
+        self,
+        path: PathLike,
+        save_freq: str | int = "epoch",
+        settings: Mapping[str, Any] | None = None,
+    ):
         super().__init__()
         self.path = pathlib.Path(path)
         if self.path.suffix != ".npz":
             raise ValueError(f"`path` must end in '.npz'. Received: {path}")
         if save_freq != "epoch":
             check_number("save_freq", save_freq, minimum=1, integer=True)
-        self.save_freq = save_freq
+        self.save_freq: Any = save_freq
         try:
             # As it comes back from the file: tuples are lists there.
             self.settings = json.loads(json.dumps(dict(settings or {})))
@@ -104,13 +112,13 @@ class ResumeTraining(keras.callbacks.Callback):
             raise ValueError(
                 f"`settings` must be a dict, as JSON has it. Received: {error}"
             ) from error
-        self._data = None
+        self._data: Any = None
 
-    def set_data(self, data):
+    def set_data(self, data: Any) -> None:
         """What `fit` trains on."""
         self._data = data
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._batches = self._check_data()
         check_folder(self.path)
         self._settings = {
@@ -136,7 +144,7 @@ class ResumeTraining(keras.callbacks.Callback):
         for _ in range(_ITERATORS_AN_EPOCH * self._epoch):
             iter(self._data)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
         if self._restored is None:
             return
@@ -149,7 +157,7 @@ class ResumeTraining(keras.callbacks.Callback):
             self._skip_batches()
         self._restored = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         done = batch + 1
         if done <= self._skipped:
             return
@@ -164,13 +172,13 @@ class ResumeTraining(keras.callbacks.Callback):
             check_weights(self.model)
             self._save(self._epoch, done)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
         self._batch = self._skipped = 0
         self._save(epoch + 1, 0)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         self.model._initial_epoch = None
         # Where no epoch was left.
         self._fill_history()

@@ -8,13 +8,15 @@ them. JAX gives the step the whole batch, whatever devices it lies on.
 import keras
 from keras import ops
 
+from keras_noisyfer.typing import Shape, Tensor
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 elif keras.backend.backend() == "jax":
     import jax
 
 
-def require_tensorflow(what):
+def require_tensorflow(what: str) -> None:
     """Raises `RuntimeError` if something cannot run on the chosen backend."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
@@ -23,7 +25,7 @@ def require_tensorflow(what):
         )
 
 
-def replicas_of(model):
+def replicas_of(model: keras.Model) -> int:
     """Number of replicas of TensorFlow's strategy that a model was made
     under."""
     if keras.backend.backend() != "tensorflow":
@@ -31,12 +33,12 @@ def replicas_of(model):
     return model.distribute_strategy.num_replicas_in_sync
 
 
-def replica_count():
+def replica_count() -> int:
     """Number of replicas that the current step runs on."""
     return _context().num_replicas_in_sync if _is_replicated() else 1
 
 
-def sum_over_replicas(tensor):
+def sum_over_replicas(tensor: Tensor) -> Tensor:
     """The sum of the replicas' tensors; on one replica the tensor itself.
 
     Its gradient is the sum of the replicas' gradients: a loss that every
@@ -47,7 +49,7 @@ def sum_over_replicas(tensor):
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
 
-def mean_over_batch(tensor):
+def mean_over_batch(tensor: Tensor) -> Tensor:
     """The mean of all entries of a tensor, over all replicas."""
     if not _is_replicated():
         return ops.mean(tensor)
@@ -55,14 +57,16 @@ def mean_over_batch(tensor):
     return sum_over_replicas(ops.sum(tensor)) / sum_over_replicas(size)
 
 
-def gather_over_replicas(tensor):
+def gather_over_replicas(tensor: Tensor) -> Tensor:
     """The rows of all replicas' tensors; on one replica the tensor itself."""
     if not _is_replicated():
         return tensor
     return _context().all_gather(tensor, axis=0)
 
 
-def draw_noise(shape, seed_generator):
+def draw_noise(
+    shape: Shape, seed_generator: keras.random.SeedGenerator
+) -> Tensor:
     """Gaussian noise, other for each element of the batch.
 
     Args:
@@ -81,7 +85,7 @@ def draw_noise(shape, seed_generator):
     return noise[start : start + rows]
 
 
-def is_distributed():
+def is_distributed() -> bool:
     """Whether variables are being created for several replicas."""
     return (
         keras.backend.backend() == "tensorflow"
@@ -89,7 +93,7 @@ def is_distributed():
     )
 
 
-def is_chief():
+def is_chief() -> bool:
     """Whether this process is the one of several that writes files.
 
     With `keras.distribution` on several machines every process has all
@@ -100,12 +104,12 @@ def is_chief():
     return not is_multi_process() or jax.process_index() == 0
 
 
-def is_multi_process():
+def is_multi_process() -> bool:
     """Whether JAX trains in several processes."""
     return keras.backend.backend() == "jax" and jax.process_count() > 1
 
 
-def check_strategy():
+def check_strategy() -> None:
     """Raises `RuntimeError` if Keras cannot train under the strategy."""
     if is_distributed() and isinstance(
         tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy

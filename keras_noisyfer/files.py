@@ -7,10 +7,13 @@ import os
 import pathlib
 import sys
 import zipfile
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.typing import PathLike
 
 # Longest row of a text file, in characters: a row of FER2013 has 9,000.
 MAX_ROW = 2**20
@@ -27,7 +30,12 @@ _HEADER_READERS = {
 }
 
 
-def read_npz(path, max_bytes, names=None, required=()):
+def read_npz(
+    path: PathLike,
+    max_bytes: int,
+    names: Iterable[str] | None = None,
+    required: Iterable[str] = (),
+) -> dict[str, np.ndarray]:
     """Reads an `.npz` file of plain arrays.
 
     What the file says of sizes is looked at before anything is unpacked.
@@ -77,7 +85,7 @@ def read_npz(path, max_bytes, names=None, required=()):
             ) from error
 
 
-def read_npy(path, max_bytes):
+def read_npy(path: PathLike, max_bytes: int) -> np.ndarray:
     """Reads an `.npy` file of numbers or texts; see `read_npz`."""
     with open(path, "rb") as stream:
         try:
@@ -128,7 +136,7 @@ def _check_size(size, max_bytes):
         )
 
 
-def check_archive(path):
+def check_archive(path: PathLike) -> None:
     """Checks the list of contents of a zip archive, such as a `.keras` file.
 
     Args:
@@ -163,7 +171,7 @@ def check_archive(path):
         )
 
 
-def read_json(path):
+def read_json(path: PathLike) -> Any:
     """Reads a JSON file.
 
     Raises:
@@ -186,7 +194,9 @@ class RowTooLong(ValueError):
     """A row of a text file has more than `MAX_ROW` characters."""
 
 
-def open_rows(path, newline="", quotes=True):
+def open_rows(
+    path: PathLike, newline: str | None = "", quotes: bool = True
+) -> io.TextIOWrapper:
     """Opens a text file in UTF-8, with or without a byte order mark.
 
     Args:
@@ -259,7 +269,7 @@ class _Rows(io.TextIOWrapper):
             self._length = longest if longest > MAX_ROW else len(others[-1])
 
 
-def spreadsheet_cell(value):
+def spreadsheet_cell(value: Any) -> Any:
     """A cell of a table that people open in a spreadsheet.
 
     A text that begins like a formula gets an apostrophe in front, so that

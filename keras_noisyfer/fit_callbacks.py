@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Any
 
 import keras
 
@@ -15,6 +16,7 @@ from keras_noisyfer.numerical_fault import (
     make_fault,
 )
 from keras_noisyfer.optimizers import Schedule, rate_of
+from keras_noisyfer.typing import Logs
 
 # On JAX the next step would take the variables' values meanwhile.
 _ASYNC_SAFE = keras.backend.backend() == "tensorflow"
@@ -26,10 +28,10 @@ class CountEpochs(keras.callbacks.Callback):
     Before each epoch the model may change its train step.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.model.make_train_function()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.model.completed_epochs.assign_add(1)
 
 
@@ -45,24 +47,24 @@ class StopAtFaults(keras.callbacks.Callback):
 
     async_safe = _ASYNC_SAFE
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._warned = False
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
         self.model.fault_guard.skipped.assign(0)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._batches = batch + 1
         if math.isfinite((logs or {}).get("loss", 0.0)):
             return
         # On JAX `self.model` has the values of the latest step.
         if not self.model.has_labels:
             return
-        fault = self.model.fault_guard.pop() or (None, "loss", [])
+        fault: Any = self.model.fault_guard.pop() or (None, "loss", [])
         raise make_fault(fault, STOPPED, self._epoch)
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs = None) -> None:
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss) and not self.model.has_labels:
             raise ValueError(
@@ -74,9 +76,9 @@ class StopAtFaults(keras.callbacks.Callback):
                 (None, "validation loss", []), NOT_VALID, self._epoch
             )
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         skipped = int(self.model.fault_guard.skipped.numpy())
-        fault = self.model.fault_guard.pop() if skipped else None
+        fault: Any = self.model.fault_guard.pop() if skipped else None
         if skipped == self._batches:
             raise make_fault(fault, ALL_SKIPPED, epoch)
         # Before anybody saves them.
@@ -102,7 +104,7 @@ class WatchMonitors(keras.callbacks.Callback):
 
     async_safe = _ASYNC_SAFE
 
-    def __init__(self, callbacks):
+    def __init__(self, callbacks: Any):
         super().__init__()
         self._watched = [
             each
@@ -110,14 +112,14 @@ class WatchMonitors(keras.callbacks.Callback):
             if isinstance(getattr(each, "monitor", None), str)
         ]
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._modes = monitor_modes(self.model.metrics)
         for each in self._watched:
             name = each.monitor.removeprefix("val_")
             if getattr(each, "mode", None) == "auto" and name in self._modes:
                 each.mode = self._modes[name]
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         for each in self._watched:
             name = each.monitor
             if name.removeprefix("val_") in self._modes and math.isnan(
@@ -136,10 +138,10 @@ class WatchScale(keras.callbacks.Callback):
 
     async_safe = _ASYNC_SAFE
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._seen = False
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if not self._seen:
             self._seen = True
             self.model.tell_scale()
@@ -154,7 +156,7 @@ class PassOnLearningRate(keras.callbacks.Callback):
 
     async_safe = _ASYNC_SAFE
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._optimizers = [
             each
             for each in (
@@ -165,14 +167,15 @@ class PassOnLearningRate(keras.callbacks.Callback):
         ]
         if self.model.optimizer not in self._optimizers:
             self._optimizers = []
-        self._rates, self._ratios = self._read(), {}
+        self._rates = self._read()
+        self._ratios: dict[int, Any] = {}
         for index in range(len(self._rates)):
             self._keep_ratio(index, self._rates)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._pass_on()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._pass_on()
 
     def _pass_on(self):
@@ -238,11 +241,11 @@ class WarnOfCollapse(keras.callbacks.Callback):
     from those that did not.
     """
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._lasting = [0] * len(_STATES)
         self._lowest = float("inf")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
         if not self.model.adversarial or "discriminator_loss" not in logs:
             return

@@ -4,10 +4,13 @@ from keras import config, ops
 
 from keras_noisyfer.arguments import describe
 from keras_noisyfer.distribution import sum_over_replicas
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.tasks import CategoricalTask, LabelStream, Task
+from keras_noisyfer.typing import Labels, Tasks, Tensor, Weights
 
 
-def standardize_labels(tasks, labels, evaluation=False):
+def standardize_labels(
+    tasks: Tasks, labels: Labels, evaluation: bool = False
+) -> dict[str, Tensor]:
     """Checks a batch's labels and gives each an annotator axis.
 
     Shapes and dtypes are checked, not values: that costs nothing within a
@@ -57,7 +60,7 @@ def standardize_labels(tasks, labels, evaluation=False):
     return standardized
 
 
-def weigh_labels(present, sample_weight):
+def weigh_labels(present: Tensor, sample_weight: Weights) -> Tensor:
     """Weights of labels: those of their images, 0 where missing.
 
     Args:
@@ -73,7 +76,7 @@ def weigh_labels(present, sample_weight):
     return present * ops.reshape(ops.cast(sample_weight, present.dtype), shape)
 
 
-def mean_weights(sample_weight):
+def mean_weights(sample_weight: Labels | None) -> Tensor | None:
     """The weights of the images over all tasks, for what is of none.
 
     Args:
@@ -85,7 +88,9 @@ def mean_weights(sample_weight):
     return ops.mean(ops.stack(list(sample_weight.values())), axis=0)
 
 
-def weigh_images(task, labels, sample_weight, least=1):
+def weigh_images(
+    task: Task, labels: Tensor, sample_weight: Weights, least: int = 1
+) -> tuple[Tensor, Tensor]:
     """Weights of the images as far as a task's loss counts them.
 
     Args:
@@ -106,7 +111,7 @@ def weigh_images(task, labels, sample_weight, least=1):
     return weights, ops.where(enough, ops.sum(weights), 0.0)
 
 
-def consensus(task, outputs, method="mean"):
+def consensus(task: Task, outputs: Tensor, method: str = "mean") -> Tensor:
     """The label predicted from all label streams of a task.
 
     Args:
@@ -131,7 +136,7 @@ def consensus(task, outputs, method="mean"):
     return ops.mean(predictions, axis=1)
 
 
-def invert_consensus(task, prediction, annotators):
+def invert_consensus(task: Task, prediction: Tensor, annotators: int) -> Tensor:
     """Equal raw outputs of label streams whose consensus is a prediction.
 
     Args:
@@ -147,7 +152,7 @@ def invert_consensus(task, prediction, annotators):
     return ops.repeat(ops.expand_dims(prediction, axis=1), annotators, axis=1)
 
 
-def check_consensus(method):
+def check_consensus(method: str) -> None:
     """Raises `ValueError` if `method` is no way to form the consensus."""
     if method not in ("mean", "first"):
         raise ValueError(
@@ -155,7 +160,7 @@ def check_consensus(method):
         )
 
 
-def label_streams(tasks):
+def label_streams(tasks: Tasks) -> list[LabelStream]:
     """All label streams of a list of tasks, in the order of the networks.
 
     Args:
@@ -176,7 +181,7 @@ def label_streams(tasks):
     return [stream for task in tasks for stream in task.streams]
 
 
-def encode_complete_labels(tasks, labels):
+def encode_complete_labels(tasks: Tasks, labels: Labels) -> dict[str, Tensor]:
     """Labels of all annotators, as the networks see them.
 
     Args:
@@ -207,7 +212,9 @@ def encode_complete_labels(tasks, labels):
     return encoded
 
 
-def label_tuples(tasks, labels, raw):
+def label_tuples(
+    tasks: Tasks, labels: Labels, raw: Labels
+) -> tuple[dict[str, Tensor], ...]:
     """What the networks of a game see of a batch's labels.
 
     Where a label is missing it is the encoder's own prediction, without its

@@ -1,6 +1,8 @@
 """The error of a training whose numbers are no longer finite."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -17,14 +19,20 @@ class NumericalFault(FloatingPointError):
             set does not tell them.
     """
 
-    def __init__(self, message, step=None, term=None, images=()):
+    def __init__(
+        self,
+        message: str,
+        step: int | None = None,
+        term: str | None = None,
+        images: Sequence[int] = (),
+    ):
         super().__init__(message)
         self.step = step
         self.term = term
         self.images = list(images)
 
 
-def check_weights(model):
+def check_weights(model: keras.Model) -> None:
     """Raises `NumericalFault` if a weight is not finite.
 
     Losses and gradients are watched in each step. That an update of theirs,
@@ -40,7 +48,7 @@ def check_weights(model):
             )
 
 
-def raise_fault(model):
+def raise_fault(model: keras.Model) -> None:
     """Raises `NumericalFault` if the last step had one that stops training."""
     fault = model.fault_guard.pop()
     if fault is not None and model.on_nonfinite == "raise":
@@ -65,7 +73,11 @@ ALL_SKIPPED = (
 )
 
 
-def make_fault(fault, message, epoch=None):
+def make_fault(
+    fault: tuple[Any, str, Sequence[int]],
+    message: str,
+    epoch: int | None = None,
+) -> NumericalFault:
     """The error of a fault, as `FaultGuard.pop` returns it, with one of the
     messages above."""
     step, term, images = fault

@@ -4,10 +4,14 @@ Keras' trainer knows `model.optimizer` alone. What it or a callback does to
 that one holds for the second, or is refused.
 """
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import keras
 from keras import ops
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.typing import Tensor
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -25,21 +29,25 @@ class ScheduleByBatch(keras.optimizers.schedules.LearningRateSchedule):
         updates: Number of updates a batch, at least 1.
     """
 
-    def __init__(self, schedule, updates):
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        updates: int,
+    ):
         self.schedule = schedule
         self.updates = updates
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         return self.schedule(step // self.updates)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "updates": self.updates,
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         schedule = keras.saving.deserialize_keras_object(config["schedule"])
         return cls(schedule, config["updates"])
 
@@ -70,7 +78,11 @@ class FusedAdam(keras.optimizers.Adam):
     """
 
     def __init__(
-        self, learning_rate=1e-4, epsilon=1e-8, name="fused_adam", **kwargs
+        self,
+        learning_rate: Any = 1e-4,
+        epsilon: float = 1e-8,
+        name: str = "fused_adam",
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, epsilon=epsilon, name=name, **kwargs)
         if self.amsgrad:
@@ -94,7 +106,12 @@ class FusedAdam(keras.optimizers.Adam):
                 grads, trainable_variables, learning_rate
             )
 
-        def update_step(self, gradient, variable, learning_rate):
+        def update_step(
+            self,
+            gradient: Tensor,
+            variable: keras.Variable,
+            learning_rate: Tensor,
+        ) -> None:
             index = self._get_variable_index(variable)
             dtype = variable.dtype
             power_1, power_2 = self._powers
@@ -112,7 +129,12 @@ class FusedAdam(keras.optimizers.Adam):
             )
 
 
-def prepare_optimizer(model, argument, optimizer, variables):
+def prepare_optimizer(
+    model: keras.Model,
+    argument: str,
+    optimizer: keras.optimizers.Optimizer,
+    variables: Sequence[keras.Variable],
+) -> None:
     """Checks an optimizer and creates its state.
 
     Args:
@@ -152,7 +174,13 @@ def prepare_optimizer(model, argument, optimizer, variables):
         )
 
 
-def make_second_optimizer(model, argument, optimizer, variables, updates=1):
+def make_second_optimizer(
+    model: keras.Model,
+    argument: str,
+    optimizer: keras.optimizers.Optimizer | None,
+    variables: Sequence[keras.Variable],
+    updates: int = 1,
+) -> keras.optimizers.Optimizer:
     """The second optimizer of a model, ready to update variables.
 
     Args:
@@ -223,7 +251,7 @@ def _inner(optimizer):
     return optimizer
 
 
-def rate_of(optimizer):
+def rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
     """The learning rate of an optimizer, or its schedule."""
     # The property gives a schedule's current value.
     return _inner(optimizer)._learning_rate

@@ -1,11 +1,22 @@
 """Terms that keep any model from memorizing wrong labels."""
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import (
+    check_number,
+    constructor_config,
+    describe,
+    one_line,
+)
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import require
 
 if keras.backend.backend() == "tensorflow":
@@ -23,35 +34,59 @@ class Regularizer(keras.layers.Layer):
     and the encoder's raw `labels`, a dict by task name, it makes a scalar. It
     may create variables for the tasks in `build_for(tasks)`, and change them
     in `call`: they are saved with the model, and restored after a step with a
-    fault. The logs have the term under the regularizer's name.
+    fault. They are not trained. The logs have the term under the name. To be
+    saved, each argument of the constructor has to be an attribute.
 
     Args:
         strength: Weight of the term, at least 0.
-        **kwargs: `name`.
+        name: Name of the regularizer; by default that of its class, in snake
+            case.
+
+    Example:
+
+    >>> @keras.saving.register_keras_serializable()
+    ... class MeanEntropy(Regularizer):
+    ...     '''Minus the entropy of the mean prediction: no class dies out.'''
+    ...
+    ...     def call(self, batch, outputs):
+    ...         p = ops.mean(ops.softmax(outputs["expression"]), axis=0)
+    ...         return ops.sum(p * ops.log(p + 1e-6))
+    >>> model = JointDistributionGAN(encoder, regularizers=[MeanEntropy(0.1)])
     """
 
-    def __init__(self, strength=1.0, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+    def __init__(self, strength: float = 1.0, name: str | None = None):
+        if name is None:
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__)
+        super().__init__(dtype="float32", name=name.lower())
         check_number("strength", strength, minimum=0)
         self.strength = strength
         self.tracker = keras.metrics.Mean(name=self.name)
 
-    def build_for(self, tasks):
+    def build_for(self, tasks: Tasks) -> None:
         """Creates variables for the model's tasks."""
 
-    def call(self, batch, outputs):
-        raise NotImplementedError
+    def call(self, batch: Batch, outputs: Labels) -> Tensor:
+        raise NotImplementedError(
+            f"A {type(self).__name__} must have `call(batch, outputs)`"
+        )
 
-    def __call__(self, batch, outputs):
+    def __call__(self, batch: Batch, outputs: Labels) -> Tensor:
         term = self.call(batch, outputs)
+        if tuple(getattr(term, "shape", ())) != ():
+            raise ValueError(
+                f"`call` of the regularizer {self.name!r} must make a scalar. "
+                f"Received: {describe(term)}"
+            )
         self.tracker.update_state(term, sample_weight=batch.weight)
         return self.strength * term
 
-    def get_config(self):
-        return {"name": self.name, "strength": self.strength}
+    def get_config(self) -> dict[str, Any]:
+        return constructor_config(self, Regularizer)
 
 
-def check_regularizers(regularizers, tasks):
+def check_regularizers(
+    regularizers: Sequence[Regularizer], tasks: Tasks
+) -> list[Regularizer]:
     """Regularizers of a model, built for its tasks, as a list.
 
     Raises:
@@ -77,6 +112,18 @@ def check_regularizers(regularizers, tasks):
     for each in regularizers:
         each.build_for(tasks)
         each.built = True
+        if each.trainable_variables:
+            raise ValueError(
+                "`regularizers` must have variables with trainable=False, "
+                f"which no optimizer updates. Received: {each.name!r}"
+            )
+        try:
+            type(each).from_config(each.get_config())
+        except Exception as error:
+            raise ValueError(
+                "`regularizers` must be made again from their `get_config`, "
+                f"to be saved. Received: {each.name!r}, {one_line(error)}"
+            ) from None
     return regularizers
 
 
@@ -130,7 +177,11 @@ class EarlyLearning(Regularizer):
     """
 
     def __init__(
-        self, num_images, momentum=0.7, strength=3.0, name="early_learning"
+        self,
+        num_images: int,
+        momentum: float = 0.7,
+        strength: float = 3.0,
+        name: str = "early_learning",
     ):
         super().__init__(strength, name=name)
         check_number("num_images", num_images, minimum=1, integer=True)
@@ -138,7 +189,7 @@ class EarlyLearning(Regularizer):
         self.num_images = int(num_images)
         self.momentum = momentum
 
-    def build_for(self, tasks):
+    def build_for(self, tasks: Tasks) -> None:
         self.tasks = [t for t in tasks if isinstance(t, CategoricalTask)]
         if not self.tasks:
             raise ValueError(
@@ -157,12 +208,12 @@ class EarlyLearning(Regularizer):
             for task in self.tasks
         }
 
-    def call(self, batch, outputs):
+    def call(self, batch: Batch, outputs: Labels) -> Tensor:
         # Before the term, which sees the average with this prediction.
         targets = self.update_targets(outputs, self.check_index(batch.index))
         return self.compute_term(batch, outputs, targets)
 
-    def check_index(self, index):
+    def check_index(self, index: Tensor) -> Tensor:
         """The indices of a batch's images, int32, if they are right.
 
         Raises:
@@ -186,7 +237,9 @@ class EarlyLearning(Regularizer):
         # So that it is this check that fails, and not a look-up after it.
         return clipped
 
-    def update_targets(self, outputs, index):
+    def update_targets(
+        self, outputs: Labels, index: Tensor
+    ) -> dict[str, Tensor]:
         """Moves the targets of a batch's images towards the predictions.
 
         Args:
@@ -214,7 +267,9 @@ class EarlyLearning(Regularizer):
             updated[task.name] = before + step
         return updated
 
-    def compute_term(self, batch, outputs, targets):
+    def compute_term(
+        self, batch: Batch, outputs: Labels, targets: Labels
+    ) -> Tensor:
         """The term, a scalar of at most 0, without `strength`."""
         total = 0.0
         for task in self.tasks:
@@ -235,11 +290,6 @@ class EarlyLearning(Regularizer):
             )
             total += ops.sum(streams)
         return total
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(num_images=self.num_images, momentum=self.momentum)
-        return config
 
 
 def _probabilities(task, outputs):

@@ -1,6 +1,8 @@
 """Machine labels: another model as an annotator."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,18 +13,19 @@ from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import check_archive
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 
 
 def relabel(
-    data,
-    model,
-    tasks,
-    name=None,
-    image_shape=None,
-    preprocess=None,
-    batch_size=128,
-    verbose=True,
-):
+    model: Any,
+    data: LabelledImages,
+    tasks: Tasks,
+    name: str | None = None,
+    image_shape: Shape | None = None,
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    batch_size: int = 128,
+    verbose: bool = True,
+) -> LabelledImages:
     """Labels images anew with a model, as the paper made its noisy labels.
 
     A model that was trained on other data is an annotator with a bias of its
@@ -30,7 +33,6 @@ def relabel(
     one of RAF-DB.
 
     Args:
-        data: `LabelledImages`.
         model: A Keras model, a loaded SavedModel, or the path of either
             (`.keras` file or folder). It takes a batch of images and returns
             a dict by task name, or a sequence in the order of `tasks`, or for
@@ -40,6 +42,7 @@ def relabel(
             but the network that it describes is built, as large as that may
             be. A SavedModel is a program, which may read and write files:
             give only those of people you trust.
+        data: `LabelledImages`.
         tasks: The tasks that `model` predicts, with the class names in its
             order. A task that `data` has too is mapped by class names, never
             by position: classes that `data` does not know are left out of
@@ -70,7 +73,7 @@ def relabel(
 
     Example:
 
-    >>> machine = relabel(data, "affectnet.keras", [EXPRESSION, AFFECT])
+    >>> machine = relabel("affectnet.keras", data, [EXPRESSION, AFFECT])
 
     Reference:
 
@@ -151,7 +154,7 @@ def _columns(task, target):
     )
 
 
-def load_model(model):
+def load_model(model: Any) -> Any:
     """A model, or that of a path, read without running what is in it.
 
     Raises:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_noisyfer.losses import sparse_categorical_crossentropy
+from keras_noisyfer.typing import Tensor, Weights
 
 _PENALTY_GROWTH = 1.1
 
@@ -52,14 +53,14 @@ class StochasticADMM:
 
     def __init__(
         self,
-        features,
-        labels,
-        weights,
-        group_weight,
-        weight_decay,
-        penalty,
-        max_penalty,
-        sample_weight=None,
+        features: Tensor,
+        labels: Tensor,
+        weights: Tensor,
+        group_weight: float,
+        weight_decay: float,
+        penalty: float,
+        max_penalty: float,
+        sample_weight: Weights = None,
     ):
         self.features = tf.convert_to_tensor(features, "float32")
         self.labels = tf.convert_to_tensor(labels, "int32")
@@ -91,7 +92,9 @@ class StochasticADMM:
         self.penalty = tf.Variable(float(penalty), trainable=False)
         self.iterations = tf.Variable(0.0, trainable=False)
 
-    def step(self, features, labels, sample_weight=None):
+    def step(
+        self, features: Tensor, labels: Tensor, sample_weight: Weights = None
+    ) -> None:
         """One iteration.
 
         Args:
@@ -136,7 +139,7 @@ class StochasticADMM:
         multipliers = self.multipliers.assign(penalty * (kept - 1.0) * target)
         self.pulled_u.assign(self._pull(multipliers))
 
-    def objective(self):
+    def objective(self) -> Tensor:
         """What is minimised, over all images, at the averaged weights."""
         weights = self.average
         norms = group_norms(self.features, weights)
@@ -167,7 +170,7 @@ class StochasticADMM:
         return tf.transpose(pulled)
 
 
-def shrinkage(norms, thresholds):
+def shrinkage(norms: Tensor, thresholds: Tensor) -> Tensor:
     """The factors by which group soft-thresholding scales its groups.
 
     `max(1 - threshold / norm, 0)`; 1 for a group of zeros.
@@ -175,7 +178,7 @@ def shrinkage(norms, thresholds):
     return tf.maximum(1.0 - tf.math.divide_no_nan(thresholds, norms), 0.0)
 
 
-def group_norms(features, weights):
+def group_norms(features: Tensor, weights: Tensor) -> Tensor:
     """`||diag(x_i) w_k||` of each image and class.
 
     Args:

@@ -1,12 +1,15 @@
 """Tasks: the kinds of label, their annotators and label streams."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.typing import Tasks, Tensor
 
 # Integers that int32 does not hold; JAX has none.
 _WIDE_DTYPES = ("int64", "uint32", "uint64") * (
@@ -47,7 +50,7 @@ class Task:
     shape `(batch_size, annotators, num_outputs)`.
     """
 
-    def __init__(self, name, annotators=1):
+    def __init__(self, name: str, annotators: int = 1):
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(
                 "`name` of a task must be a Python identifier, since it "
@@ -59,29 +62,29 @@ class Task:
                 f"{', '.join(RESERVED_NAMES)}. Received: {name!r}"
             )
         self.name = name
-        self.annotators = int(
-            check_number(
-                f"annotators of task '{name}'", annotators, 1, integer=True
-            )
-        )
+        what = f"annotators of task '{name}'"
+        self.annotators = int(check_number(what, annotators, 1, integer=True))
 
     @property
-    def streams(self):
+    def streams(self) -> list[LabelStream]:
         """The task's label streams, one an annotator."""
+        name, width = self.name, self.num_outputs
         return [
-            LabelStream(
-                self.name, index, f"{self.name}_{index}", self.num_outputs
-            )
+            LabelStream(name, index, f"{name}_{index}", width)
             for index in range(self.annotators)
         ]
 
-    def with_annotators(self, annotators):
+    if TYPE_CHECKING:
+        # The members of both subclasses.
+        def __getattr__(self, name: str) -> Any: ...
+
+    def with_annotators(self, annotators: int) -> Self:
         """The same task with another number of annotators."""
         config = self.get_config()
         config["annotators"] = annotators
         return type(self)(**config)
 
-    def check_values(self, labels, allow_missing=True):
+    def check_values(self, labels: Tensor, allow_missing: bool = True) -> None:
         """Checks the values of labels, of any accepted shape.
 
         Args:
@@ -122,16 +125,14 @@ class Task:
         return f"{type(self).__name__}({arguments})"
 
     def __eq__(self, other):
-        return (
-            type(self) is type(other)
-            and self.get_config() == other.get_config()
-        )
+        alike = type(self) is type(other)
+        return alike and self.get_config() == other.get_config()
 
     def __hash__(self):
         return hash((type(self), self.name, self.annotators))
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
@@ -159,7 +160,13 @@ class CategoricalTask(Task):
     ['expression_0', 'expression_1', 'expression_2']
     """
 
-    def __init__(self, name, num_classes=None, annotators=1, class_names=None):
+    def __init__(
+        self,
+        name: str,
+        num_classes: int | None = None,
+        annotators: int = 1,
+        class_names: Sequence[str] | None = None,
+    ):
         super().__init__(name, annotators)
         if class_names is not None:
             if isinstance(class_names, (str, set, frozenset, dict)):
@@ -170,11 +177,8 @@ class CategoricalTask(Task):
             class_names = tuple(str(each) for each in class_names)
             if num_classes is None:
                 num_classes = len(class_names)
-        num_classes = int(
-            check_number(
-                f"num_classes of task '{name}'", num_classes, 2, integer=True
-            )
-        )
+        what = f"num_classes of task '{name}'"
+        num_classes = int(check_number(what, num_classes, 2, integer=True))
         if class_names is not None and len(set(class_names)) != num_classes:
             raise ValueError(
                 f"`class_names` of task '{name}' must be {num_classes} "
@@ -184,18 +188,17 @@ class CategoricalTask(Task):
         self.class_names = class_names
 
     @property
-    def num_outputs(self):
+    def num_outputs(self) -> int:
         """Number of classes: those of a label stream."""
         return self.num_classes
 
     @property
-    def label_shape(self):
+    def label_shape(self) -> str:
         """The accepted shapes of labels, for messages."""
-        return f"(batch_size, {self.annotators})" + (
-            " or (batch_size,)" if self.annotators == 1 else ""
-        )
+        short = " or (batch_size,)" * (self.annotators == 1)
+        return f"(batch_size, {self.annotators}){short}"
 
-    def standardize(self, labels):
+    def standardize(self, labels: Tensor) -> Tensor:
         """Gives class ids of shape `(batch_size,)` an annotator axis."""
         labels = self._add_annotator_axis(labels, rank=2)
         if not keras.backend.is_int_dtype(labels.dtype):
@@ -210,33 +213,33 @@ class CategoricalTask(Task):
     missing_value = "-1"
 
     @property
-    def expected_values(self):
+    def expected_values(self) -> str:
         """What labels may be, for messages."""
         return f"class ids from 0 to {self.num_classes - 1}"
 
-    def out_of_range(self, labels):
+    def out_of_range(self, labels: Tensor) -> Tensor:
         """Where labels are neither a class id nor -1, boolean."""
         return (labels < -1) | (labels >= self.num_classes)
 
-    def missing(self, labels):
+    def missing(self, labels: Tensor) -> Tensor:
         """Where labels, of any accepted shape, are not given, boolean."""
         return labels == -1
 
-    def present(self, labels):
+    def present(self, labels: Tensor) -> Tensor:
         """Where standardized labels are given: `(batch_size, annotators, 1)`,
         boolean."""
         return ops.expand_dims(labels >= 0, axis=-1)
 
-    def encode(self, labels):
+    def encode(self, labels: Tensor) -> Tensor:
         """One-hot of standardized labels, zeros where missing:
         `(batch_size, annotators, num_classes)`."""
         return one_hot(labels, self.num_classes, "float32")
 
-    def activate(self, outputs):
+    def activate(self, outputs: Tensor) -> Tensor:
         """Class probabilities of the networks' raw outputs (logits)."""
         return ops.softmax(outputs, axis=-1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "num_classes": self.num_classes,
@@ -267,7 +270,9 @@ class ContinuousTask(Task):
 
     value_range = (-1.0, 1.0)
 
-    def __init__(self, name, dimensions, annotators=1):
+    def __init__(
+        self, name: str, dimensions: Sequence[str], annotators: int = 1
+    ):
         super().__init__(name, annotators)
         if not isinstance(dimensions, (tuple, list)) or not all(
             isinstance(each, str) and each.isidentifier() for each in dimensions
@@ -285,20 +290,17 @@ class ContinuousTask(Task):
         self.dimensions = dimensions
 
     @property
-    def num_outputs(self):
+    def num_outputs(self) -> int:
         """Number of dimensions: those of a label stream."""
         return len(self.dimensions)
 
     @property
-    def label_shape(self):
+    def label_shape(self) -> str:
         """The accepted shapes of labels, for messages."""
-        return f"(batch_size, {self.annotators}, {self.num_outputs})" + (
-            f" or (batch_size, {self.num_outputs})"
-            if self.annotators == 1
-            else ""
-        )
+        short = f" or (batch_size, {self.num_outputs})" * (self.annotators == 1)
+        return f"(batch_size, {self.annotators}, {self.num_outputs}){short}"
 
-    def standardize(self, labels):
+    def standardize(self, labels: Tensor) -> Tensor:
         """Gives values of shape `(batch_size, dimensions)` an annotator
         axis."""
         labels = self._add_annotator_axis(labels, rank=3)
@@ -318,31 +320,31 @@ class ContinuousTask(Task):
     missing_value = "NaN"
     expected_values = "values in [-1, 1]"
 
-    def out_of_range(self, labels):
+    def out_of_range(self, labels: Tensor) -> Tensor:
         """Where labels are neither in [-1, 1] nor NaN, boolean."""
         # Comparisons with NaN are false: infinities are out of range.
         low, high = self.value_range
         return (labels < low) | (labels > high)
 
-    def missing(self, labels):
+    def missing(self, labels: Tensor) -> Tensor:
         """Where labels, of any accepted shape, are not given, boolean."""
         return np.isnan(labels)
 
-    def present(self, labels):
+    def present(self, labels: Tensor) -> Tensor:
         """Where standardized labels are given:
         `(batch_size, annotators, dimensions)`, boolean."""
         return ops.logical_not(ops.isnan(labels))
 
-    def encode(self, labels):
+    def encode(self, labels: Tensor) -> Tensor:
         """Standardized labels with zeros where missing:
         `(batch_size, annotators, dimensions)`."""
         return ops.where(self.present(labels), labels, ops.zeros_like(labels))
 
-    def activate(self, outputs):
+    def activate(self, outputs: Tensor) -> Tensor:
         """The networks' raw outputs, clipped to the range of the labels."""
         return ops.clip(outputs, *self.value_range)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "dimensions": self.dimensions,
@@ -350,7 +352,7 @@ class ContinuousTask(Task):
         }
 
 
-def one_hot(labels, num_classes, dtype):
+def one_hot(labels: Tensor, num_classes: int, dtype: str) -> Tensor:
     """One-hot vectors of class ids, zeros for -1.
 
     Args:
@@ -367,7 +369,7 @@ def one_hot(labels, num_classes, dtype):
     return ops.cast(labels == classes, dtype)
 
 
-def check_tasks(tasks):
+def check_tasks(tasks: Tasks) -> tuple[Task, ...]:
     """Checks a list of tasks and returns it as a tuple.
 
     Raises:

@@ -4,11 +4,14 @@ import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.typing import PathLike
 
 VERSION = 1
 _HEADER = "training_state"
@@ -16,7 +19,7 @@ _HEADER = "training_state"
 _AS_FLOAT32 = ("bfloat16",)
 
 
-def state_variables(model):
+def state_variables(model: keras.Model) -> list[keras.Variable]:
     """All variables of a model and of its training, each once: weights,
     random states, optimizers and metrics."""
     optimizers = [
@@ -32,7 +35,7 @@ def state_variables(model):
     return list({id(each): each for each in variables}.values())
 
 
-def describe_settings(model):
+def describe_settings(model: keras.Model) -> Any:
     """What must be the same when training goes on, as JSON has it.
 
     Names are left out, since Keras numbers them anew in each process, and so
@@ -47,7 +50,9 @@ def describe_settings(model):
     return json.loads(json.dumps(_without_names(settings), default=str))
 
 
-def write_state(path, model, header):
+def write_state(
+    path: pathlib.Path, model: keras.Model, header: Mapping[str, Any]
+) -> None:
     """Writes all variables of a model; the file is replaced as a whole.
 
     Args:
@@ -58,20 +63,20 @@ def write_state(path, model, header):
     Raises:
         OSError: if it cannot be written; one that exists is kept.
     """
-    values = {}
+    text = json.dumps({"version": VERSION, **header})
+    values: dict[str, Any] = {_HEADER: text}
     for index, variable in enumerate(state_variables(model)):
         value = variable.numpy()
         if variable.dtype in _AS_FLOAT32:
             value = value.astype("float32")
         values[str(index)] = value
-    header = json.dumps({"version": VERSION, **header})
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     for left in path.parent.glob(f"{path.name}.*.tmp"):
         # Of a process that was killed while it wrote.
         left.unlink(missing_ok=True)
     try:
         with open(unfinished, "wb") as file:
-            np.savez(file, **{_HEADER: header}, **values)
+            np.savez(file, **values)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
@@ -84,7 +89,7 @@ def write_state(path, model, header):
         unfinished.unlink(missing_ok=True)
 
 
-def read_state(path):
+def read_state(path: PathLike) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Reads what `write_state` wrote.
 
     Returns:
@@ -120,7 +125,13 @@ def read_state(path):
     return header, values
 
 
-def check_state(path, model, settings, header, values):
+def check_state(
+    path: PathLike,
+    model: keras.Model,
+    settings: Any,
+    header: Mapping[str, Any],
+    values: Sequence[np.ndarray],
+) -> None:
     """Raises `ValueError` of one line if a state is not that of a model."""
     for name, value in settings.items():
         kept = header["settings"].get(name)
@@ -143,13 +154,15 @@ def check_state(path, model, settings, header, values):
             )
 
 
-def assign_state(variables, values):
+def assign_state(
+    variables: Iterable[keras.Variable], values: Sequence[np.ndarray]
+) -> None:
     """Puts values back into variables."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
-def check_folder(path):
+def check_folder(path: PathLike) -> None:
     """Raises `OSError` of one line if a file could not be written there."""
     path = pathlib.Path(path)
     probe = path.with_name(f"{path.name}.{os.getpid()}.tmp")

@@ -8,9 +8,12 @@ import contextlib
 import contextvars
 import re
 import warnings
+from collections.abc import Iterator
 
 import keras
 from keras import ops
+
+from keras_noisyfer.typing import Shape, Tensor
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
 if ON_TENSORFLOW:
@@ -39,7 +42,7 @@ _MISSING_FILE = re.compile(
 )
 
 
-def check_image_spec(images, image_shape):
+def check_image_spec(images: Tensor, image_shape: Shape) -> None:
     """Checks shape and dtype of a batch of images.
 
     Args:
@@ -73,7 +76,7 @@ def check_image_spec(images, image_shape):
         )
 
 
-def check_images(images, image_shape):
+def check_images(images: Tensor, image_shape: Shape) -> None:
     """Checks a batch of images, its values too where they are known.
 
     Images that are known to be in [0, 1] are warned of.
@@ -93,7 +96,7 @@ def check_images(images, image_shape):
         warn_of_scale(lowest_value(images))
 
 
-def check_image_range(images):
+def check_image_range(images: Tensor) -> None:
     """Checks the values of images, or has a step do so."""
     largest = ops.max(ops.abs(ops.cast(images, "float32")))
     require(
@@ -104,7 +107,7 @@ def check_image_range(images):
 
 
 @contextlib.contextmanager
-def unchecked_images():
+def unchecked_images() -> Iterator[None]:
     """Leaves the values of images unchecked, where that was done before, or
     an exported model scales them itself: not every format has assertions."""
     token = _CHECKING.set(False)
@@ -114,7 +117,7 @@ def unchecked_images():
         _CHECKING.reset(token)
 
 
-def lowest_value(images):
+def lowest_value(images: Tensor) -> Tensor:
     """The lowest value of images, a scalar; -1 if all are the same, which
     says nothing of their scale."""
     images = ops.cast(images, "float32")
@@ -122,7 +125,7 @@ def lowest_value(images):
     return ops.where(ops.max(images) > lowest, lowest, -1.0)
 
 
-def warn_of_scale(lowest):
+def warn_of_scale(lowest: Tensor) -> bool:
     """Warns of images without any value below 0.
 
     Returns:
@@ -134,7 +137,7 @@ def warn_of_scale(lowest):
     return told
 
 
-def require(condition, message, value):
+def require(condition: Tensor, message: str, value: Tensor) -> None:
     """Raises `ValueError` where a condition is known not to hold.
 
     In a traced TensorFlow function it is asserted; see `one_line_errors`. In
@@ -156,7 +159,7 @@ def require(condition, message, value):
 
 
 @contextlib.contextmanager
-def one_line_errors():
+def one_line_errors() -> Iterator[None]:
     """Turns a failed check in a traced function into a `ValueError` of one
     line, and an image file that is gone into a `FileNotFoundError`."""
     if not ON_TENSORFLOW:
@@ -181,7 +184,7 @@ def one_line_errors():
         ) from None
 
 
-def is_known(tensor):
+def is_known(tensor: Tensor) -> bool:
     """Whether a tensor has its values already, outside a traced function."""
     if ON_TENSORFLOW:
         return not isinstance(tensor, tf.Tensor) or hasattr(tensor, "numpy")

@@ -104,7 +104,7 @@ def load_data(flags):
         size = flags.train_size
     elif flags.cifar10:
         size = flags.train_size or CIFAR10_PROFILES["small"].train_size
-        data = load_cifar10("train", flags.cifar10, size, seed=flags.seed)
+        data = load_cifar10(flags.cifar10, "train", size, seed=flags.seed)
     else:
         size = flags.train_size or 900
         data, _, _ = quickstart.make_data(size, flags.seed)

@@ -24,9 +24,9 @@ from keras_noisyfer.evaluation.training_run import (
 
 def run(flags):
     train = load_cifar10(
-        "train", flags.data, flags.train_size or None, seed=flags.seed
+        flags.data, "train", flags.train_size or None, seed=flags.seed
     )
-    test = load_cifar10("test", flags.data, flags.test_size or None)
+    test = load_cifar10(flags.data, "test", flags.test_size or None)
     train_and_report(flags, train, test, crop_and_flip, faces=False)
 
 

@@ -113,8 +113,8 @@ def make_data(train_size, seed):
         print(noise.format_realised_noise(task.name, realised[task.name]))
     data = LabelledImages(
         ImageArray(train["image"]),
-        TASKS,
         noisy,
+        TASKS,
         clean={task.name: train[task.name] for task in TASKS},
     )
     return data, test, realised

@@ -1,7 +1,6 @@
 import gc
 import importlib.util
 import pathlib
-import resource
 import socket
 import time
 
@@ -27,9 +26,6 @@ settings.register_profile(
 )
 settings.load_profile("deterministic")
 
-# Kilobytes, on Linux.
-LARGE = 3 * 1024**2
-
 # Grappler takes as long as the trace of a step, for steps that are run a few
 # times. Scripts that tests start, and `make test-all`, run with it.
 WHOLE = "--whole"
@@ -39,7 +35,7 @@ WHOLE = "--whole"
 SMALL_NETWORKS = [
     (encoder, "VGG16_GROUPS", tuple(each[:1] for each in encoder.VGG16_GROUPS)),
     (decoder, "STAGES", {**decoder.STAGES, 32: (8, (128,))}),
-    (discriminator, "FILTERS", (64, 512)),
+    (discriminator, "FILTERS", (64,)),
 ]
 WHOLE_NETWORKS = [
     (module, name, getattr(module, name)) for module, name, _ in SMALL_NETWORKS
@@ -77,7 +73,6 @@ def pytest_collection_finish():
     # What has been imported need not be looked at in each collection.
     gc.collect()
     gc.freeze()
-    gc.disable()
 
 
 @pytest.fixture(autouse=True)
@@ -86,13 +81,15 @@ def seed():
 
 
 @pytest.fixture(autouse=True)
-def collect_models():
-    """Frees what a test has trained, once a process is large: Python's
-    collector takes minutes for the traced steps of many tests."""
+def collect_models(pytestconfig):
+    """Python's collector takes minutes for the traced steps of many tests.
+    Those of small networks, some GiB in all processes, it need not look at;
+    those of whole ones are freed after each test."""
     begin = time.process_time()
     yield
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if largest > LARGE and time.process_time() - begin > 1:
+    if not pytestconfig.getoption(WHOLE):
+        gc.freeze()
+    elif time.process_time() - begin > 1:
         gc.collect()
 
 

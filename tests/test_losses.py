@@ -272,8 +272,12 @@ def test_a_loss_of_keras_is_the_mean_over_the_given_labels():
     weights = np.array([1.0, 2.0, 0.0, 1.0, 0.5], "float32")
     expected = losses.SparseCategoricalCrossentropy()
     crossentropy = keras.losses.SparseCategoricalCrossentropy
-    for loss in (crossentropy(), crossentropy(from_logits=True)):
-        loss = losses.LabelLoss(loss)
+    one_hot = keras.losses.CategoricalCrossentropy()
+    for loss in (
+        losses.LabelLoss(crossentropy()),
+        losses.LabelLoss(crossentropy(from_logits=True)),
+        losses.LabelLoss(one_hot, one_hot=True),
+    ):
         for more in ((), (weights,)):
             assert_relative(
                 loss(ids, logits, *more), expected(ids, logits, *more)

@@ -130,3 +130,39 @@ def test_a_metric_of_values_needs_whole_labels():
         keras.saving.serialize_keras_object(made)
     )
     assert again.name == made.name and again.mode == "min"
+
+
+def test_metrics_of_classes_see_what_they_read():
+    """One-hot vectors, or class ids; probabilities, or logits."""
+    task = CategoricalTask("mood", 2, annotators=2)
+
+    def own(y_true, y_pred):
+        predicted = keras.ops.argmax(y_pred, axis=-1)
+        return keras.ops.abs(y_true - keras.ops.cast(predicted, "float32"))
+
+    given = [
+        "categorical_accuracy",
+        keras.metrics.F1Score(average="macro"),
+        keras.metrics.SparseCategoricalCrossentropy(from_logits=True),
+        own,
+    ]
+    labels = np.array([[0, 1], [1, -1], [1, 1]])
+    probabilities = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]], "float32")
+    found = []
+    for metric in metrics.make_metrics([task], {"mood": given})["mood"]:
+        metric.update_state(labels, probabilities)
+        found.append(float(metric.result()))
+    # Of the five labels 0, 1, 1, 1, 1 a 0, 0, 0, 1, 1 is predicted.
+    f1 = (2 * 1 / 4 + 2 * 2 / 6) / 2
+    crossentropy = -np.log([0.8, 0.2, 0.4, 0.9, 0.9]).mean()
+    np.testing.assert_allclose(found, [0.6, f1, crossentropy, 0.4], rtol=1e-5)
+
+
+def test_a_metric_must_heed_which_labels_are_missing():
+    class Heedless(keras.metrics.Mean):
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            return super().update_state(keras.ops.abs(y_true - y_pred))
+
+    task = ContinuousTask("affect", ("valence", "arousal"))
+    with pytest.raises(ValueError, match="takes no heed of `sample_weight`"):
+        metrics.make_metrics([task], {"affect": Heedless()})

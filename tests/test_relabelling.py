@@ -29,8 +29,8 @@ def data():
     }
     return LabelledImages(
         ImageArray(images),
-        [SHADE.with_annotators(2), AFFECT],
         labels,
+        [SHADE.with_annotators(2), AFFECT],
         clean={"shade": TRUTH},
     )
 
@@ -59,7 +59,7 @@ def brightness_model(order=("dark", "grey", "light"), softmax=True):
 
 
 def test_labels_are_the_models_predictions(data, capsys):
-    machine = relabel(data, brightness_model(), [SHADE, AFFECT], batch_size=2)
+    machine = relabel(brightness_model(), data, [SHADE, AFFECT], batch_size=2)
     np.testing.assert_array_equal(
         machine.labels["shade"], [[0], [1], [2], [2], [0]]
     )
@@ -76,7 +76,7 @@ def test_labels_are_the_models_predictions(data, capsys):
     assert realised[0]["wrong"] == pytest.approx(0.2)
     printed = capsys.readouterr().out
     assert "shade annotator 0: 20.0 % wrong, 0.0 % missing (n = 5)" in printed
-    relabel(data, brightness_model(), [SHADE], verbose=False)
+    relabel(brightness_model(), data, [SHADE], verbose=False)
     assert "wrong" not in capsys.readouterr().out
     # What it was made of is as it was.
     assert data.labels["shade"].shape == (5, 2) and not data.extras
@@ -89,7 +89,7 @@ def test_classes_are_mapped_by_name(data, softmax):
     task = CategoricalTask("shade", class_names=order)
     model = brightness_model(order, softmax=softmax)
     model = keras.Model(model.input, model.output["shade"])
-    machine = relabel(data, model, [task])
+    machine = relabel(model, data, [task])
     np.testing.assert_array_equal(
         machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
     )
@@ -100,7 +100,7 @@ def test_classes_are_mapped_by_name(data, softmax):
 def test_probabilities_are_kept_in_the_order_of_the_data(data):
     model = brightness_model(("light", "dark", "grey"), softmax=False)
     task = CategoricalTask("shade", class_names=("light", "dark", "grey"))
-    machine = relabel(data, model, [task])
+    machine = relabel(model, data, [task])
     x = LEVELS / 127.5 - 1
     logits = np.stack([-8 * x, 4 + 0 * x, 8 * x], axis=1)
     expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -114,7 +114,7 @@ def test_reads_saved_models_and_keras_files(data, tmp_path):
     model.save(tmp_path / "model.keras")
     model.export(tmp_path / "exported", verbose=False)
     for path in (tmp_path / "model.keras", str(tmp_path / "exported")):
-        machine = relabel(data, path, [SHADE, AFFECT])
+        machine = relabel(path, data, [SHADE, AFFECT])
         np.testing.assert_array_equal(
             machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
         )
@@ -124,14 +124,14 @@ def test_own_models_and_their_exports_agree(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 32, 32, 3)).astype("uint8")
     data = LabelledImages(
-        ImageArray(images), [SHADE], {"shade": np.zeros(6, int)}
+        ImageArray(images), {"shade": np.zeros(6, int)}, [SHADE]
     )
     keras.utils.set_random_seed(0)
     model = MultiTaskModel(Encoder([SHADE, AFFECT], (32, 32, 3), width=1 / 16))
     export(model, tmp_path / "1")
     expected = model.predict(images / 127.5 - 1, verbose=0)["shade"]
-    exported = relabel(data, tmp_path / "1", [SHADE], image_shape=(32, 32, 3))
-    for machine in (relabel(data, model, [SHADE]), exported):
+    exported = relabel(tmp_path / "1", data, [SHADE], image_shape=(32, 32, 3))
+    for machine in (relabel(model, data, [SHADE]), exported):
         np.testing.assert_allclose(
             machine.extras["shade_probabilities"], expected, atol=1e-5
         )
@@ -139,7 +139,7 @@ def test_own_models_and_their_exports_agree(tmp_path):
 
 def test_preprocessing(data):
     machine = relabel(
-        data, brightness_model(), [SHADE], preprocess=lambda images: -images
+        brightness_model(), data, [SHADE], preprocess=lambda images: -images
     )
     np.testing.assert_array_equal(
         machine.labels["shade"][:, 0], [2, 1, 0, 0, 2]
@@ -149,16 +149,16 @@ def test_preprocessing(data):
 def test_writes_next_to_the_data(data, tmp_path):
     table = tmp_path / "labels.csv"
     data.writer = CsvWriter(table, WideColumns("file", {}, {}))
-    machine = relabel(data, brightness_model(), [SHADE, AFFECT], "bright")
+    machine = relabel(brightness_model(), data, [SHADE, AFFECT], "bright")
     lines = (tmp_path / "labels_bright.csv").read_text().splitlines()
     assert lines[0] == "file,shade.bright,valence.bright,arousal.bright"
     assert lines[1] == "0,dark,-1.0,1.0"
     assert len(lines) == 6
     assert machine.labels["shade"][1] == 1 and lines[2].startswith("1,grey,")
     with pytest.raises(ValueError, match="labels_bright.csv exists"):
-        relabel(data, None, [SHADE], "bright")
+        relabel(None, data, [SHADE], "bright")
     with pytest.raises(ValueError, match="`name` must be letters.*'../x'"):
-        relabel(data, None, [SHADE], "../x")
+        relabel(None, data, [SHADE], "../x")
 
 
 def test_models_of_uint8_images(data, tmp_path):
@@ -167,24 +167,24 @@ def test_models_of_uint8_images(data, tmp_path):
     model = keras.Model(inputs, brightness_model()(scaled)["shade"])
     model.export(tmp_path / "exported", verbose=False)
     for each in (model, tmp_path / "exported"):
-        machine = relabel(data, each, [SHADE])
+        machine = relabel(each, data, [SHADE])
         np.testing.assert_array_equal(
             machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
         )
     with pytest.raises(ValueError, match="`preprocess` must return uint8"):
         relabel(
-            data, tmp_path / "exported", [SHADE], preprocess=lambda x: x + 1
+            tmp_path / "exported", data, [SHADE], preprocess=lambda x: x + 1
         )
 
 
 def test_classes_without_names_do_not_match_names(data):
     with pytest.raises(ValueError, match="must predict what the data has"):
-        relabel(data, brightness_model(), [CategoricalTask("shade", 3)])
+        relabel(brightness_model(), data, [CategoricalTask("shade", 3)])
 
 
 def test_needs_labelled_images():
     with pytest.raises(ValueError, match="`data` must be Labelled.*str"):
-        relabel("labels.csv", None, [SHADE])
+        relabel(None, "labels.csv", [SHADE])
 
 
 @pytest.mark.parametrize(
@@ -214,17 +214,17 @@ def test_needs_labelled_images():
 def test_rejects_what_does_not_fit(data, arguments, message):
     arguments = {"model": brightness_model(), "tasks": [SHADE], **arguments}
     with pytest.raises(ValueError, match=message):
-        relabel(data, **arguments)
+        relabel(data=data, **arguments)
 
 
 def test_rejects_outputs_of_another_width(data):
     model = brightness_model(("dark", "grey"))
     with pytest.raises(ValueError, match=r"shape \(5, 3\).*shape=\(5, 2\)"):
-        relabel(data, model, [SHADE])
+        relabel(model, data, [SHADE])
 
 
 def test_needs_the_size_of_a_model_without_one(data):
     model = keras.Sequential([keras.layers.GlobalAveragePooling2D()])
     model.build((None, None, None, 3))
     with pytest.raises(ValueError, match="`image_shape` must be given"):
-        relabel(data, model, [SHADE])
+        relabel(model, data, [SHADE])

@@ -1,6 +1,7 @@
 """Which labels are wrong, and how good each annotator is."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.evaluation.annotator_report import annotator_report
 from keras_noisyfer.noise.checks import nanmean
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Shape
 
 METHODS = ("posterior", "cleanlab")
 
@@ -52,7 +54,7 @@ class LabelAudit:
     images: pd.DataFrame
     annotators: dict
 
-    def suspects(self, count=100):
+    def suspects(self, count: int = 100) -> pd.DataFrame:
         """The `count` labels with the lowest scores, a DataFrame.
 
         Raises:
@@ -63,8 +65,13 @@ class LabelAudit:
 
 
 def audit(
-    model, data, folds=None, method="posterior", image_shape=None, seed=0
-):
+    model: Any,
+    data: LabelledImages,
+    folds: int | None = None,
+    method: str = "posterior",
+    image_shape: Shape | None = None,
+    seed: int = 0,
+) -> LabelAudit:
     """Scores every label of a data set, and its annotators.
 
     Each label is held against the model's prediction, the other annotators
@@ -143,9 +150,9 @@ def audit(
         }
     rows, images = [], {"image": data.names}
     lowest = np.full(len(data), np.nan)
-    annotators = annotator_report(data.tasks, data.labels)
+    annotators = annotator_report(data.labels, data.tasks)
     for task in data.tasks:
-        finding = findings[task.name]
+        finding: Any = findings[task.name]
         names = _annotator_names(data, task, finding.scores.shape[1])
         lowest = np.fmin(lowest, _row_minimum(finding.scores))
         images = _add_columns(images, finding.image_columns(task))

@@ -1,6 +1,7 @@
 """Probabilities of the true classes, from predictions and all labels."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
@@ -37,7 +38,7 @@ class ClassPosterior:
     probabilities: np.ndarray
     confusion: np.ndarray
 
-    def judge(self, labels):
+    def judge(self, labels: np.ndarray) -> ClassFindings:
         """`ClassFindings` of labels `(n, annotators)`: a label's score is the
         probability of the class that it names."""
         given = labels != MISSING
@@ -54,7 +55,11 @@ class ClassPosterior:
         )
 
 
-def fit_class_posterior(labels, predictions, values=()):
+def fit_class_posterior(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    values: Sequence[np.ndarray] = (),
+) -> ClassPosterior:
     """The classes' probabilities given predictions and all labels.
 
     Of an image x of class y the annotators and the values of continuous tasks

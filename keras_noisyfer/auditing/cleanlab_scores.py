@@ -10,7 +10,9 @@ from keras_noisyfer.noise import MISSING, realised_confusion, realised_noise
 from keras_noisyfer.noise.checks import nanmean
 
 
-def score_classes(labels, predictions, seed=0):
+def score_classes(
+    labels: np.ndarray, predictions: np.ndarray, seed: int = 0
+) -> ClassFindings:
     """CROWDLAB; where no two labels of an image agree, their probabilities.
 
     Args:
@@ -76,7 +78,7 @@ def _seeded(seed):
         np.random.set_state(state)
 
 
-def score_values(labels, predictions):
+def score_values(labels: np.ndarray, predictions: np.ndarray) -> ValueFindings:
     """Residuals of each dimension; a label's score is its lowest.
 
     Args:

@@ -1,11 +1,13 @@
 """What an audit finds of one task, and its rows in the tables."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from keras_noisyfer.noise import MISSING
 from keras_noisyfer.noise.checks import nanmean
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,23 +30,25 @@ class ClassFindings:
     noise_rates: np.ndarray
     confusion: np.ndarray
 
-    def image_columns(self, task):
+    def image_columns(self, task: CategoricalTask) -> dict[str, np.ndarray]:
         """Columns of the table of images, a dict."""
         return {
             task.name: self.describe(task, self.consensus),
             f"{task.name}_confidence": self.confidence,
         }
 
-    def describe(self, task, labels):
+    def describe(self, task: CategoricalTask, labels: np.ndarray) -> np.ndarray:
         """Names of classes, an array."""
         names = task.class_names or range(task.num_classes)
         return np.array([str(each) for each in names], "object")[labels]
 
-    def describe_prediction(self, task, prediction):
+    def describe_prediction(
+        self, task: CategoricalTask, prediction: np.ndarray
+    ) -> np.ndarray:
         """Names of the most probable classes, an array."""
         return self.describe(task, prediction.argmax(axis=1))
 
-    def annotator(self, index, labels):
+    def annotator(self, index: int, labels: np.ndarray) -> dict[str, Any]:
         """What the table of annotators tells of one, a dict."""
         given = labels[:, index] != MISSING
         said = np.eye(len(self.confusion[index]))[labels[given, index]]
@@ -77,16 +81,16 @@ class ValueFindings:
     spread: np.ndarray
 
     @staticmethod
-    def value_columns(task):
+    def value_columns(task: ContinuousTask) -> list[str]:
         """Names of the columns of the values, as a prediction file has."""
         return [f"{task.name}_{each}" for each in task.dimensions]
 
     @property
-    def confidence(self):
+    def confidence(self) -> np.ndarray:
         """None: a value has a standard deviation in its place."""
         return np.full(len(self.consensus), np.nan)
 
-    def image_columns(self, task):
+    def image_columns(self, task: ContinuousTask) -> dict[str, np.ndarray]:
         """Columns of the table of images, a dict."""
         columns = {}
         for index, name in enumerate(self.value_columns(task)):
@@ -94,7 +98,7 @@ class ValueFindings:
             columns[f"{name}_deviation"] = self.deviations[:, index]
         return columns
 
-    def describe(self, task, values):
+    def describe(self, task: ContinuousTask, values: np.ndarray) -> np.ndarray:
         """Values as text, those of several dimensions joined by spaces."""
         return np.array(
             [" ".join(f"{each:.2f}" for each in row) for row in values],
@@ -103,6 +107,6 @@ class ValueFindings:
 
     describe_prediction = describe
 
-    def annotator(self, index, labels):
+    def annotator(self, index: int, labels: np.ndarray) -> dict[str, Any]:
         """What the table of annotators tells of one, a dict."""
         return {"bias": self.bias[index], "spread": self.spread[index]}

@@ -1,5 +1,9 @@
 """How well an audit does where the truth is known."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
@@ -15,10 +19,16 @@ from keras_noisyfer.noise import (
 )
 from keras_noisyfer.tasks import CategoricalTask
 
+if TYPE_CHECKING:
+    from keras_noisyfer.auditing.audit import LabelAudit
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
+
 _TOP = 100
 
 
-def measure_audit(found, data, seed=0):
+def measure_audit(
+    found: LabelAudit, data: LabelledImages, seed: int = 0
+) -> dict[str, dict[str, Any]]:
     """Holds an audit against clean labels, which it has not seen.
 
     Args:

@@ -1,9 +1,12 @@
 """The findings of an audit as files: tables and one page to look at."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +14,12 @@ import tensorflow as tf
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import PathLike
 from keras_noisyfer.value_checks import one_line_errors
+
+if TYPE_CHECKING:
+    from keras_noisyfer.auditing.audit import LabelAudit
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 _TEMPLATE = "page.html"
 _SCRIPT = "page.js"
@@ -19,7 +27,13 @@ _SCRIPT = "page.js"
 _THUMBNAIL_SHAPE = (96, 96, 3)
 
 
-def write_audit(found, data, folder, thumbnails=200, title="Label audit"):
+def write_audit(
+    found: LabelAudit,
+    data: LabelledImages,
+    folder: PathLike,
+    thumbnails: int = 200,
+    title: str = "Label audit",
+) -> pathlib.Path:
     """Writes what an audit found to a folder.
 
     - `labels.csv`: `found.labels`, one row a label; `image`, `task` and

@@ -1,14 +1,28 @@
 """Predictions of a model for the images whose labels are audited."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 import numpy as np
 from sklearn.model_selection import KFold
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Shape
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
-def predict_images(model, data, folds=None, image_shape=None, seed=0):
+def predict_images(
+    model: Any,
+    data: LabelledImages,
+    folds: int | None = None,
+    image_shape: Shape | None = None,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
     """What a model predicts for every image.
 
     Args:

@@ -1,5 +1,7 @@
 """True values of continuous tasks, from predictions and all labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.stats import chi2, norm
 from sklearn.linear_model import Ridge
@@ -13,7 +15,11 @@ _MIN_SCALE = 1e-3
 _MIN_LABELS = 10
 
 
-def fit_value_posterior(labels, predictions, classes=()):
+def fit_value_posterior(
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    classes: Sequence[np.ndarray] = (),
+) -> ValueFindings:
     """The true values given predictions and all labels.
 
     What is expected of an image is linear in the prediction and the class

@@ -1,13 +1,16 @@
 """Augmentation of a batch of images, seeded."""
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
+
+from keras_noisyfer.typing import Tensor
 
 BLACK = -1.0
 
 
-def crop_and_flip(images, seed, padding=4):
+def crop_and_flip(images: Tensor, seed: Tensor, padding: int = 4) -> Tensor:
     """Random crop of the padded images and random mirroring.
 
     The paper's augmentation on CIFAR-10: each image is moved by up to
@@ -47,8 +50,12 @@ def crop_and_flip(images, seed, padding=4):
 
 
 def face_affine(
-    images, seed, rotation=10.0, translation=10 / 256, zoom=(0.9, 1.1)
-):
+    images: Tensor,
+    seed: Tensor,
+    rotation: float = 10.0,
+    translation: float = 10 / 256,
+    zoom: Sequence[float] = (0.9, 1.1),
+) -> Tensor:
     """Random rotation, translation, zoom and mirroring in one warp.
 
     The augmentation of the authors' release on aligned faces; black where

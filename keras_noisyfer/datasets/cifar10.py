@@ -1,6 +1,7 @@
 """CIFAR-10 with true labels, or those of the paper's simulated annotators."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,6 +12,7 @@ from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import read_npz
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Annotator, PathLike
 
 CLASS_NAMES = (
     "airplane",
@@ -33,25 +35,25 @@ _MAX_BYTES = MAX_IMAGES * (np.prod(IMAGE_SHAPE).item() + 8) + 4096
 
 
 def load_cifar10(
-    split,
-    path=None,
-    size=None,
-    annotators=noise.PAPER_ANNOTATORS,
-    seed=0,
-):
+    path: PathLike | None = None,
+    split: str = "train",
+    size: int | None = None,
+    annotators: Sequence[Annotator] | None = noise.PAPER_ANNOTATORS,
+    seed: int = 0,
+) -> LabelledImages:
     """Loads CIFAR-10: small photographs of ten kinds of object.
 
     Images are in the order of the original batches, whatever they are read
     from.
 
     Args:
-        split: `"train"`: labels of simulated annotators. `"test"`: true
-            labels, for tasks of as many annotators.
         path: `.npz` file with the arrays `x_train`, `y_train`, `x_test` and
             `y_test`: images, uint8, shape `(n, 32, 32, 3)`, and class ids,
             integers, shape `(n,)` or `(n, 1)`; n is at most 60,000. By
             default TensorFlow Datasets downloads the data once and keeps
             it.
+        split: `"train"`: labels of simulated annotators. `"test"`: true
+            labels, for tasks of as many annotators.
         size: Number of images, the first of those there are; their labels
             are the same whatever the size. By default all of them.
         annotators: Sequence of `keras_noisyfer.noise.CategoricalAnnotator`s,
@@ -95,8 +97,8 @@ def load_cifar10(
     task = CategoricalTask("object", class_names=CLASS_NAMES)
     data = LabelledImages(
         ImageArray(images, names),
-        [task.with_annotators(streams)],
         {"object": labels},
+        [task.with_annotators(streams)],
         clean={"object": labels},
     )
     if split == "train" and annotators is not None:
@@ -104,7 +106,7 @@ def load_cifar10(
     return take_first(data, size)
 
 
-def take_first(data, size):
+def take_first(data: LabelledImages, size: int | None) -> LabelledImages:
     """The first `size` images of a data set, which has to have as many."""
     if size is None:
         return data

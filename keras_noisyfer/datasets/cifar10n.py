@@ -1,10 +1,14 @@
 """CIFAR-10N: CIFAR-10 as three people on the web labelled it."""
 
+from __future__ import annotations
+
 import io
 import os
 import pickle
 import pickletools
 import zipfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,10 @@ from keras_noisyfer.datasets.cifar10 import (
 )
 from keras_noisyfer.datasets.pairing import check_order
 from keras_noisyfer.files import open_rows, read_npy
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
 LABEL_SETS = (*HUMAN_LABEL_SETS, "aggre_label", "worse_label")
@@ -52,8 +60,12 @@ OPCODES = (
 
 
 def load_cifar10n(
-    split, labels_path, path=None, size=None, label_sets=HUMAN_LABEL_SETS
-):
+    labels_path: PathLike,
+    split: str = "train",
+    path: PathLike | None = None,
+    size: int | None = None,
+    label_sets: Sequence[str] = HUMAN_LABEL_SETS,
+) -> LabelledImages:
     """Loads CIFAR-10 with the labels of human annotators.
 
     Three people labelled each training image, other people other images. A
@@ -66,14 +78,14 @@ def load_cifar10n(
     images and for a file with all the published labels, by a checksum.
 
     Args:
-        split: `"train"`, or `"test"`: images that have true labels only, for
-            a task of as many annotators.
         labels_path: One of the files `CIFAR-10_human.pt`,
             `CIFAR-10_human_ordered.npy` and
             `CIFAR-10_human_annotations.csv` (as TFDS' `cifar10_n` has it in
             its `manual_dir`), or the folder of one. The latter two need
             `image_order_c10.npy` in the same folder or the one above. No
             PyTorch is needed, and no code in a file is ever run.
+        split: `"train"`, or `"test"`: images that have true labels only, for
+            a task of as many annotators.
         path: `.npz` file with the images, see `load_cifar10`.
         size: Number of images, the first of those there are. By default all
             of them.
@@ -116,7 +128,7 @@ def load_cifar10n(
         check_number("size", size, minimum=1, integer=True)
     labels_path = _find(labels_path)
     labels = _read(labels_path, ("clean_label", *label_sets))
-    data = load_cifar10(split, path, annotators=None)
+    data = load_cifar10(path, split, annotators=None)
     if split == "train":
         check_order(data.images.images, PUBLISHED_IMAGES, "Images of `path`")
         order = _match(labels["clean_label"], data.clean["object"], labels_path)

@@ -1,18 +1,19 @@
 """Folders of images made from other folders of images."""
 
 import concurrent.futures
-import contextlib
 import itertools
 import json
 import os
 import pathlib
 import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tqdm
-from PIL import Image, ImageOps
+from PIL import Image
 
-from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.image_files import (
     EXTENSIONS,
     image_problem,
@@ -20,51 +21,33 @@ from keras_noisyfer.datasets.image_files import (
 )
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.upright_images import (
+    CONVERTIBLE,
+    UnusableImage,
+    open_image,
+    upright_rgb,
+)
 from keras_noisyfer.files import read_json
+from keras_noisyfer.typing import PathLike
 
 SETTINGS_FILE = "settings.json"
 REJECTED_FILE = "rejected.csv"
 # Files that Pillow reads and TensorFlow does not, or reads otherwise.
 OTHER_EXTENSIONS = (".gif", ".webp", ".tif", ".tiff")
-READABLE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-# What `image_problem` may call an image that has a right 8-bit RGB copy.
-CONVERTIBLE = {
-    "16-bit values",
-    "alpha channel",
-    "CMYK colours",
-    "EXIF rotation",
-    "palette colours",
-    "unsupported format",
-    "wrong extension",
-}
 JPEG_QUALITY = 95
 # Images that wait for a thread, so that a long list takes little memory.
 SUBMITTED_AT_ONCE = 1000
 
 
-class UnusableImage(Exception):
-    """An image has to be left out.
-
-    Args:
-        problem: A few words, the same for all images with that problem.
-        detail: What is known about this one.
-    """
-
-    def __init__(self, problem, detail=""):
-        super().__init__(problem, detail)
-        self.problem = problem
-        self.detail = detail
-
-
 def convert_images(
-    image_root,
-    output_root,
-    names=None,
+    image_root: PathLike,
+    output_root: PathLike,
+    names: Iterable[PathLike] | None = None,
     *,
-    size=None,
-    on_error="raise",
-    workers=None,
-):
+    size: int | None = None,
+    on_error: str = "raise",
+    workers: int | None = None,
+) -> ImportReport:
     """Makes a folder of images that every loader here can read.
 
     Images that are good already are copied byte for byte. Of the others an
@@ -118,7 +101,7 @@ def convert_images(
         problem = image_problem(path)
         if problem and problem[0] not in CONVERTIBLE:
             raise UnusableImage(*problem)
-        with _opened(path) as image:
+        with open_image(path) as image:
             if not problem and max(image.size) <= (size or np.inf):
                 return path
             image = upright_rgb(image)
@@ -143,63 +126,12 @@ def convert_images(
     return report
 
 
-def upright_rgb(image):
-    """An 8-bit RGB copy of a Pillow image, as a viewer shows it.
-
-    Args:
-        image: `PIL.Image.Image` of any mode; see `convert_images`.
-
-    Returns:
-        A `PIL.Image.Image` of mode RGB.
-
-    Raises:
-        UnusableImage: if its values have no known range.
-    """
-    transparency = "transparency" in image.info
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image)
-        # 32-bit values have no range that files keep to.
-        if values.dtype.itemsize != 2 or values.dtype.kind != "u":
-            raise UnusableImage("unknown range of values", image.mode)
-        image = Image.fromarray(np.round(values / 257).astype("uint8"))
-    if transparency or image.mode in ("RGBA", "LA", "PA"):
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    image = image.convert("RGB")
-    # A colour profile of the other mode would be saved with it.
-    image.info.clear()
-    return image
-
-
-def read_rgb(path):
-    """A checked image file as a Pillow image of mode RGB.
-
-    Raises:
-        UnusableImage: if `image_problem` names it, or it is truncated.
-    """
-    problem = image_problem(path, decode=False)
-    if problem:
-        raise UnusableImage(*problem)
-    with _opened(path) as image:
-        return image.convert("RGB")
-
-
-def read_upright_rgb(path):
-    """Any image file that has a right 8-bit RGB copy, as that copy.
-
-    Raises:
-        UnusableImage: if it has none.
-    """
-    problem = image_problem(path, decode=False)
-    if problem and problem[0] not in CONVERTIBLE:
-        raise UnusableImage(*problem)
-    with _opened(path) as image:
-        return upright_rgb(image)
-
-
-def prepare_output(image_root, output_root, names, settings):
+def prepare_output(
+    image_root: PathLike,
+    output_root: PathLike,
+    names: Iterable[PathLike],
+    settings: Mapping[str, Any],
+) -> list[str]:
     """Makes the folder of `process_images` and keeps the settings in it.
 
     Args:
@@ -227,9 +159,9 @@ def prepare_output(image_root, output_root, names, settings):
             "`output_root` must be a folder outside of `image_root`. "
             f"Received: {output_root}"
         )
-    names = [str(each) for each in names]
+    listed = [str(each) for each in names]
     seen = set()
-    for name in names:
+    for name in listed:
         path = output_path("", name)
         if path in seen:
             raise ValueError(
@@ -246,12 +178,19 @@ def prepare_output(image_root, output_root, names, settings):
                 f"{name}={earlier.get(name)!r}: choose another folder or "
                 f"delete it. Received: {name}={settings.get(name)!r}"
             )
-    return names
+    return listed
 
 
 def process_images(
-    image_root, output_root, names, make, *, on_error, workers, description
-):
+    image_root: PathLike,
+    output_root: PathLike,
+    names: Sequence[str],
+    make: Callable[[int, str], Any],
+    *,
+    on_error: str,
+    workers: int | None,
+    description: str,
+) -> ImportReport:
     """Makes one image of each image of a folder, in parallel.
 
     A file appears under its name only when it is complete, and one that is
@@ -326,7 +265,7 @@ def process_images(
     return report
 
 
-def output_path(output_root, name):
+def output_path(output_root: PathLike, name: str) -> pathlib.Path:
     """The path of the image that is made of the image `name`."""
     return pathlib.Path(output_root, os.path.normpath(_output_name(name)))
 
@@ -341,24 +280,6 @@ def _delete(output_root, name):
     path, _ = locate_image(output_root, _output_name(name))
     if path and inside:
         os.unlink(path)
-
-
-@contextlib.contextmanager
-def _opened(path):
-    try:
-        # Pillow would start another program for some of the other formats.
-        with Image.open(path, formats=READABLE_FORMATS) as image:
-            yield image
-    except Image.UnidentifiedImageError:
-        detail = f"not one of {', '.join(READABLE_FORMATS)}"
-        raise UnusableImage("unsupported format", detail) from None
-    except UnusableImage:
-        raise
-    # Pillow finds damage behind the header when it decodes: any error at all.
-    except Exception as error:
-        raise UnusableImage(
-            "truncated or damaged image", one_line(error)
-        ) from error
 
 
 def _write(made, target, modified):
@@ -378,7 +299,7 @@ def _write(made, target, modified):
         raise
 
 
-def list_convertible(image_root):
+def list_convertible(image_root: PathLike) -> list[str]:
     """Paths of all files below a folder that `convert_images` would try,
     relative to it, sorted."""
     endings = EXTENSIONS + OTHER_EXTENSIONS

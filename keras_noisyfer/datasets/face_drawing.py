@@ -1,5 +1,7 @@
 """Draws cartoon faces of given geometry, with NumPy alone."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 SKIN = np.array(
@@ -31,7 +33,11 @@ APPEARANCE = (
 ).split()
 
 
-def render_faces(choice, movement, noise):
+def render_faces(
+    choice: Mapping[str, np.ndarray],
+    movement: Mapping[str, np.ndarray],
+    noise: np.ndarray,
+) -> np.ndarray:
     """Renders faces, each from back to front.
 
     Args:
@@ -332,12 +338,12 @@ def _ellipse(x, y, radius_x, radius_y):
     return (radius - 1) * np.minimum(radius_x, radius_y)
 
 
-def between(uniform, low, high):
+def between(uniform: np.ndarray, low: float, high: float) -> np.ndarray:
     """Stretches `[0, 1)` to `[low, high)`."""
     return (low + (high - low) * uniform).astype("float32")
 
 
-def pick(uniform, options):
+def pick(uniform: np.ndarray, options: np.ndarray) -> np.ndarray:
     """Picks one of the options, each as likely, for each number."""
     return options[(uniform * len(options)).astype(int)]
 

@@ -20,6 +20,7 @@ from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import SPLITS
 from keras_noisyfer.datasets.tables.cells import cell_text
 from keras_noisyfer.files import open_rows
+from keras_noisyfer.typing import PathLike
 
 IMAGE_SHAPE = (48, 48, 1)
 MISSING = -1
@@ -73,13 +74,13 @@ _CLASS_IDS = to_class_ids(
 
 
 def load_ferplus(
-    data_dir,
-    split="train",
-    annotators=3,
-    seed=0,
-    original_label=False,
-    on_error="raise",
-):
+    data_dir: PathLike,
+    split: str = "train",
+    annotators: int = 3,
+    seed: int = 0,
+    original_label: bool = False,
+    on_error: str = "raise",
+) -> LabelledImages:
     """Loads FER+: faces whose expression ten people voted on.
 
     Each annotator of a training image is one of its votes, drawn without
@@ -175,8 +176,8 @@ def load_ferplus(
     clean = {"expression": _plurality(votes)}
     return LabelledImages(
         images,
-        [expression_task().with_annotators(drawn.shape[1])],
         {"expression": drawn} if split == "train" else clean,
+        [expression_task().with_annotators(drawn.shape[1])],
         clean=clean,
         extras={"votes": votes},
         report=report,

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +11,8 @@ import tqdm
 from PIL import Image
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.typing import PathLike, Shape, Tensor
 
 # What both Pillow and TensorFlow decode, with the usual file name endings.
 FORMATS = {
@@ -42,7 +46,7 @@ _SCAN_MARKER = b"\xff\xda"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def locate_image(image_root, name):
+def locate_image(image_root: PathLike, name: str) -> tuple[Any, Any]:
     """The path of an image, which has to stay within its folder.
 
     Args:
@@ -74,7 +78,9 @@ def locate_image(image_root, name):
     return path, None
 
 
-def image_problem(path, max_pixels=MAX_PIXELS, decode=True):
+def image_problem(
+    path: PathLike, max_pixels: int = MAX_PIXELS, decode: bool = True
+) -> tuple[str, str] | None:
     """What is wrong with an image file.
 
     Everything is named that TensorFlow could not decode, or would decode to
@@ -156,7 +162,13 @@ def _count_scans(path):
         return file.read().count(_SCAN_MARKER)
 
 
-def check_image_files(image_root, names, report, decode=True, explain=None):
+def check_image_files(
+    image_root: PathLike,
+    names: Sequence[str],
+    report: ImportReport,
+    decode: bool = True,
+    explain: Callable[[str, str, str], Sequence[str]] | None = None,
+) -> np.ndarray:
     """Checks that every image is there and can be decoded.
 
     Args:
@@ -250,7 +262,7 @@ def _decode_coarsely(path):
     )
 
 
-def list_images(image_root):
+def list_images(image_root: PathLike) -> list[str]:
     """Paths of all image files below a folder, relative to it, sorted.
 
     Symbolic links to folders are not followed.
@@ -266,12 +278,16 @@ def list_images(image_root):
     return sorted(names)
 
 
-def read_image(path, image_shape, is_jpeg=False):
+def read_image(
+    path: Tensor, image_shape: Shape, is_jpeg: bool = False
+) -> Tensor:
     """Reads and decodes an image file; see `decode_image`."""
     return decode_image(tf.io.read_file(path), image_shape, is_jpeg)
 
 
-def decode_image(encoded, image_shape, is_jpeg=False):
+def decode_image(
+    encoded: Tensor, image_shape: Shape, is_jpeg: bool = False
+) -> Tensor:
     """Decodes an image and scales it.
 
     A JPEG file that is at least twice as large as asked for is decoded at a
@@ -307,7 +323,7 @@ def decode_image(encoded, image_shape, is_jpeg=False):
     return tf.ensure_shape(image, (height, width, channels))
 
 
-def pixel_count(encoded):
+def pixel_count(encoded: Tensor) -> Tensor:
     """Width times height of an image file, by its header.
 
     Args:

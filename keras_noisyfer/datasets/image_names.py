@@ -7,6 +7,7 @@ import re
 import unicodedata
 
 from keras_noisyfer.datasets.image_files import list_images
+from keras_noisyfer.typing import PathLike
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://|data:", re.I)
 _DRIVE = re.compile(r"[a-z]:[\\/]", re.I)
@@ -19,12 +20,12 @@ class ImageFolder:
         image_root: The folder.
     """
 
-    def __init__(self, image_root):
+    def __init__(self, image_root: PathLike):
         self.image_root = os.path.abspath(image_root)
         self._written = {}
         self._listed = {}
 
-    def name(self, cell):
+    def name(self, cell: str) -> str:
         """The path of an image, relative to the folder.
 
         Paths within the folder get one spelling, with `/` for a back-slash
@@ -41,7 +42,9 @@ class ImageFolder:
         self._written.setdefault(name, cell)
         return name
 
-    def explain(self, name, problem, detail):
+    def explain(
+        self, name: str, problem: str, detail: str
+    ) -> tuple[str, str, str]:
         """What is to be said of an image that is not there.
 
         Args:

@@ -1,6 +1,7 @@
 """Where images come from: files, records or an array, always in one order."""
 
 import os
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,7 @@ from keras_noisyfer.datasets.image_files import (
     read_image,
 )
 from keras_noisyfer.datasets.pipeline import SHUFFLE_BUFFER, check_images
+from keras_noisyfer.typing import ArrayLike, PathLike, Shape, Tensor
 
 
 class ImageFiles:
@@ -25,7 +27,7 @@ class ImageFiles:
     # Files have no common size.
     image_shape = None
 
-    def __init__(self, image_root, names):
+    def __init__(self, image_root: PathLike, names: Sequence[str]):
         self.image_root = os.fspath(image_root)
         self.names = list(names)
         # The endings have been checked together with the files.
@@ -33,24 +35,24 @@ class ImageFiles:
         self._is_jpeg = all(n.lower().endswith(endings) for n in self.names)
 
     @property
-    def shuffle_buffer(self):
+    def shuffle_buffer(self) -> int:
         # The whole split: a path is small.
         return max(len(self.names), 1)
 
-    def encoded(self):
+    def encoded(self) -> tf.data.Dataset:
         """A `tf.data.Dataset` of paths."""
         paths = [os.path.join(self.image_root, name) for name in self.names]
         return tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))
 
-    def decode(self, encoded, image_shape):
+    def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
         """The image of a path: uint8 of shape `image_shape`."""
         return read_image(encoded, image_shape, self._is_jpeg)
 
-    def take(self, count):
+    def take(self, count: int) -> "ImageFiles":
         """The first `count` images."""
         return ImageFiles(self.image_root, self.names[:count])
 
-    def select(self, indices):
+    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageFiles":
         """The images of increasing indices."""
         return ImageFiles(self.image_root, [self.names[i] for i in indices])
 
@@ -68,26 +70,26 @@ class ImageRecords:
     # These hold encoded images, some kilobytes each.
     shuffle_buffer = SHUFFLE_BUFFER
 
-    def __init__(self, records, names):
+    def __init__(self, records: tf.data.Dataset, names: Iterable[str]):
         self.names = list(names)
         # Stops a run in which the two have come apart.
         self._records = records.apply(
             tf.data.experimental.assert_cardinality(len(self.names))
         )
 
-    def encoded(self):
+    def encoded(self) -> tf.data.Dataset:
         """A `tf.data.Dataset` of the bytes of image files."""
         return self._records
 
-    def decode(self, encoded, image_shape):
+    def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
         """The image of such bytes: uint8 of shape `image_shape`."""
         return decode_image(encoded, image_shape)
 
-    def take(self, count):
+    def take(self, count: int) -> "ImageRecords":
         """The first `count` images."""
         return ImageRecords(self._records.take(count), self.names[:count])
 
-    def select(self, indices):
+    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageRecords":
         """The images of increasing indices; the others are read past."""
         kept = np.zeros(len(self.names), bool)
         kept[indices] = True
@@ -114,17 +116,17 @@ class ImageArray:
 
     shuffle_buffer = SHUFFLE_BUFFER
 
-    def __init__(self, images, names=None):
+    def __init__(self, images: ArrayLike, names: Iterable[str] | None = None):
         self.images = check_images(images)
         self.image_shape = self.images.shape[1:]
         numbers = range(len(self.images))
         self.names = list(map(str, numbers) if names is None else names)
 
-    def encoded(self):
+    def encoded(self) -> tf.data.Dataset:
         """A `tf.data.Dataset` of the images as they are."""
         return tf.data.Dataset.from_tensor_slices(self.images)
 
-    def decode(self, encoded, image_shape):
+    def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
         """The image at another size, of its own dtype."""
         if tuple(image_shape) == self.image_shape:
             return encoded
@@ -133,11 +135,11 @@ class ImageArray:
             image = tf.round(image)
         return tf.cast(image, encoded.dtype)
 
-    def take(self, count):
+    def take(self, count: int) -> "ImageArray":
         """The first `count` images."""
         return ImageArray(self.images[:count], self.names[:count])
 
-    def select(self, indices):
+    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageArray":
         """The images of increasing indices."""
         return ImageArray(
             self.images[indices], [self.names[i] for i in indices]

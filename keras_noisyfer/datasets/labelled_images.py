@@ -1,6 +1,8 @@
 """Images of any origin with their labels, before they are batched."""
 
 import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +16,7 @@ from keras_noisyfer.datasets.pipeline import (
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
+from keras_noisyfer.typing import ArrayLike, Augmentation, Labels, Shape, Tasks
 
 
 class LabelledImages:
@@ -27,11 +30,11 @@ class LabelledImages:
     Args:
         images: `ImageFiles`, `ImageRecords`, `ImageArray` or an array as
             `make_dataset` takes it.
-        tasks: Sequence of tasks.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
             in [-1, 1] of shape `(n, annotators, dimensions)` or
             `(n, dimensions)`, NaN where missing.
+        tasks: Sequence of tasks.
         clean: Dict by task name of labels that count as the truth, without
             an annotator axis; tasks without them are left out.
         extras: Dict of further arrays with one entry an image.
@@ -58,14 +61,14 @@ class LabelledImages:
 
     def __init__(
         self,
-        images,
-        tasks,
-        labels,
-        clean=None,
-        extras=None,
-        report=None,
-        annotators=None,
-        writer=None,
+        images: Any,
+        labels: Labels,
+        tasks: Tasks,
+        clean: Labels | None = None,
+        extras: Mapping[str, Any] | None = None,
+        report: ImportReport | None = None,
+        annotators: Mapping[str, Any] | None = None,
+        writer: Any = None,
     ):
         if isinstance(images, np.ndarray):
             images = ImageArray(images)
@@ -98,13 +101,10 @@ class LabelledImages:
         return f"<LabelledImages: {len(self):,} images, {tasks}>"
 
     @property
-    def labelled_tasks(self):
+    def labelled_tasks(self) -> Tasks:
         """List of the tasks of which at least one image has a label."""
-        return [
-            task
-            for task in self.tasks
-            if not task.missing(self.labels[task.name]).all()
-        ]
+        labels = self.labels
+        return [t for t in self.tasks if not t.missing(labels[t.name]).all()]
 
     def _task(self, name):
         for task in self.tasks:
@@ -120,11 +120,11 @@ class LabelledImages:
         kept = {name: getattr(self, name) for name in arguments.split()}
         return LabelledImages(**{**kept, **changes})
 
-    def take(self, count):
+    def take(self, count: int) -> Self:
         """The first `count` images with their labels; all if there are less."""
         return self._cut(self.images.take(count), slice(None, count))
 
-    def split(self, sizes, seed=0):
+    def split(self, sizes: Sequence[int], seed: int = 0) -> list[Self]:
         """Parts of the images, drawn at random without overlap.
 
         Args:
@@ -150,7 +150,7 @@ class LabelledImages:
         parts = np.split(order, np.cumsum(sizes))[: len(sizes)]
         return [self.select(part) for part in map(np.sort, parts)]
 
-    def select(self, indices):
+    def select(self, indices: Sequence[int] | np.ndarray) -> Self:
         """The images of increasing indices, with their labels."""
         return self._cut(self.images.select(indices), indices)
 
@@ -166,7 +166,7 @@ class LabelledImages:
         report = copy.copy(self.report)
         return self._replace(images=images, report=report, **arrays)
 
-    def with_labels(self, labels, tasks=None):
+    def with_labels(self, labels: Labels, tasks: Tasks | None = None) -> Self:
         """The same images with other labels.
 
         Args:
@@ -190,7 +190,7 @@ class LabelledImages:
             tasks=tasks, labels=labels, clean=clean, annotators=annotators
         )
 
-    def clean_labels(self):
+    def clean_labels(self) -> Self:
         """The same images for evaluation: the clean labels are the labels.
 
         A task without clean labels keeps its labels if it has one annotator,
@@ -208,7 +208,7 @@ class LabelledImages:
             labels[task.name] = given
         return self.with_labels(labels)
 
-    def with_noise(self, annotators, seed=0):
+    def with_noise(self, annotators: dict[str, Any], seed: int = 0) -> Self:
         """The same images, labelled anew by simulated annotators.
 
         Args:
@@ -267,13 +267,13 @@ class LabelledImages:
 
     def batches(
         self,
-        image_shape=None,
-        batch_size=128,
-        training=False,
-        augmentation=None,
-        seed=0,
-        with_index=False,
-    ):
+        image_shape: Shape | None = None,
+        batch_size: int = 128,
+        training: bool = False,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        with_index: bool = False,
+    ) -> tf.data.Dataset:
         """Makes a `tf.data.Dataset` of batches `(image, labels)`.
 
         Args:
@@ -309,7 +309,7 @@ class LabelledImages:
                 f"{minimum} for these tasks. Received: "
                 f"batch_size={batch_size}, {len(self)} image(s)"
             )
-        parts = [labels]
+        parts: list[Any] = [labels]
         if with_index:
             parts.append(np.arange(len(self), dtype="int32"))
         dataset = tf.data.Dataset.zip(
@@ -336,15 +336,15 @@ class LabelledImages:
 
 
 def make_dataset(
-    images,
-    labels,
-    tasks,
-    batch_size=128,
-    training=False,
-    augmentation=None,
-    seed=0,
-    with_index=False,
-):
+    images: ArrayLike,
+    labels: Labels,
+    tasks: Tasks,
+    batch_size: int = 128,
+    training: bool = False,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    with_index: bool = False,
+) -> tf.data.Dataset:
     """A `tf.data.Dataset` of batches `(image, labels)` from arrays.
 
     Checks every label and image before any training begins.
@@ -386,7 +386,7 @@ def make_dataset(
     ... )
     >>> model.fit(dataset, epochs=10)
     """
-    data = LabelledImages(np.asarray(images), tasks, labels)
+    data = LabelledImages(np.asarray(images), labels, tasks)
     return data.batches(
         None, batch_size, training, augmentation, seed, with_index
     )

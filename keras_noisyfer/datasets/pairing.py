@@ -3,8 +3,12 @@
 import hashlib
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from keras_noisyfer.typing import PathLike
 
 # Six bytes for each number in the name of an image of FER+, zeros for those
 # that are not known.
@@ -12,7 +16,7 @@ CHECKSUMS = pathlib.Path(__file__).with_name("fer2013_checksums.npy")
 _NUMBER = re.compile(r"^fer([0-9]{1,9})\.png$")
 
 
-def check_numbers(names, path):
+def check_numbers(names: Any, path: PathLike) -> None:
     """Checks that a table of FER+ has its images in the published order.
 
     Args:
@@ -35,7 +39,9 @@ def check_numbers(names, path):
         )
 
 
-def check_pixels(names, images, paths):
+def check_pixels(
+    names: Sequence[str], images: np.ndarray, paths: Sequence[PathLike]
+) -> None:
     """Checks that no image of FER2013 has the name of another one.
 
     Args:
@@ -62,7 +68,9 @@ def check_pixels(names, images, paths):
                 )
 
 
-def check_order(rows, published, what):
+def check_order(
+    rows: np.ndarray, published: tuple[str, ...], what: str
+) -> None:
     """Checks that published rows are in the order of their publication.
 
     Args:
@@ -84,7 +92,7 @@ def check_order(rows, published, what):
         )
 
 
-def row_checksums(rows):
+def row_checksums(rows: np.ndarray) -> tuple[str, ...]:
     """Checksums of what rows hold in any order, and of what in theirs."""
     each = [_checksum(row, size=8) for row in rows]
     return tuple(

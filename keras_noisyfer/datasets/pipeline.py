@@ -1,12 +1,21 @@
 """Checks of images and labels, and batches in the data contract."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.labels import standardize_labels
 from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.typing import (
+    ArrayLike,
+    Augmentation,
+    Labels,
+    Shape,
+    Tasks,
+    Tensor,
+)
 
 # tf.data's own tuning gives the same rate, but stops for seconds at the end
 # of every epoch that lasts longer than some seconds.
@@ -17,14 +26,14 @@ SHUFFLE_BUFFER = 10_000
 
 
 def make_batches(
-    dataset,
-    batch_size=128,
-    training=False,
-    augmentation=None,
-    seed=0,
-    shuffle_buffer=SHUFFLE_BUFFER,
-    decode=None,
-):
+    dataset: tf.data.Dataset,
+    batch_size: int = 128,
+    training: bool = False,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    shuffle_buffer: int = SHUFFLE_BUFFER,
+    decode: Callable[[Tensor], Tensor] | None = None,
+) -> tf.data.Dataset:
     """Shuffles, decodes, batches, scales, augments and prefetches a data set.
 
     Args:
@@ -72,7 +81,9 @@ def make_batches(
     return dataset.with_options(options)
 
 
-def check_target_shape(image_shape, given):
+def check_target_shape(
+    image_shape: Shape | None, given: Shape | None
+) -> tuple[int, ...]:
     """Checks the shape that images are scaled to.
 
     Args:
@@ -102,7 +113,7 @@ def check_target_shape(image_shape, given):
     return shape
 
 
-def check_images(images):
+def check_images(images: ArrayLike) -> np.ndarray:
     """Checks an array of images.
 
     Args:
@@ -138,7 +149,9 @@ def check_images(images):
     return images.astype("float32", copy=False)
 
 
-def check_labels(labels, tasks, evaluation=False):
+def check_labels(
+    labels: Labels, tasks: Tasks, evaluation: bool = False
+) -> dict[str, np.ndarray]:
     """Checks shape, dtype and every value of a data set's labels.
 
     Args:

@@ -3,9 +3,11 @@
 import collections
 import csv
 import pathlib
+from typing import Any, Self
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.files import spreadsheet_cell
+from keras_noisyfer.typing import PathLike
 
 ON_ERROR = ("raise", "skip")
 
@@ -34,7 +36,7 @@ class ImportReport:
     rejected: 1 missing image (first: cat_40.jpg)
     """
 
-    def __init__(self, on_error="raise"):
+    def __init__(self, on_error: str = "raise"):
         if on_error not in ON_ERROR:
             raise ValueError(
                 f"`on_error` must be one of {', '.join(ON_ERROR)}. "
@@ -46,7 +48,7 @@ class ImportReport:
         self.entries = []
         self.notes = {}
 
-    def reject(self, entry, problem, detail=""):
+    def reject(self, entry: str, problem: str, detail: str = "") -> None:
         """Leaves an entry out.
 
         Args:
@@ -68,19 +70,19 @@ class ImportReport:
         self.counts[problem] += 1
         self.entries.append((str(entry), problem, detail))
 
-    def extend(self, other):
+    def extend(self, other: Self) -> None:
         """Adds the entries and notes of another report to this one."""
         self.counts.update(other.counts)
         self.entries.extend(other.entries)
         self.notes.update(other.notes)
 
-    def write_csv(self, path):
+    def write_csv(self, path: PathLike) -> pathlib.Path:
         """Writes one line a rejected entry: entry, problem, detail.
 
         Cells that a spreadsheet would compute begin with an apostrophe.
         """
         # Names on disk need not be text.
-        options = {"encoding": "utf-8", "errors": "backslashreplace"}
+        options: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
         with open(path, "w", newline="", **options) as file:
             writer = csv.writer(file)
             writer.writerow(("entry", "problem", "detail"))

@@ -1,6 +1,7 @@
 """Faces drawn with a known expression and affect, and their TFDS builder."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from keras_noisyfer.datasets.face_drawing import (
     pick,
     render_faces,
 )
+from keras_noisyfer.typing import PathLike
 
 EXPRESSIONS = (
     "neutral",
@@ -75,7 +77,14 @@ _RENDERED_AT_ONCE = 32
 _WRITTEN_AT_ONCE = 256
 
 
-def draw_faces(count, seed, image_size=48, *, split="train", start=0):
+def draw_faces(
+    count: int,
+    seed: int,
+    image_size: int = 48,
+    *,
+    split: str = "train",
+    start: int = 0,
+) -> dict[str, np.ndarray]:
     """Draws faces whose expression and affect are known without error.
 
     The seven expressions differ in the geometry of the mouth, brows, eyes
@@ -231,7 +240,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
         self.name = name
 
     @property
-    def sizes(self):
+    def sizes(self) -> dict[str, int]:
         """Number of faces by split name, empty splits left out."""
         sizes = (self.train_size, self.validation_size, self.test_size)
         return {s: n for s, n in zip(SPLITS, sizes, strict=True) if n}
@@ -271,7 +280,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     # downloaded here, so there is nothing to look for.
     code_path = None
 
-    def __init__(self, *, config=None, **options):
+    def __init__(self, *, config: Any = None, **options: Any):
         # TFDS refuses another configuration of the same name as one above,
         # which here has the same settings.
         if isinstance(config, SyntheticFacesConfig):
@@ -323,8 +332,12 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
 
 def load_synthetic_faces(
-    train_size=2000, test_size=1000, seed=0, image_size=48, data_dir=None
-):
+    train_size: int = 2000,
+    test_size: int = 1000,
+    seed: int = 0,
+    image_size: int = 48,
+    data_dir: PathLike | None = None,
+) -> dict[str, dict[str, np.ndarray]]:
     """Prepares synthetic faces, where that is not done yet, and loads them.
 
     Args:

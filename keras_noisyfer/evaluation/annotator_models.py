@@ -1,5 +1,8 @@
 """What models learned of each annotator, against the noise injected."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -13,7 +16,9 @@ from keras_noisyfer.value_checks import check_images
 _CHECKED = 128
 
 
-def annotator_models(model, images):
+def annotator_models(
+    model: MultiTaskModel, images: Any
+) -> dict[str, np.ndarray]:
     """What a model holds each annotator's confusion matrix to be.
 
     Args:
@@ -40,7 +45,9 @@ def annotator_models(model, images):
     return implied_confusion(model, images)
 
 
-def implied_confusion(model, images):
+def implied_confusion(
+    model: MultiTaskModel, images: Any
+) -> dict[str, np.ndarray]:
     """The confusion matrix that each label stream implies.
 
     `C[a, i, j] = sum_x p(i | x) p_a(j | x) / sum_x p(i | x)`
@@ -112,7 +119,9 @@ def _check_first_batch(images, image_shape):
     check_images(first, image_shape)
 
 
-def plot_annotator_models(learned, injected, class_names):
+def plot_annotator_models(
+    learned: np.ndarray, injected: np.ndarray, class_names: Sequence[str]
+) -> Figure:
     """Each annotator's injected and learned confusion matrix, in percent.
 
     Args:

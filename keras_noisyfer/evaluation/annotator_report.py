@@ -2,6 +2,8 @@
 
 import itertools
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,17 +16,20 @@ from keras_noisyfer.noise import (
     realised_noise,
 )
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
+from keras_noisyfer.typing import Labels, Tasks
 
 
-def annotator_report(tasks, labels, clean=None):
+def annotator_report(
+    labels: Labels, tasks: Tasks, clean: Labels | None = None
+) -> dict[str, dict[str, Any]]:
     """Measures the annotators of a data set, against the truth and each other.
 
     Args:
-        tasks: Sequence of tasks.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
             in [-1, 1] of shape `(n, annotators, dimensions)` or
             `(n, dimensions)`, NaN where missing.
+        tasks: Sequence of tasks.
         clean: Dict by task name of labels that count as the truth, without
             an annotator axis; tasks without them are left out.
 
@@ -80,7 +85,7 @@ def annotator_report(tasks, labels, clean=None):
     }
 
 
-def format_annotator_report(report):
+def format_annotator_report(report: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns the report of `annotator_report` as text to print.
 
     Args:

@@ -1,5 +1,10 @@
 """One training run of one method, under the same conditions as the others."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import keras
 
 from keras_noisyfer.evaluation.methods import (
@@ -9,27 +14,31 @@ from keras_noisyfer.evaluation.methods import (
 )
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.typing import Augmentation, Shape
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 # Passes over the features of a frozen encoder; each takes seconds.
 LAST_LAYER_EPOCHS = 10
 
 
 def train_method(
-    method,
-    data,
-    test_data,
-    image_shape=None,
-    epochs=1,
-    batch_size=128,
-    learning_rate=1e-4,
-    discriminator_learning_rate=None,
-    decay=False,
-    augmentation=None,
-    seed=0,
-    callbacks=(),
-    verbose="auto",
-    **model_options,
-):
+    method: str,
+    data: LabelledImages,
+    test_data: Any,
+    image_shape: Shape | None = None,
+    epochs: int = 1,
+    batch_size: int = 128,
+    learning_rate: float = 1e-4,
+    discriminator_learning_rate: float | None = None,
+    decay: bool = False,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: Any = "auto",
+    **model_options: Any,
+) -> tuple[MultiTaskModel, keras.callbacks.History]:
     """Trains one method and follows it on clean test data.
 
     The same seed gives every method the same initial encoder, order of
@@ -62,7 +71,10 @@ def train_method(
     keras.utils.set_random_seed(seed)
     chosen = check_method(method)
     data = method_data(method, data, seed)
-    options = {"image_shape": image_shape, "batch_size": batch_size}
+    options: dict[str, Any] = {
+        "image_shape": image_shape,
+        "batch_size": batch_size,
+    }
     dataset = data.batches(
         **options,
         training=True,
@@ -92,7 +104,8 @@ def train_method(
         # What is learnt on frozen features sees all images as they are.
         dataset = data.batches(**options)
         epochs, optimizers = LAST_LAYER_EPOCHS, []
-    model.compile(*optimizers, loss=chosen.make_losses(data.tasks))
+    losses = chosen.make_losses(data.tasks)
+    model.compile(*optimizers, loss=losses)  # type: ignore[misc]
     history = model.fit(
         dataset,
         epochs=epochs,

@@ -4,9 +4,12 @@ All of them have the same encoder. None is given a clean label, but for
 `"vggnet-clean"`, the upper bound.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import importlib.util
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +33,10 @@ from keras_noisyfer.noise import (
 )
 from keras_noisyfer.regularizers import EarlyLearning
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Shape, Tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +66,7 @@ class Method:
     pretrained: bool = False
     requires: tuple | None = None
 
-    def make_losses(self, tasks):
+    def make_losses(self, tasks: Tasks) -> dict[str, Any]:
         """The losses that `compile` is given, a dict by task name."""
         if self.loss is None:
             return {}
@@ -202,7 +209,7 @@ METHODS = {
 }
 
 
-def check_method(method):
+def check_method(method: str) -> Method:
     """Returns the `Method` of a key.
 
     Raises:
@@ -223,7 +230,7 @@ def check_method(method):
     return METHODS[method]
 
 
-def estimate_noise_rate(data):
+def estimate_noise_rate(data: LabelledImages) -> float:
     """The fraction of wrong class labels, without any clean one.
 
     It is that of the labels which differ from their images' majority vote,
@@ -253,7 +260,9 @@ def estimate_noise_rate(data):
     return float(np.mean(rates)) if rates else 0.2
 
 
-def method_data(method, data, seed=0):
+def method_data(
+    method: str, data: LabelledImages, seed: int = 0
+) -> LabelledImages:
     """The images with the labels that a method trains on.
 
     Args:
@@ -272,18 +281,18 @@ def method_data(method, data, seed=0):
 
 
 def make_model(
-    method,
-    data,
-    image_shape,
-    width=1.0,
-    batch_normalization=False,
-    dropout=0.5,
-    lambda_joint=0.4,
-    gamma=1.0,
-    warmup_epochs=0,
-    forget_rate=None,
-    seed=None,
-):
+    method: str,
+    data: LabelledImages,
+    image_shape: Shape,
+    width: float = 1.0,
+    batch_normalization: bool = False,
+    dropout: float = 0.5,
+    lambda_joint: float | str = 0.4,
+    gamma: float | str = 1.0,
+    warmup_epochs: int = 0,
+    forget_rate: float | None = None,
+    seed: int | None = None,
+) -> MultiTaskModel:
     """The model of a method; the encoder is the same for all of them.
 
     Args:

@@ -1,10 +1,19 @@
 """Figures of a training run. Each function returns a matplotlib figure."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_noisyfer.noise import realised_confusion
+from keras_noisyfer.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Logged by the joint-distribution GAN; 0 until the warm-up has ended.
 JOINT_LOSSES = {
@@ -13,7 +22,11 @@ JOINT_LOSSES = {
 }
 
 
-def plot_training_curves(histories, metric, label=None):
+def plot_training_curves(
+    histories: Mapping[str, Mapping[str, Any]],
+    metric: str,
+    label: str | None = None,
+) -> Figure:
     """Test metric, generator's and discriminator's joint loss by epoch.
 
     Args:
@@ -54,7 +67,11 @@ def plot_training_curves(histories, metric, label=None):
     return figure
 
 
-def plot_confusion_matrix(labels, predictions, class_names):
+def plot_confusion_matrix(
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    class_names: Sequence[str] | range,
+) -> Figure:
     """Confusion matrix in percent of each true class.
 
     Args:
@@ -72,7 +89,9 @@ def plot_confusion_matrix(labels, predictions, class_names):
     return figure
 
 
-def draw_matrix(panel, matrix, class_names):
+def draw_matrix(
+    panel: Axes, matrix: np.ndarray, class_names: Sequence[str] | range
+) -> Any:
     """Draws a matrix of percentages with a row and a column a class.
 
     Args:
@@ -101,7 +120,12 @@ def draw_matrix(panel, matrix, class_names):
     return image
 
 
-def draw_confusion_matrix(panel, labels, predictions, class_names):
+def draw_confusion_matrix(
+    panel: Axes,
+    labels: ArrayLike,
+    predictions: ArrayLike,
+    class_names: Sequence[str] | range,
+) -> Any:
     """Draws a confusion matrix in percent of each true class.
 
     Args:
@@ -121,7 +145,7 @@ def draw_confusion_matrix(panel, labels, predictions, class_names):
     return image
 
 
-def plot_image_grid(images, column_titles):
+def plot_image_grid(images: np.ndarray, column_titles: Sequence[str]) -> Figure:
     """Images in a grid, one titled column a class.
 
     Args:

@@ -5,15 +5,18 @@ import math
 import os
 import pathlib
 import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from keras_noisyfer.files import read_json
+from keras_noisyfer.typing import PathLike
 
 SETTINGS = "settings.json"
 
 
-def prepare_output_dir(path):
+def prepare_output_dir(path: PathLike) -> pathlib.Path:
     """Creates a folder for results and proves that it can be written to.
 
     Meant to be called before any work whose results would be lost.
@@ -43,7 +46,7 @@ def prepare_output_dir(path):
     return pathlib.Path(path)
 
 
-def write_json(path, data):
+def write_json(path: PathLike, data: Any) -> None:
     """Writes a JSON file that is complete or not there at all.
 
     Args:
@@ -70,7 +73,7 @@ def write_json(path, data):
         raise
 
 
-def keep_settings(folder, settings):
+def keep_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
     """Keeps results of different settings apart.
 
     Args:
@@ -103,7 +106,7 @@ def keep_settings(folder, settings):
                 )
 
 
-def format_table(rows):
+def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Formats rows as a table of plain text, numbers to three digits.
 
     Args:
@@ -135,7 +138,9 @@ def format_table(rows):
     )
 
 
-def summarise_runs(runs, metrics):
+def summarise_runs(
+    runs: Sequence[tuple[int, Any]], metrics: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Tables of several runs of the same methods.
 
     Args:

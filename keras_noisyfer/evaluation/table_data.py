@@ -1,7 +1,12 @@
 """The flags that say which CSV file and images to train on, and their data."""
 
+from __future__ import annotations
+
+import argparse
 import hashlib
 import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.datasets.tables.loaders import from_csv
@@ -9,6 +14,9 @@ from keras_noisyfer.datasets.tables.table_tasks import (
     columns_of_flags,
     infer_tasks,
 )
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 _PATHS = ("csv", "image_root", "test_csv", "test_image_root")
 _OPTIONS = (
@@ -24,7 +32,9 @@ _OPTIONS = (
 )
 
 
-def add_table_flags(parser, required=True):
+def add_table_flags(
+    parser: argparse.ArgumentParser, required: bool = True
+) -> None:
     """Adds the flags to an `argparse` parser; `required` tells whether the
     data has to be named."""
     add = parser.add_argument
@@ -38,7 +48,7 @@ def add_table_flags(parser, required=True):
     add("--test-csv", metavar="FILE", help="labels of test images")
     add("--test-image-root", metavar="DIR", help="folder of test images")
     add("--image-column", default="image", metavar="COLUMN")
-    several = {"action": "append", "type": _pair, "default": []}
+    several: dict[str, Any] = {"action": "append", "type": _pair, "default": []}
     add(
         "--categorical",
         **several,
@@ -79,12 +89,12 @@ def add_table_flags(parser, required=True):
     add("--on-error", choices=ON_ERROR, default="raise", help="bad rows")
 
 
-def table_options(flags):
+def table_options(flags: argparse.Namespace) -> dict[str, Any]:
     """The options of `load_table_data` in parsed flags, a dict."""
     return {name: getattr(flags, name) for name in _OPTIONS}
 
 
-def table_identity(flags):
+def table_identity(flags: argparse.Namespace) -> dict[str, Any]:
     """What tells the data of these flags from other data: the contents of
     the CSV files and how they are read, a dict. Paths do not count."""
     identity = {
@@ -106,7 +116,9 @@ def table_identity(flags):
     return identity
 
 
-def load_table_data(options, seed=0):
+def load_table_data(
+    options: Mapping[str, Any], seed: int = 0
+) -> tuple[LabelledImages, LabelledImages | None]:
     """Loads the images and labels that flags have named.
 
     Args:

@@ -4,6 +4,8 @@ import argparse
 import pathlib
 import sys
 import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ import pandas as pd
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import AUTO, number_flag
 from keras_noisyfer.checkpoints import ResumeTraining
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.evaluation.experiment import train_method
 from keras_noisyfer.evaluation.methods import METHODS
@@ -25,11 +28,12 @@ from keras_noisyfer.numerical_fault import NumericalFault
 from keras_noisyfer.serving.export import export
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Augmentation
 
 TEST_BATCH_SIZE = 256
 
 
-def recipe_parser(description):
+def recipe_parser(description: str) -> argparse.ArgumentParser:
     """An `argparse` parser as all recipes have it, without flags yet."""
     return argparse.ArgumentParser(
         description=description,
@@ -39,7 +43,9 @@ def recipe_parser(description):
     )
 
 
-def training_parser(description, output_dir, **defaults):
+def training_parser(
+    description: str, output_dir: str, **defaults: Any
+) -> argparse.ArgumentParser:
     """An `argparse` parser with the flags of a training run.
 
     Args:
@@ -118,7 +124,9 @@ def training_parser(description, output_dir, **defaults):
     return parser
 
 
-def add_face_flags(parser, machine, machine_labels):
+def add_face_flags(
+    parser: argparse.ArgumentParser, machine: str, machine_labels: str
+) -> None:
     """Adds the flags of RAF-DB and AffectNet.
 
     Args:
@@ -160,7 +168,7 @@ def add_face_flags(parser, machine, machine_labels):
     )
 
 
-def face_options(flags):
+def face_options(flags: argparse.Namespace) -> dict[str, Any]:
     """The loader's options in the flags of `add_face_flags`."""
     return {
         "machine": flags.machine,
@@ -172,7 +180,9 @@ def face_options(flags):
     }
 
 
-def parse_flags(parser, arguments):
+def parse_flags(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
     """Parses the flags and proves that the results can be written.
 
     Args:
@@ -200,7 +210,7 @@ def parse_flags(parser, arguments):
     return flags
 
 
-def run_recipe(run, flags):
+def run_recipe(run: Callable[[Any], Any], flags: argparse.Namespace) -> None:
     """Calls `run(flags)`; what the user can mend, such as a `ValueError`,
     ends the program with one line."""
     try:
@@ -213,7 +223,13 @@ def run_recipe(run, flags):
         sys.exit(130)
 
 
-def train_and_report(flags, train, test=None, augmentation=None, faces=True):
+def train_and_report(
+    flags: argparse.Namespace,
+    train: LabelledImages,
+    test: LabelledImages | None = None,
+    augmentation: Augmentation | None = None,
+    faces: bool = True,
+) -> dict[str, Any]:
     """Trains a method, prints what came out and writes it to a folder.
 
     Writes `history.csv` (a line an epoch, as training goes on), with
@@ -247,9 +263,8 @@ def train_and_report(flags, train, test=None, augmentation=None, faces=True):
     callbacks = [keras.callbacks.CSVLogger(history_file, append=flags.resume)]
     if flags.resume:
         state = output / "training.npz"
-        callbacks.append(
-            ResumeTraining(state, settings=_describe_run(flags, train))
-        )
+        told = _describe_run(flags, train)
+        callbacks.append(ResumeTraining(state, settings=told))
     model, history = train_method(
         flags.method,
         train,
@@ -359,19 +374,17 @@ def _write_figures(output, model, method, history, test, test_data):
         labels = test.labels[task.name].reshape(len(test), -1)[:, 0]
         known = labels >= 0
         names = task.class_names or range(task.num_classes)
+        predicted = predictions[task.name].argmax(axis=-1)
         figure = plot_confusion_matrix(
-            labels[known],
-            predictions[task.name].argmax(axis=-1)[known],
-            list(map(str, names)),
+            labels[known], predicted[known], list(map(str, names))
         )
         path = output / f"confusion_matrix_{task.name}.png"
         figure.savefig(path, dpi=120)
     metric = _main_metric(test)
     if metric is not None:
+        histories = {METHODS[method].title: history.history}
         figure = plot_training_curves(
-            {METHODS[method].title: history.history},
-            f"val_{metric}",
-            f"test {metric}",
+            histories, f"val_{metric}", f"test {metric}"
         )
         figure.savefig(output / "training_curves.png", dpi=120)
 

@@ -6,7 +6,11 @@ some positions. The deepest layers of all three networks have such maps. Only
 the way of computing that gradient differs from Keras' layers.
 """
 
+from collections.abc import Callable
+
 import keras
+
+from keras_noisyfer.typing import Tensor
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -17,7 +21,9 @@ _MAX_POSITIONS = 16
 _MIN_CHANNEL_PAIRS = 256 * 256
 
 
-def is_product_faster(height, width, kernel):
+def is_product_faster(
+    height: int | None, width: int | None, kernel: Tensor
+) -> bool:
     """Whether a kernel's gradient is to be a matrix product."""
     return (
         keras.backend.backend() == "tensorflow"
@@ -38,7 +44,7 @@ class Conv2D(keras.layers.Conv2D):
         **kwargs: Likewise.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         plain = (
             self.strides == self.dilation_rate == (1, 1)
             and self.padding == "same"
@@ -47,14 +53,18 @@ class Conv2D(keras.layers.Conv2D):
             and self.kernel_size[0] % 2
             and self.kernel_size[0] > 1
         )
-        if not plain or not is_product_faster(*inputs.shape[1:3], kernel):
+        if not plain or not is_product_faster(
+            inputs.shape[1], inputs.shape[2], kernel
+        ):
             return super().convolution_op(inputs, kernel)
         kernel = tf.convert_to_tensor(kernel)
         outputs = super().convolution_op(inputs, tf.stop_gradient(kernel))
         return _attach_kernel(outputs, kernel, inputs, transposed=False)
 
 
-def attach_transposed_kernel(convolve, inputs, kernel):
+def attach_transposed_kernel(
+    convolve: Callable[[Tensor], Tensor], inputs: Tensor, kernel: Tensor
+) -> Tensor:
     """A transposed convolution of stride 2 with the fast kernel gradient.
 
     Args:

@@ -1,5 +1,7 @@
 """Four-branch multilayer perceptron of the discriminator."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -7,6 +9,7 @@ from keras_noisyfer.layers.spectral_normalization import (
     SpectralBranches,
     SpectralDense,
 )
+from keras_noisyfer.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -31,11 +34,11 @@ class LabelMLP(keras.layers.Layer):
 
     num_branches = 4
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         hidden_shape = (*input_shape[:-1], self.units)
         branched_shape = (self.num_branches, *hidden_shape)
         self.projection = SpectralDense(
@@ -52,16 +55,16 @@ class LabelMLP(keras.layers.Layer):
             self.units, self.num_branches, dtype=self.dtype_policy, name=name
         )
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         hidden = self.projection(inputs, training=training)
         branches = self.branch_inputs(ops.relu(hidden), training=training)
         branches = self.branch_outputs(ops.relu(branches), training=training)
         return hidden + ops.sum(branches, axis=0)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(units=self.units)
         return config

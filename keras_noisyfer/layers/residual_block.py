@@ -1,9 +1,12 @@
 """Residual block of the discriminator's image stream."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_noisyfer.layers.spectral_normalization import SpectralConv2D
+from keras_noisyfer.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -32,13 +35,19 @@ class ResidualBlock(keras.layers.Layer):
         `(batch_size, height, width, filters)` without `halve`.
     """
 
-    def __init__(self, filters, halve=True, first=False, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        halve: bool = True,
+        first: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.halve = halve
         self.first = first
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         self.convolution_1 = self._convolution("convolution_1", 3, channels)
         self.convolution_2 = self._convolution("convolution_2", 3, self.filters)
@@ -57,7 +66,7 @@ class ResidualBlock(keras.layers.Layer):
         layer.build((None, None, None, channels))
         return layer
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         outputs = inputs if self.first else ops.relu(inputs)
         outputs = self.convolution_1(outputs, training=training)
         outputs = self.convolution_2(ops.relu(outputs), training=training)
@@ -71,13 +80,13 @@ class ResidualBlock(keras.layers.Layer):
             shortcut = self.shortcut(shortcut, training=training)
         return outputs + shortcut
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch_size, height, width, _ = input_shape
         if self.halve:
             height, width = height // 2, width // 2
         return (batch_size, height, width, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(filters=self.filters, halve=self.halve, first=self.first)
         return config

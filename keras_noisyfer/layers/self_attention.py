@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.layers.spectral_normalization import SpectralConv2D
+from keras_noisyfer.typing import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -29,7 +30,7 @@ class SelfAttention(keras.layers.Layer):
     - [Zhang et al., 2019](https://arxiv.org/abs/1805.08318)
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = input_shape[-1]
         reduced = max(channels // 8, 1)
         half = max(channels // 2, 1)
@@ -48,7 +49,7 @@ class SelfAttention(keras.layers.Layer):
         layer.build((None, None, None, channels))
         return layer
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         height, width, channels = inputs.shape[1:]
 
         def flatten(features, positions):
@@ -70,5 +71,5 @@ class SelfAttention(keras.layers.Layer):
         attended = self.o(attended, training=training)
         return ops.cast(self.scale, inputs.dtype) * attended + inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

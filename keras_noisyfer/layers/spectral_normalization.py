@@ -6,6 +6,8 @@ of Miyato et al., the kernel stays what the optimizer made it, the layer
 computes with `kernel / sigma`, and the gradient flows through sigma.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -14,9 +16,13 @@ from keras_noisyfer.layers.kernel_gradient import (
     attach_transposed_kernel,
     is_product_faster,
 )
+from keras_noisyfer.typing import Shape, Tensor
+
+# The mixin stands before a layer, whose members it uses.
+_AnyLayer: Any = object
 
 
-class _SpectralNormalization:
+class _SpectralNormalization(_AnyLayer):
     """Mixin over a layer with a `kernel`; see `SpectralDense`.
 
     The kernel is seen as a matrix W with one row an output channel, or as
@@ -26,7 +32,7 @@ class _SpectralNormalization:
 
     _epsilon = 1e-12
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if getattr(self, "data_format", "channels_last") != "channels_last":
             raise ValueError(
                 "`data_format` must be 'channels_last', the layout of the "
@@ -53,12 +59,12 @@ class _SpectralNormalization:
         """W^T: the kernel with the output channels as columns."""
         return ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
 
-    def normalized_kernel(self, training=False):
+    def normalized_kernel(self, training: bool = False) -> Tensor:
         """The kernel divided by its spectral norm; see `spectral_norm`."""
         kernel = ops.convert_to_tensor(self.kernel)
         return kernel / ops.cast(self.spectral_norm(training), kernel.dtype)
 
-    def spectral_norm(self, training=False):
+    def spectral_norm(self, training: bool = False) -> Tensor:
         """The largest singular value of each matrix, as estimated.
 
         Args:
@@ -86,10 +92,10 @@ class _SpectralNormalization:
         return vector * ops.rsqrt(ops.maximum(square, self._epsilon**2))
 
     # `Dense` saves its kernel and bias alone; `Layer` saves all variables.
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         keras.layers.Layer.save_own_variables(self, store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         keras.layers.Layer.load_own_variables(self, store)
 
     def _matmul(self, inputs, training):
@@ -128,7 +134,7 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
     - [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self._add_bias(self._matmul(inputs, training))
 
 
@@ -153,7 +159,7 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
         A tensor of shape `(num_branches, batch_size, units)`.
     """
 
-    def __init__(self, units, num_branches, **kwargs):
+    def __init__(self, units: int, num_branches: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.num_branches = num_branches
@@ -161,7 +167,7 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
         self.use_bias = True
         self.activation = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         # Glorot's limit for one branch; a batched kernel would be taken for
         # a convolution's.
         limit = (6.0 / (input_shape[-1] + self.units)) ** 0.5
@@ -180,10 +186,10 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
     def _transposed_matrix(self):
         return ops.convert_to_tensor(self.kernel)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self._add_bias(self._matmul(inputs, training))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(units=self.units, num_branches=self.num_branches)
         return config
@@ -209,7 +215,7 @@ class SpectralConv2D(_SpectralNormalization, Conv2D):
     - [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         kernel = self.normalized_kernel(training)
         return self._add_bias(self.convolution_op(inputs, kernel))
 
@@ -241,7 +247,7 @@ class SpectralConv2DTranspose(
         kernel = ops.swapaxes(self.kernel, -1, -2)
         return ops.reshape(kernel, (-1, kernel.shape[-1]))
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         def convolve(kernel):
             return ops.conv_transpose(
                 inputs,
@@ -262,7 +268,7 @@ class SpectralConv2DTranspose(
             and self.dilation_rate == (1, 1)
         )
         shape = self.compute_output_shape(inputs.shape)
-        if doubles and is_product_faster(*shape[1:3], kernel):
+        if doubles and is_product_faster(shape[1], shape[2], kernel):
             outputs = attach_transposed_kernel(convolve, inputs, kernel)
         else:
             outputs = convolve(kernel)

@@ -4,11 +4,15 @@ from keras import ops
 
 from keras_noisyfer.distribution import mean_over_batch
 from keras_noisyfer.losses.streams import stream_mean
+from keras_noisyfer.typing import Tensor, Weights
 
 
 def discriminator_hinge_loss(
-    encoder_scores, decoder_scores, weights=None, sample_weight=None
-):
+    encoder_scores: Tensor,
+    decoder_scores: Tensor,
+    weights: Tensor | None = None,
+    sample_weight: Weights = None,
+) -> Tensor:
     """Hinge loss that the discriminator minimises.
 
     `mean relu(1 - D(x, G_Y(x))) + mean relu(1 + D(G_X(y), y))`: g and h of
@@ -34,12 +38,15 @@ def discriminator_hinge_loss(
 
 
 def generator_hinge_loss(
-    encoder_scores, decoder_scores, weights=None, sample_weight=None
-):
+    encoder_scores: Tensor,
+    decoder_scores: Tensor,
+    weights: Tensor | None = None,
+    sample_weight: Weights = None,
+) -> Tensor:
     """Joint-distribution loss that encoder and decoder minimise.
 
-    `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, as in the authors' release. Eq. 9
-    of the paper writes the discriminator's signs the other way round.
+    `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, Eq. 9 of the paper with its
+    h(z) = -z.
 
     Args:
         encoder_scores: Scores of (image, encoder's prediction), shape

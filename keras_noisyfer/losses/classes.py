@@ -4,6 +4,8 @@ Labels may be missing, -1. A missing label has no
 part in a loss and no gradient.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -11,11 +13,14 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.losses.streams import StreamLoss, stream_mean
 from keras_noisyfer.tasks import one_hot
+from keras_noisyfer.typing import Tensor, Weights
 
 _EPSILON = 1e-8
 
 
-def sparse_categorical_crossentropy(labels, logits, sample_weight=None):
+def sparse_categorical_crossentropy(
+    labels: Tensor, logits: Tensor, sample_weight: Weights = None
+) -> Tensor:
     """Cross entropy of each label stream over the labels that are given.
 
     Args:
@@ -33,8 +38,13 @@ def sparse_categorical_crossentropy(labels, logits, sample_weight=None):
 
 
 def sparse_symmetric_crossentropy(
-    labels, logits, alpha=0.1, beta=1.0, log_zero=-4.0, sample_weight=None
-):
+    labels: Tensor,
+    logits: Tensor,
+    alpha: float = 0.1,
+    beta: float = 1.0,
+    log_zero: float = -4.0,
+    sample_weight: Weights = None,
+) -> Tensor:
     """Symmetric cross entropy of each label stream.
 
     `alpha * CE + beta * RCE` with the reverse cross entropy
@@ -66,7 +76,12 @@ def sparse_symmetric_crossentropy(
     return alpha * crossentropy + beta * reverse
 
 
-def sparse_generalized_crossentropy(labels, logits, q=0.7, sample_weight=None):
+def sparse_generalized_crossentropy(
+    labels: Tensor,
+    logits: Tensor,
+    q: float = 0.7,
+    sample_weight: Weights = None,
+) -> Tensor:
     """Generalised cross entropy of each label stream.
 
     `(1 - p_label^q) / q`, Keras' own: near the cross entropy for small `q`,
@@ -106,10 +121,14 @@ class SparseCategoricalCrossentropy(StreamLoss):
     See `sparse_categorical_crossentropy`. The sum over the annotators.
     """
 
-    def __init__(self, name="sparse_categorical_crossentropy", **kwargs):
+    def __init__(
+        self, name: str = "sparse_categorical_crossentropy", **kwargs: Any
+    ):
         super().__init__(name, **kwargs)
 
-    def call(self, y_true, y_pred, sample_weight=None):
+    def call(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         return sparse_categorical_crossentropy(y_true, y_pred, sample_weight)
 
 
@@ -127,11 +146,11 @@ class SparseSymmetricCrossentropy(StreamLoss):
 
     def __init__(
         self,
-        alpha=0.1,
-        beta=1.0,
-        log_zero=-4.0,
-        name="sparse_symmetric_crossentropy",
-        **kwargs,
+        alpha: float = 0.1,
+        beta: float = 1.0,
+        log_zero: float = -4.0,
+        name: str = "sparse_symmetric_crossentropy",
+        **kwargs: Any,
     ):
         super().__init__(name, **kwargs)
         check_number("alpha", alpha, minimum=0)
@@ -141,7 +160,9 @@ class SparseSymmetricCrossentropy(StreamLoss):
         self.beta = beta
         self.log_zero = log_zero
 
-    def call(self, y_true, y_pred, sample_weight=None):
+    def call(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         return sparse_symmetric_crossentropy(
             y_true,
             y_pred,
@@ -151,7 +172,7 @@ class SparseSymmetricCrossentropy(StreamLoss):
             sample_weight,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(alpha=self.alpha, beta=self.beta, log_zero=self.log_zero)
         return config
@@ -170,17 +191,24 @@ class SparseGeneralizedCrossentropy(StreamLoss):
         ValueError: if `q` is out of its range.
     """
 
-    def __init__(self, q=0.7, name="sparse_generalized_crossentropy", **kwargs):
+    def __init__(
+        self,
+        q: float = 0.7,
+        name: str = "sparse_generalized_crossentropy",
+        **kwargs: Any,
+    ):
         super().__init__(name, **kwargs)
         check_number("q", q, above=0, maximum=1)
         self.q = q
 
-    def call(self, y_true, y_pred, sample_weight=None):
+    def call(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         return sparse_generalized_crossentropy(
             y_true, y_pred, self.q, sample_weight
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(q=self.q)
         return config

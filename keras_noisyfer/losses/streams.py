@@ -1,19 +1,24 @@
 """What the losses of all tasks have in common: one value a label stream."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_noisyfer.distribution import sum_over_replicas
+from keras_noisyfer.typing import Tensor, Weights
 
 
-def stream_mean(values, weights, axis=0):
+def stream_mean(
+    values: Tensor, weights: Tensor, axis: int | tuple[int, ...] = 0
+) -> Tensor:
     """The weighted mean over the batch; 0 where all weights are."""
     return ops.divide_no_nan(
         stream_sum(values * weights, axis), stream_sum(weights, axis)
     )
 
 
-def stream_sum(values, axis=0):
+def stream_sum(values: Tensor, axis: int | tuple[int, ...] = 0) -> Tensor:
     """The sum over the batch, of all replicas."""
     return sum_over_replicas(ops.sum(values, axis=axis))
 
@@ -28,10 +33,12 @@ class StreamLoss(keras.losses.Loss):
     # So many labels a stream make a value.
     least_labels = 1
 
-    def __init__(self, name, reduction="sum", dtype=None):
+    def __init__(self, name: str, reduction: str = "sum", dtype: Any = None):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         if sample_weight is None:
             return super().__call__(y_true, y_pred)
         # Keras would multiply the streams' values by the weights.

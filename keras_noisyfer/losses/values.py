@@ -4,6 +4,8 @@ Labels may be missing, NaN. A missing label has no
 part in a loss and no gradient.
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,13 +15,17 @@ from keras_noisyfer.losses.streams import (
     stream_mean,
     stream_sum,
 )
+from keras_noisyfer.typing import Tensor, Weights
 
 _EPSILON = 1e-8
 
 
 def concordance_loss(
-    labels, predictions, variance="released", sample_weight=None
-):
+    labels: Tensor,
+    predictions: Tensor,
+    variance: str = "released",
+    sample_weight: Weights = None,
+) -> Tensor:
     """One minus the mean concordance correlation coefficient (CCC).
 
     `CCC = 2 cov(p, l) / (var(p) + var(l) + (mean p - mean l)^2)` over the
@@ -76,7 +82,9 @@ def concordance_loss(
     )
 
 
-def mean_squared_error(labels, predictions, sample_weight=None):
+def mean_squared_error(
+    labels: Tensor, predictions: Tensor, sample_weight: Weights = None
+) -> Tensor:
     """Mean squared error of each label stream over the given values.
 
     Args:
@@ -114,15 +122,22 @@ class ConcordanceLoss(StreamLoss):
 
     least_labels = 2
 
-    def __init__(self, variance="released", name="concordance_loss", **kwargs):
+    def __init__(
+        self,
+        variance: str = "released",
+        name: str = "concordance_loss",
+        **kwargs: Any,
+    ):
         super().__init__(name, **kwargs)
         _check_variance(variance)
         self.variance = variance
 
-    def call(self, y_true, y_pred, sample_weight=None):
+    def call(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         return concordance_loss(y_true, y_pred, self.variance, sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(variance=self.variance)
         return config
@@ -135,8 +150,10 @@ class MeanSquaredError(StreamLoss):
     See `mean_squared_error`. The sum over the annotators.
     """
 
-    def __init__(self, name="mean_squared_error", **kwargs):
+    def __init__(self, name: str = "mean_squared_error", **kwargs: Any):
         super().__init__(name, **kwargs)
 
-    def call(self, y_true, y_pred, sample_weight=None):
+    def call(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Weights = None
+    ) -> Tensor:
         return mean_squared_error(y_true, y_pred, sample_weight)

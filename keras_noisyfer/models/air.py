@@ -1,5 +1,7 @@
 """AIR: a last layer that only reliable images have a say in."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -8,6 +10,8 @@ from keras_noisyfer.batches import Batch, check_data
 from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import is_distributed, require_tensorflow
 from keras_noisyfer.models.multi_task import MultiTaskModel
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.typing import Tensor
 from keras_noisyfer.value_checks import check_images, one_line_errors
 
 if keras.backend.backend() == "tensorflow":
@@ -51,7 +55,8 @@ class AIR(MultiTaskModel):
             the number of nonzero features of an image the iterates swing,
             and only their average settles.
         **kwargs: `gamma` and `consensus`, for the reported loss and the
-            prediction; `name`, `dtype`, `trainable`.
+            prediction; `name`, `dtype`, `trainable`. What `compile` is given
+            as `loss` and `loss_weights` is reported alone, too.
 
     Raises:
         ValueError: if an argument is out of its range or no task is
@@ -75,12 +80,12 @@ class AIR(MultiTaskModel):
 
     def __init__(
         self,
-        encoder,
-        group_weight=10.0,
-        weight_decay=0.0,
-        penalty=10.0,
-        max_penalty=100.0,
-        **kwargs,
+        encoder: Encoder,
+        group_weight: float = 10.0,
+        weight_decay: float = 0.0,
+        penalty: float = 10.0,
+        max_penalty: float = 100.0,
+        **kwargs: Any,
     ):
         require_tensorflow("AIR")
         if is_distributed():
@@ -120,7 +125,7 @@ class AIR(MultiTaskModel):
         }
         self._predictor = self._make_predictor()
         self.objective_tracker = keras.metrics.Mean(name="objective")
-        self._solvers = None
+        self._solvers: Any = None
 
     def _make_predictor(self):
         """The encoder, with `heads` in the place of its own ones.
@@ -141,20 +146,20 @@ class AIR(MultiTaskModel):
         )
 
     @property
-    def predictor(self):
+    def predictor(self) -> keras.Model:
         return self._predictor
 
     # === Training ===
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        callbacks=None,
-        sample_weight=None,
-        **kwargs,
-    ):
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        callbacks: Any = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Solves for the last layer; the arguments are those of
         `keras.Model.fit`.
 
@@ -279,15 +284,15 @@ class AIR(MultiTaskModel):
         return *gathered, len(batches[0][0]["features"])
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> list[keras.Variable]:
         # The solver, not the optimizer, updates the last layer.
         return []
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return [*super().metrics, self.objective_tracker]
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Tensor]:
         """One iteration of ADMM for each label stream."""
         inputs, labels, weights = data
         features = inputs["features"]
@@ -317,7 +322,9 @@ class AIR(MultiTaskModel):
 
     # === Reading out ===
 
-    def group_norms(self, images, batch_size=128):
+    def group_norms(
+        self, images: np.ndarray, batch_size: int = 128
+    ) -> dict[str, np.ndarray]:
         """`||diag(x_i) w_k||`: how much a class makes of an image's features.
 
         Args:
@@ -342,15 +349,3 @@ class AIR(MultiTaskModel):
             )
             for name, head in self.heads.items()
         }
-
-    # === Saving ===
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            group_weight=self.group_weight,
-            weight_decay=self.weight_decay,
-            penalty=self.penalty,
-            max_penalty=self.max_penalty,
-        )
-        return config

@@ -1,13 +1,24 @@
 """Weights of the objective's parts that follow their gradients."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from keras_noisyfer.arguments import AUTO, check_number
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.distribution import replica_count, sum_over_replicas
 from keras_noisyfer.labels import label_tuples
 from keras_noisyfer.losses import generator_hinge_loss
 from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.typing import Tasks, Tensor
+
+if TYPE_CHECKING:
+    from keras_noisyfer.models import JointDistributionGAN
+
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -37,7 +48,9 @@ class GradientRatio(keras.layers.Layer):
         **kwargs: `name`.
     """
 
-    def __init__(self, bounds, share=1.0, **kwargs):
+    def __init__(
+        self, bounds: Sequence[float], share: float = 1.0, **kwargs: Any
+    ):
         super().__init__(dtype="float32", **kwargs)
         self.bounds = bounds
         self.share = share
@@ -53,7 +66,7 @@ class GradientRatio(keras.layers.Layer):
         self.built = True
 
     @property
-    def value(self):
+    def value(self) -> Tensor:
         """The weight, a scalar that no gradient flows through."""
         followed, weighed = ops.unstack(self.squares.value)
         tiny = keras.config.epsilon() ** 2
@@ -62,7 +75,7 @@ class GradientRatio(keras.layers.Layer):
         measured = followed + weighed > 0
         return ops.stop_gradient(ops.where(measured, weight, 1.0))
 
-    def update(self, followed, weighed):
+    def update(self, followed: Tensor, weighed: Tensor) -> None:
         """Takes a step's gradients into account.
 
         Args:
@@ -82,7 +95,9 @@ class GradientRatio(keras.layers.Layer):
         self.tracker.update_state(self.value)
 
 
-def make_ratios(lambda_joint, gamma, tasks):
+def make_ratios(
+    lambda_joint: float | str, gamma: float | str, tasks: Tasks
+) -> tuple[GradientRatio | None, GradientRatio | None]:
     """The automatic weights of a model, each None where it is a number.
 
     Raises:
@@ -112,7 +127,13 @@ def make_ratios(lambda_joint, gamma, tasks):
     return lambda_ratio, gamma_ratio
 
 
-def update_ratios(model, batch, outputs, encoded=None, image_features=None):
+def update_ratios(
+    model: JointDistributionGAN,
+    batch: Batch,
+    outputs: dict[str, Any],
+    encoded: dict[str, Any] | None = None,
+    image_features: Tensor | None = None,
+) -> None:
     """Moves the automatic weights of a model, if it has any.
 
     Args:
@@ -130,14 +151,16 @@ def update_ratios(model, batch, outputs, encoded=None, image_features=None):
     categorical, continuous = task_gradients(model, batch, outputs)
     if model.gamma_ratio:
         model.gamma_ratio.update(categorical, continuous)
-    if lambda_ratio:
+    if lambda_ratio and encoded is not None:
         lambda_ratio.update(
             categorical + model.gamma_value * continuous,
             joint_gradient(model, batch, outputs, encoded, image_features),
         )
 
 
-def task_gradients(model, batch, outputs):
+def task_gradients(
+    model: JointDistributionGAN, batch: Batch, outputs: dict[str, Any]
+) -> list[Tensor]:
     """Gradients of the categorical and of the continuous tasks' losses with
     respect to the features that all heads of the encoder share: two tensors
     of the features' shape."""
@@ -156,7 +179,13 @@ def task_gradients(model, batch, outputs):
     return _gradients_of(compute_losses, outputs["features"])
 
 
-def joint_gradient(model, batch, outputs, encoded, image_features):
+def joint_gradient(
+    model: JointDistributionGAN,
+    batch: Batch,
+    outputs: dict[str, Any],
+    encoded: dict[str, Any],
+    image_features: Tensor,
+) -> Tensor:
     """Gradient of the joint-distribution loss, likewise."""
 
     def compute_loss(features):

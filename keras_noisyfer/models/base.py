@@ -1,11 +1,14 @@
 """How every model of noisy labels is compiled, fitted and evaluated."""
 
 import contextlib
+from typing import Any, Self
 
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import constructor_config
 from keras_noisyfer.batches import (
+    Batch,
     batch_shapes,
     check_data,
     check_inputs,
@@ -29,6 +32,7 @@ from keras_noisyfer.networks import Encoder
 from keras_noisyfer.networks.network import check_network
 from keras_noisyfer.numerical_fault import raise_fault
 from keras_noisyfer.optimizers import FusedAdam, prepare_optimizer
+from keras_noisyfer.typing import Labels, Tensor
 from keras_noisyfer.value_checks import (
     check_image_spec,
     check_images,
@@ -43,7 +47,7 @@ ON_JAX = keras.backend.backend() == "jax"
 if ON_JAX:
     from keras_noisyfer.models.jax_training import keep_values
 elif keras.backend.backend() == "tensorflow":
-    keep_values = contextlib.nullcontext
+    keep_values = contextlib.nullcontext  # type: ignore[assignment]
 else:
     raise ImportError(
         "keras_noisyfer's models need KERAS_BACKEND=tensorflow or jax. "
@@ -55,8 +59,8 @@ _UNSEEN = 2.0
 class BaseModel(keras.Model):
     """An encoder of tasks, from `compile` to `predict`.
 
-    A subclass has `train_step` and `test_step`, the metrics `metrics` and
-    `evaluation_metrics`, a `loss_tracker` among both, and `call`; see
+    A subclass has `call`, the three steps, the metrics `metrics` and
+    `evaluation_metrics`, and a `loss_tracker` among both; see
     `MultiTaskModel`.
 
     Args:
@@ -64,15 +68,15 @@ class BaseModel(keras.Model):
         **kwargs: `name`, `dtype`, `trainable`.
     """
 
-    def __init__(self, encoder, **kwargs):
+    def __init__(self, encoder: Encoder, **kwargs: Any):
         super().__init__(**kwargs)
         check_strategy()
         check_network("encoder", encoder, Encoder)
         self.encoder = encoder
         self.tasks = encoder.tasks
-        self._evaluated_shapes = None
+        self._evaluated_shapes: Any = None
         self._evaluating = False
-        self._scale_told = None
+        self._scale_told: Any = None
         self.on_nonfinite = "raise"
         self.completed_epochs = self.add_weight(
             name="completed_epochs",
@@ -95,12 +99,12 @@ class BaseModel(keras.Model):
     # === What training updates ===
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> list[keras.Variable]:
         """The variables that `optimizer` updates."""
         return self.encoder.trainable_variables
 
     @property
-    def second_optimizers(self):
+    def second_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
         """The optimizers beside `optimizer`, a dict by their argument."""
         return {
             name: each
@@ -110,7 +114,7 @@ class BaseModel(keras.Model):
         }
 
     @property
-    def non_trainable_variables(self):
+    def non_trainable_variables(self) -> list[keras.Variable]:
         variables = super().non_trainable_variables
         if ON_JAX:
             # Keras' trainer carries one optimizer; so it carries the others.
@@ -120,14 +124,14 @@ class BaseModel(keras.Model):
 
     def compile(
         self,
-        optimizer=None,
+        optimizer: Any = None,
         *,
-        jit_compile=None,
-        run_eagerly=False,
-        steps_per_execution=1,
-        on_nonfinite="raise",
-        **others,
-    ):
+        jit_compile: bool | None = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        on_nonfinite: str = "raise",
+        **others: Any,
+    ) -> None:
         """Configures training.
 
         Args:
@@ -144,7 +148,6 @@ class BaseModel(keras.Model):
                 batches left out, `skipped_batches`. In both cases weights,
                 optimizers and metrics stay as they were. `"skip"` needs a
                 single TensorFlow device, or JAX.
-            **others: Refused.
 
         Raises:
             ValueError: if an argument is wrong.
@@ -168,7 +171,7 @@ class BaseModel(keras.Model):
             self, "optimizer", self.optimizer, self.trained_variables
         )
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
             return None
         optimizers = {"optimizer": self.optimizer, **self.second_optimizers}
@@ -181,12 +184,14 @@ class BaseModel(keras.Model):
             "on_nonfinite": self.on_nonfinite,
         }
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     # === The ways in ===
 
-    def fit(self, x=None, y=None, callbacks=None, **kwargs):
+    def fit(
+        self, x: Any = None, y: Any = None, callbacks: Any = None, **kwargs: Any
+    ) -> keras.callbacks.History:
         """Trains the model; the arguments are those of `keras.Model.fit`.
 
         Raises:
@@ -207,7 +212,7 @@ class BaseModel(keras.Model):
             if not isinstance(parts, (list, tuple)):
                 parts = (parts,)
             name = "validation_data" + "[0]" * (parts is validation_data)
-            check_data(self, *parts[:3], argument=name)
+            check_data(self, *parts[:3], argument=name)  # type: ignore[misc]
         check_shards(
             self,
             kwargs.get("batch_size"),
@@ -237,24 +242,15 @@ class BaseModel(keras.Model):
         with self._call():
             return super().fit(x, y, callbacks=callbacks, **kwargs)
 
-    def make_callbacks(self):
+    def make_callbacks(self) -> list[keras.callbacks.Callback]:
         """The callbacks that every call of `fit` has."""
         return [CountEpochs(), StopAtFaults(), WatchScale()]
 
-    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Any:
         """Trains on one batch; the arguments are those of
-        `keras.Model.train_on_batch`.
-
-        Args:
-            x: Images, or a dict of `image` and `index`, by which a
-                `NumericalFault` tells them.
-            y: Labels, a dict.
-            sample_weight: Weights of the images, or None.
-            **kwargs: `return_dict`.
-
-        Raises:
-            NumericalFault: see `compile`.
-        """
+        `keras.Model.train_on_batch`. For a `NumericalFault` see `compile`."""
         refuse_class_weight(kwargs)
         check_data(self, x, y, sample_weight)
         with self._call():
@@ -262,7 +258,9 @@ class BaseModel(keras.Model):
         raise_fault(self)
         return logs
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Evaluates the consensus prediction; the arguments are those of
         `keras.Model.evaluate`."""
         check_shards(self, kwargs.get("batch_size"), x=x)
@@ -277,27 +275,28 @@ class BaseModel(keras.Model):
         with self._call(evaluating=True):
             return super().evaluate(x, y, *args, **kwargs)
 
-    def test_on_batch(self, x, y=None, sample_weight=None, **kwargs):
-        """Evaluates one batch; the arguments are those of
-        `keras.Model.test_on_batch`."""
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
+    ) -> Any:
+        """Evaluates one batch, as `keras.Model.test_on_batch`."""
         check_data(self, x, y, sample_weight)
         with self._call(evaluating=True):
             return super().test_on_batch(x, y, sample_weight, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Labels:
         """Predicts the consensus; the arguments are those of
         `keras.Model.predict`."""
         check_data(self, x)
         with self._call():
             return super().predict(x, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Labels:
         """Predicts the consensus for one batch of images."""
         check_data(self, x)
         with self._call():
             return super().predict_on_batch(x)
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Labels:
         # In `call` Keras would make many lines of an error.
         check_images(check_inputs(inputs), self.encoder.image_shape)
         with unchecked_images():
@@ -321,13 +320,13 @@ class BaseModel(keras.Model):
             # It is of a call, not of the model.
             self.lowest_value.assign(_UNSEEN)
 
-    def tell_scale(self):
+    def tell_scale(self) -> None:
         """Warns, once a call, if no image had a value below 0."""
         lowest = float(self.lowest_value.numpy())
         if not self._scale_told and lowest < _UNSEEN:
             self._scale_told = warn_of_scale(lowest)
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Tensor]:
         # Over all replicas Keras reads them here, not from the last step.
         chosen = self.evaluation_metrics if self._evaluating else self.metrics
         results = metric_results(chosen)
@@ -339,7 +338,7 @@ class BaseModel(keras.Model):
 
     # === In a step ===
 
-    def unpack_images(self, data):
+    def unpack_images(self, data: Any) -> Tensor:
         """The images of a batch, of the encoder's shape."""
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         images = check_inputs(inputs)
@@ -350,31 +349,28 @@ class BaseModel(keras.Model):
             )
         return images
 
-    def unpack_batch(self, data, evaluation=False):
+    def unpack_batch(self, data: Any, evaluation: bool = False) -> Batch:
         """Checks a batch and takes it apart; see `batches.unpack_batch`."""
         images = self.unpack_images(data)
         return unpack_batch(data, images, self.tasks, evaluation)
 
     @property
-    def loss_terms(self):
+    def loss_terms(self) -> list[tuple[str, Tensor]]:
         """The losses that are tracked, in a step: list of pairs of a name and
         the sum over the epoch so far, which a loss that is not finite leaves
         not finite."""
-        trackers = [
-            each
-            for each in self.metrics
-            if isinstance(each, keras.metrics.Mean)
-        ]
+        mean = keras.metrics.Mean
+        trackers = [each for each in self.metrics if isinstance(each, mean)]
         # The sum of the others at last.
         trackers.sort(key=lambda each: each is self.loss_tracker)
         return [(each.name, each.total.value) for each in trackers]
 
     @property
-    def has_labels(self):
+    def has_labels(self) -> bool:
         """Whether any label has been seen since the metrics were reset."""
         return float(self.loss_tracker.count.numpy()) > 0
 
-    def mark_fault(self, fault):
+    def mark_fault(self, fault: Tensor) -> None:
         """Lets the logs of a step tell a fault that training is to stop at."""
         if self.on_nonfinite == "raise":
             self.loss_tracker.update_state(
@@ -382,6 +378,17 @@ class BaseModel(keras.Model):
                 sample_weight=ops.where(fault > 0, 1.0, 0.0),
             )
 
+    # === Saving ===
+
+    def get_config(self) -> dict[str, Any]:
+        policy = keras.saving.serialize_keras_object(self.dtype_policy)
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": policy,
+            **constructor_config(self, BaseModel),
+        }
+
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**keras.saving.deserialize_keras_object(config))

@@ -1,15 +1,19 @@
 """Co-teaching: two networks that pick the images for each other."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.networks.network import check_network
 from keras_noisyfer.optimizers import make_second_optimizer
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from keras_noisyfer.typing import Labels, Tensor, Updates
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -27,7 +31,7 @@ class CoTeaching(MultiTaskModel):
     its loss is the mean over those. The loss that images are picked by is
 
     `mean CE over the image's classes + gamma * mean squared error over its
-    values`
+    values`, each times its `loss_weights`,
 
     whatever the losses are, since the concordance is none of a single image.
     Images without any label count for nothing in R(t). Where an image lacks
@@ -68,11 +72,11 @@ class CoTeaching(MultiTaskModel):
 
     def __init__(
         self,
-        encoder,
-        second_encoder=None,
-        forget_rate=0.3,
-        forget_epochs=10,
-        **kwargs,
+        encoder: Encoder,
+        second_encoder: Encoder | None = None,
+        forget_rate: float = 0.3,
+        forget_epochs: int = 10,
+        **kwargs: Any,
     ):
         super().__init__(encoder, **kwargs)
         # At 1 no image would be left.
@@ -110,14 +114,19 @@ class CoTeaching(MultiTaskModel):
 
     # === Picking images ===
 
-    def compute_kept_fraction(self):
+    def compute_kept_fraction(self) -> Tensor:
         """R(t), the fraction of images that is kept in the current epoch."""
         progress = (
             ops.cast(self.completed_epochs, "float32") / self.forget_epochs
         )
         return 1.0 - self.forget_rate * ops.minimum(progress, 1.0)
 
-    def compute_sample_losses(self, labels, outputs, sample_weight=None):
+    def compute_sample_losses(
+        self,
+        labels: Labels,
+        outputs: Labels,
+        sample_weight: Labels | None = None,
+    ) -> Tensor:
         """The loss of each image, by which it is picked.
 
         Args:
@@ -137,7 +146,9 @@ class CoTeaching(MultiTaskModel):
             tasks = [task for task in self.tasks if isinstance(task, kind)]
             if not tasks:
                 continue
-            losses, given = _label_losses(tasks, labels, outputs, sample_weight)
+            losses, given = _label_losses(
+                tasks, labels, outputs, sample_weight, self.loss_weights
+            )
             mean = _mean(losses, given, axis=1)
             has_label = ops.any(given, axis=1)
             # An image must not be picked for the labels that it lacks.
@@ -146,7 +157,12 @@ class CoTeaching(MultiTaskModel):
             labelled = ops.logical_or(labelled, has_label)
         return ops.where(labelled, total, float("inf"))
 
-    def pick_images(self, labels, outputs, sample_weight=None):
+    def pick_images(
+        self,
+        labels: Labels,
+        outputs: Labels,
+        sample_weight: Labels | None = None,
+    ) -> Tensor:
         """Picks the images with the smallest loss, as many as are kept.
 
         Args:
@@ -168,7 +184,7 @@ class CoTeaching(MultiTaskModel):
         rank = ops.argsort(ops.argsort(losses))
         return rank < ops.cast(count, rank.dtype)
 
-    def keep_labels(self, labels, picked):
+    def keep_labels(self, labels: Labels, picked: Tensor) -> dict[str, Tensor]:
         """The labels of the images picked; those of the others are missing.
 
         Args:
@@ -191,7 +207,12 @@ class CoTeaching(MultiTaskModel):
 
     # === Training ===
 
-    def compile(self, optimizer=None, second_optimizer=None, **options):
+    def compile(  # type: ignore[override]
+        self,
+        optimizer: Any = None,
+        second_optimizer: Any = None,
+        **options: Any,
+    ) -> None:
         """Configures training.
 
         Args:
@@ -214,16 +235,16 @@ class CoTeaching(MultiTaskModel):
         )
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         return [*super().metrics, self.second_loss_tracker]
 
     @property
-    def updates(self):
+    def updates(self) -> Updates:
         """Of both encoders, see `MultiTaskModel.updates`."""
         second = self.second_encoder.trainable_variables
         return [*super().updates, (self.second_optimizer, second)]
 
-    def training_losses(self, batch):
+    def training_losses(self, batch: Batch) -> list[Tensor]:
         """The losses of both encoders (Algorithm 1 of the reference)."""
         labels, weights = batch.labels, batch.sample_weight
         outputs = self.encoder(batch.images, training=True)["labels"]
@@ -246,19 +267,6 @@ class CoTeaching(MultiTaskModel):
         )
         return [loss, second_loss]
 
-    # === Saving ===
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            second_encoder=keras.saving.serialize_keras_object(
-                self.second_encoder
-            ),
-            forget_rate=self.forget_rate,
-            forget_epochs=self.forget_epochs,
-        )
-        return config
-
 
 def _mean(values, given, axis):
     """Mean over an axis of the values that are given; 0 without any."""
@@ -267,7 +275,7 @@ def _mean(values, given, axis):
     return ops.sum(values * given, axis=axis) / count
 
 
-def _label_losses(tasks, labels, outputs, sample_weight):
+def _label_losses(tasks, labels, outputs, sample_weight, loss_weights):
     """The loss of each label of some tasks, and whether it is given with a
     weight above 0, both of shape `(batch_size, labels of an image)`."""
     losses, given = [], []
@@ -283,7 +291,7 @@ def _label_losses(tasks, labels, outputs, sample_weight):
         else:
             loss = ops.square(output - target)
         shape = (-1, loss.shape[1] * loss.shape[2])
-        losses.append(ops.reshape(loss, shape))
+        losses.append(loss_weights[task.name] * ops.reshape(loss, shape))
         present = ops.cast(task.present(labels[task.name]), "float32")
         weights = weigh_labels(
             present, sample_weight and sample_weight[task.name]

@@ -1,5 +1,8 @@
 """No update by a loss or a gradient that is not finite."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,6 +12,7 @@ from keras_noisyfer.distribution import (
     replicas_of,
     sum_over_replicas,
 )
+from keras_noisyfer.typing import Tensor, Terms, Updates
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -18,7 +22,7 @@ ON_NONFINITE = ("raise", "skip")
 _MAX_IMAGES = 1024
 
 
-def check_on_nonfinite(model, on_nonfinite):
+def check_on_nonfinite(model: keras.Model, on_nonfinite: str) -> None:
     """Raises `ValueError` if `compile` cannot have `on_nonfinite`."""
     if on_nonfinite not in ON_NONFINITE:
         raise ValueError(
@@ -50,7 +54,7 @@ class FaultGuard(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self._terms = []
         self.steps = self._add("steps")
@@ -73,14 +77,22 @@ class FaultGuard(keras.layers.Layer):
 
     # === In a step ===
 
-    def keep(self, model):
+    def keep(self, model: keras.Model) -> list[tuple[keras.Variable, Tensor]]:
         """The values that `finish` gives back after a fault."""
         return [
             (each, tf.identity(each.value))
             for each in revocable_variables(model)
         ]
 
-    def apply(self, model, tape, losses, updates, fault=0, terms=None):
+    def apply(
+        self,
+        model: keras.Model,
+        tape: Any,
+        losses: Sequence[Tensor],
+        updates: Updates,
+        fault: Tensor = 0,
+        terms: Terms | None = None,
+    ) -> Tensor:
         """Updates variables by the gradients of losses, if all is finite.
 
         Args:
@@ -117,7 +129,13 @@ class FaultGuard(keras.layers.Layer):
         _call_if(fault == 0, update)
         return fault
 
-    def finish(self, model, fault, kept, index):
+    def finish(
+        self,
+        model: keras.Model,
+        fault: Tensor,
+        kept: Iterable[tuple[keras.Variable, Tensor]],
+        index: Tensor | None,
+    ) -> None:
         """Counts a step and takes back what one with a fault has changed.
 
         Args:
@@ -138,7 +156,7 @@ class FaultGuard(keras.layers.Layer):
 
     # === On any backend ===
 
-    def find(self, terms):
+    def find(self, terms: Terms) -> Tensor:
         """Looks for a term that is not finite.
 
         Args:
@@ -159,7 +177,7 @@ class FaultGuard(keras.layers.Layer):
         first = ops.take(ops.convert_to_tensor(numbers), ops.argmax(wrong))
         return first * ops.max(wrong)
 
-    def count(self, fault, index):
+    def count(self, fault: Tensor, index: Tensor | None) -> None:
         """Counts a step; see `finish`."""
         if index is None:
             index = ops.zeros((0,), "int32")
@@ -179,7 +197,7 @@ class FaultGuard(keras.layers.Layer):
         ):
             variable.assign(ops.where(first, value, variable.value))
 
-    def pop(self):
+    def pop(self) -> tuple[int, str, list[int]] | None:
         """The first fault since the last call, or None.
 
         Returns:
@@ -197,7 +215,7 @@ class FaultGuard(keras.layers.Layer):
         )
 
 
-def revocable_variables(model):
+def revocable_variables(model: keras.Model) -> list[keras.Variable]:
     """What a step changes beside weights and optimizers: batch statistics,
     vectors of spectral norms, moving averages, metrics. Not what counts."""
     variables = {
@@ -208,7 +226,9 @@ def revocable_variables(model):
     return list(variables.values())
 
 
-def gradient_terms(model, updates, gradients):
+def gradient_terms(
+    model: keras.Model, updates: Updates, gradients: Sequence[Sequence[Tensor]]
+) -> list[tuple[str, Tensor]]:
     """The gradients' sums, which are not finite if an entry is not, by name;
     not those of an optimizer that scales its loss and copes with them."""
     names = {
@@ -230,7 +250,7 @@ def gradient_terms(model, updates, gradients):
     ]
 
 
-def scale_losses(losses, updates):
+def scale_losses(losses: Sequence[Tensor], updates: Updates) -> list[Tensor]:
     """Losses as the optimizers want them differentiated.
 
     Every replica has computed the loss of the whole batch, and the optimizers

@@ -7,6 +7,8 @@ holds the values, where `assign` replaces them.
 
 import contextlib
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import keras
@@ -19,7 +21,7 @@ from keras_noisyfer.models.fault_guard import (
 
 
 @contextlib.contextmanager
-def keep_values(model):
+def keep_values(model: keras.Model) -> Iterator[None]:
     """Keeps a model's variables where `fit`, `evaluate` or `predict` fails.
 
     Keras takes the values out of them for the time of the call, and after an
@@ -50,7 +52,7 @@ def keep_values(model):
         raise
 
 
-def train_step(model, state, data):
+def train_step(model: keras.Model, state: Any, data: Any) -> tuple[Any, Any]:
     """One step of `MultiTaskModel.train_step`."""
     values = _Values(model, state)
     before = values.copy()
@@ -61,7 +63,9 @@ def train_step(model, state, data):
     return _finish(model, values, fault, before, batch.index)
 
 
-def alternating_step(model, state, data):
+def alternating_step(
+    model: keras.Model, state: Any, data: Any
+) -> tuple[Any, Any]:
     """One step of `JointDistributionGAN.train_step`."""
     values = _Values(model, state)
     before = values.copy()
@@ -90,12 +94,12 @@ def alternating_step(model, state, data):
         )
     updates = [(model.optimizer, variables)]
 
-    def compute_loss(outputs, encoded, decoded):
+    def scaled_loss(outputs, encoded, decoded):
         loss = model.generator_loss(batch, outputs, encoded, decoded)
         (scaled,) = scale_losses([loss], updates)
         return scaled
 
-    gradients = pull_back(values.gradient(compute_loss, *tuples))
+    gradients = pull_back(values.gradient(scaled_loss, *tuples))
     fault = values.apply(updates, gradients, lambda: model.loss_terms, fault)
     values.run(
         lambda: model.discriminator_loss_tracker.update_state(
@@ -105,13 +109,13 @@ def alternating_step(model, state, data):
     return _finish(model, values, fault, before, batch.index)
 
 
-def test_step(model, state, data):
+def test_step(model: keras.Model, state: Any, data: Any) -> tuple[Any, Any]:
     """One step of `MultiTaskModel.test_step`."""
     values = _Values(model, state)
     return values.run(lambda: model.evaluate_batch(data)), values.state
 
 
-def predict_step(model, state, data):
+def predict_step(model: keras.Model, state: Any, data: Any) -> tuple[Any, Any]:
     """One step of `MultiTaskModel.predict_step`."""
     values = _Values(model, state)
     return values.run(lambda: model.predict_batch(data)), values.state[1]
@@ -229,13 +233,13 @@ class _Values:
             0.
         """
 
-        def compute_losses():
+        def scaled_losses():
             losses = function()
             return scale_losses(losses, updates), losses
 
         variables = [each for _, group in updates for each in group]
         (scaled, losses), pull_back = self.differentiate(
-            compute_losses, variables
+            scaled_losses, variables
         )
         gradients = pull_back(
             (

@@ -1,22 +1,24 @@
 """The paper's method: an encoder kept from memorizing its noisy labels."""
 
+from typing import Any
+
 import keras
+import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.distribution import draw_noise
 from keras_noisyfer.fit_callbacks import WarnOfCollapse
 from keras_noisyfer.labels import label_tuples
-from keras_noisyfer.losses import (
-    discriminator_hinge_loss,
-    generator_hinge_loss,
-)
+from keras_noisyfer.losses import discriminator_hinge_loss, generator_hinge_loss
 from keras_noisyfer.models.balance import make_ratios, update_ratios
 from keras_noisyfer.models.base import ON_JAX
 from keras_noisyfer.models.multi_task import MultiTaskModel
-from keras_noisyfer.networks import Decoder, Discriminator
+from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.networks.network import fit_network
 from keras_noisyfer.optimizers import make_second_optimizer
+from keras_noisyfer.typing import Labels, Tensor, Updates, Weights
 
 if ON_JAX:
     from keras_noisyfer.models import jax_training
@@ -87,29 +89,28 @@ class JointDistributionGAN(MultiTaskModel):
 
     def __init__(
         self,
-        encoder,
-        decoder=None,
-        discriminator=None,
-        lambda_joint=0.4,
-        gamma=1.0,
-        discriminator_steps=2,
-        warmup_epochs=0,
-        use_joint_score=True,
-        use_marginal_scores=True,
-        use_decoder=True,
-        score_weights=None,
-        seed=None,
-        **kwargs,
+        encoder: Encoder,
+        decoder: Decoder | None = None,
+        discriminator: Discriminator | None = None,
+        lambda_joint: float | str = 0.4,
+        gamma: float | str = 1.0,
+        discriminator_steps: int = 2,
+        warmup_epochs: int = 0,
+        use_joint_score: bool = True,
+        use_marginal_scores: bool = True,
+        use_decoder: bool = True,
+        score_weights: dict[str, float] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(encoder, **kwargs)
         check_number(
-            "discriminator_steps", discriminator_steps, minimum=1, integer=True
+            "discriminator_steps", discriminator_steps, 1, integer=True
         )
         check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
         self.lambda_joint, self.gamma = lambda_joint, gamma
-        self.lambda_ratio, self.gamma_ratio = make_ratios(
-            lambda_joint, gamma, self.tasks
-        )
+        ratios = make_ratios(lambda_joint, gamma, self.tasks)
+        self.lambda_ratio, self.gamma_ratio = ratios
         self.discriminator_steps = discriminator_steps
         self.warmup_epochs = warmup_epochs
         self.adversarial = warmup_epochs == 0
@@ -128,21 +129,20 @@ class JointDistributionGAN(MultiTaskModel):
             self.score_weights, use_joint_score, use_marginal_scores
         )
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.joint_loss_tracker = keras.metrics.Mean("generator_joint_loss")
-        self.discriminator_loss_tracker = keras.metrics.Mean(
-            "discriminator_loss"
-        )
+        mean = keras.metrics.Mean
+        self.joint_loss_tracker = mean("generator_joint_loss")
+        self.discriminator_loss_tracker = mean("discriminator_loss")
 
     # === The two tuples ===
 
     def make_tuples(
         self,
-        images,
-        labels,
-        encoder_noise=None,
-        decoder_noise=None,
-        training=True,
-    ):
+        images: Tensor,
+        labels: Labels,
+        encoder_noise: Tensor | None = None,
+        decoder_noise: Tensor | None = None,
+        training: bool = True,
+    ) -> tuple[Labels, Labels, Labels]:
         """Runs encoder and decoder once and makes the two tuples that the
         discriminator compares.
 
@@ -168,15 +168,12 @@ class JointDistributionGAN(MultiTaskModel):
         )
         deviation = ops.exp(0.5 * outputs["log_variance"])
 
-        encoder_streams, decoder_streams, decoder_labels = label_tuples(
-            self.tasks, labels, raw
-        )
+        streams = label_tuples(self.tasks, labels, raw)
+        encoder_streams, decoder_streams, decoder_labels = streams
         decoded_images = images
         if self.use_decoder:
-            decoded_images = self.decoder(
-                {"noise_code": decoder_noise, "labels": decoder_labels},
-                training=training,
-            )
+            codes = {"noise_code": decoder_noise, "labels": decoder_labels}
+            decoded_images = self.decoder(codes, training=training)
         encoded = {
             "image": images,
             "noise_code": mean + encoder_noise * deviation,
@@ -192,8 +189,12 @@ class JointDistributionGAN(MultiTaskModel):
     # === Both losses ===
 
     def discriminator_loss(
-        self, encoded, decoded, sample_weight=None, training=True
-    ):
+        self,
+        encoded: Labels,
+        decoded: Labels,
+        sample_weight: Weights = None,
+        training: bool = True,
+    ) -> Tensor:
         """Hinge loss of the discriminator on the two tuples, a scalar."""
         images = encoded["image"]
         if self.use_decoder:
@@ -202,16 +203,18 @@ class JointDistributionGAN(MultiTaskModel):
         features = self.discriminator.image_stream(images, training=training)
         if not self.use_decoder:
             features = ops.concatenate([features, features])
-        scores = self.discriminator.score_pair(
-            features, encoded, decoded, training
-        )
-        return discriminator_hinge_loss(
-            *scores, self.score_shares, sample_weight
-        )
+        score = self.discriminator.score_pair
+        first, second = score(features, encoded, decoded, training)
+        shares = self.score_shares
+        return discriminator_hinge_loss(first, second, shares, sample_weight)
 
     def generator_joint_loss(
-        self, encoded, decoded, sample_weight=None, training=True
-    ):
+        self,
+        encoded: Labels,
+        decoded: Labels,
+        sample_weight: Weights = None,
+        training: bool = True,
+    ) -> tuple[Tensor, Tensor]:
         """Joint-distribution loss of the generators on the two tuples.
 
         Returns:
@@ -227,37 +230,40 @@ class JointDistributionGAN(MultiTaskModel):
             features = stream(encoded["image"], training=training)
             decoded_features = features
         both = ops.concatenate([features, decoded_features])
-        scores = self.discriminator.score_pair(both, encoded, decoded, training)
-        loss = generator_hinge_loss(*scores, self.score_shares, sample_weight)
+        score = self.discriminator.score_pair
+        first, second = score(both, encoded, decoded, training)
+        shares = self.score_shares
+        loss = generator_hinge_loss(first, second, shares, sample_weight)
         return loss, features
 
-    def generator_loss(self, batch, outputs, encoded, decoded):
+    def generator_loss(
+        self, batch: Batch, outputs: Labels, encoded: Labels, decoded: Labels
+    ) -> Tensor:
         """What encoder and decoder minimize, a scalar; updates the metrics
         and the automatic weights."""
         joint_loss, features = self.generator_joint_loss(
             encoded, decoded, batch.image_weights
         )
         update_ratios(self, batch, outputs, encoded, features)
-        self.joint_loss_tracker.update_state(
-            joint_loss, sample_weight=batch.weight
-        )
-        return self.tracked_loss(
-            batch, outputs["labels"], self.lambda_value * joint_loss
-        )
+        self.joint_loss_tracker.update_state(joint_loss, batch.weight)
+        added = self.lambda_value * joint_loss
+        return self.tracked_loss(batch, outputs["labels"], added)
 
     @property
-    def lambda_value(self):
+    def lambda_value(self) -> Tensor:
         """The weight of the joint-distribution loss."""
         automatic = self.lambda_ratio
         return automatic.value if automatic else self.lambda_joint
 
     @property
-    def gamma_value(self):
+    def gamma_value(self) -> Tensor:
         return self.gamma_ratio.value if self.gamma_ratio else self.gamma
 
     # === The step ===
+    # Algorithm 1 in the order of the authors' release: the discriminator
+    # first and twice, on tuples that are made once, then the generators.
 
-    def train_step(self, *arguments):
+    def train_step(self, *arguments: Any) -> Any:
         if not self.adversarial:
             return super().train_step(*arguments)
         if ON_JAX:
@@ -284,16 +290,20 @@ class JointDistributionGAN(MultiTaskModel):
                         encoded, decoded, batch.image_weights, fault
                     )
             loss = self.generator_loss(batch, outputs, encoded, decoded)
-        fault = self.fault_guard.apply(
-            self, tape, [loss], [(self.optimizer, generators)], fault
-        )
-        self.discriminator_loss_tracker.update_state(
-            discriminator_loss, sample_weight=batch.weight
-        )
+        updates = [(self.optimizer, generators)]
+        fault = self.fault_guard.apply(self, tape, [loss], updates, fault)
+        tracker = self.discriminator_loss_tracker
+        tracker.update_state(discriminator_loss, batch.weight)
         self.fault_guard.finish(self, fault, kept, batch.index)
         return self.get_metrics_result()
 
-    def update_discriminator(self, encoded, decoded, sample_weight, fault):
+    def update_discriminator(
+        self,
+        encoded: Labels,
+        decoded: Labels,
+        sample_weight: Weights,
+        fault: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Updates the discriminator once; returns its loss, and the number of
         a fault or 0."""
         variables = self.discriminator.trainable_variables
@@ -302,17 +312,21 @@ class JointDistributionGAN(MultiTaskModel):
             loss = self.discriminator_loss(encoded, decoded, sample_weight)
         updates = [(self.discriminator_optimizer, variables)]
         terms = [(self.discriminator_loss_tracker.name, loss)]
-        return loss, self.fault_guard.apply(
-            self, tape, [loss], updates, fault, terms
-        )
+        apply = self.fault_guard.apply
+        return loss, apply(self, tape, [loss], updates, fault, terms)
 
-    def training_losses(self, batch):
+    @property
+    def updates(self) -> Updates:
+        # In the warm-up; there is nothing for the decoder to learn.
+        return [(self.optimizer, self.encoder.trainable_variables)]
+
+    def training_losses(self, batch: Batch) -> list[Tensor]:
         # Of the warm-up, in which there is no joint loss to weigh.
         outputs = self.encoder(batch.images, training=True)
         update_ratios(self, batch, outputs)
         return [self.tracked_loss(batch, outputs["labels"])]
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Any:
         # Which of the two steps runs is fixed when the step is traced.
         adversarial = int(self.completed_epochs.numpy()) >= self.warmup_epochs
         force = force or adversarial != self.adversarial
@@ -321,7 +335,12 @@ class JointDistributionGAN(MultiTaskModel):
 
     # === What is trained, told and drawn ===
 
-    def compile(self, optimizer=None, discriminator_optimizer=None, **options):
+    def compile(  # type: ignore[override]
+        self,
+        optimizer: Any = None,
+        discriminator_optimizer: Any = None,
+        **options: Any,
+    ) -> None:
         """Configures training.
 
         Args:
@@ -338,33 +357,30 @@ class JointDistributionGAN(MultiTaskModel):
                 discriminator has had from that batch stay.
         """
         super().compile(optimizer=optimizer, **options)
+        name, given = "discriminator_optimizer", discriminator_optimizer
+        variables = self.discriminator.trainable_variables
         self.discriminator_optimizer = make_second_optimizer(
-            self,
-            "discriminator_optimizer",
-            discriminator_optimizer,
-            self.discriminator.trainable_variables,
-            updates=self.discriminator_steps,
+            self, name, given, variables, updates=self.discriminator_steps
         )
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> list[keras.Variable]:
         decoder = self.decoder.trainable_variables if self.use_decoder else []
         return [*self.encoder.trainable_variables, *decoder]
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         ratios = (self.lambda_ratio, self.gamma_ratio)
-        return [
-            *super().metrics,
-            self.joint_loss_tracker,
-            self.discriminator_loss_tracker,
-            *(ratio.tracker for ratio in ratios if ratio),
-        ]
+        losses = (self.joint_loss_tracker, self.discriminator_loss_tracker)
+        weights = (ratio.tracker for ratio in ratios if ratio)
+        return [*super().metrics, *losses, *weights]
 
-    def make_callbacks(self):
+    def make_callbacks(self) -> list[keras.callbacks.Callback]:
         return [*super().make_callbacks(), WarnOfCollapse()]
 
-    def generate(self, labels, seed=None, batch_size=128):
+    def generate(
+        self, labels: Labels, seed: Any = None, batch_size: int = 128
+    ) -> np.ndarray:
         """Images that the decoder makes for given labels; without `seed` of
         the model's own noise. See `Decoder.generate`."""
         if not self.use_decoder:
@@ -374,26 +390,3 @@ class JointDistributionGAN(MultiTaskModel):
             )
         seed = self.seed_generator if seed is None else seed
         return self.decoder.generate(labels, seed, batch_size)
-
-    # === Saving ===
-
-    def get_config(self):
-        config = super().get_config()
-        serialize = keras.saving.serialize_keras_object
-        for name in _ARGUMENTS:
-            config[name] = serialize(getattr(self, name))
-        return config
-
-
-_ARGUMENTS = (
-    "decoder",
-    "discriminator",
-    "lambda_joint",
-    "discriminator_steps",
-    "warmup_epochs",
-    "use_joint_score",
-    "use_marginal_scores",
-    "use_decoder",
-    "score_weights",
-    "seed",
-)

@@ -1,12 +1,16 @@
 """LTNet: one latent truth and how each annotator mislabels it."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.models.multi_task import MultiTaskModel
+from keras_noisyfer.networks import Encoder
 from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Labels, Tasks, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -17,7 +21,7 @@ class RowsOnSimplex(keras.constraints.Constraint):
     without a positive entry becomes uniform.
     """
 
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         w = ops.maximum(w, 0.0)
         totals = ops.sum(w, axis=-1, keepdims=True)
         return ops.where(totals > 0.0, w / totals, 1.0 / w.shape[-1])
@@ -60,8 +64,8 @@ class LTNet(MultiTaskModel):
             the model.
         trace_weight: Weight of the penalty on the diagonals, at least 0; 0
             is LTNet.
-        **kwargs: `gamma`, `name`, `dtype` and `trainable`; see
-            `MultiTaskModel`.
+        **kwargs: See `MultiTaskModel`. Regularizers see the one prediction of
+            the truth, and the labels of all annotators.
 
     Raises:
         ValueError: if an argument is out of its range, or the encoder's
@@ -89,11 +93,11 @@ class LTNet(MultiTaskModel):
 
     def __init__(
         self,
-        encoder,
-        tasks,
-        warmup_epochs=5,
-        trace_weight=0.0,
-        **kwargs,
+        encoder: Encoder,
+        tasks: Tasks,
+        warmup_epochs: int = 5,
+        trace_weight: float = 0.0,
+        **kwargs: Any,
     ):
         super().__init__(encoder, **kwargs)
         check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
@@ -126,7 +130,7 @@ class LTNet(MultiTaskModel):
         )
 
     @property
-    def transition_matrices(self):
+    def transition_matrices(self) -> dict[str, np.ndarray]:
         """Dict by categorical task of NumPy arrays `(annotators, num_classes,
         num_classes)`: row i holds what an annotator says of class i."""
         return {
@@ -134,7 +138,7 @@ class LTNet(MultiTaskModel):
             for name, each in self.transitions.items()
         }
 
-    def predict_annotators(self, outputs):
+    def predict_annotators(self, outputs: Labels) -> dict[str, Tensor]:
         """The truth as each annotator would label it.
 
         Args:
@@ -156,7 +160,7 @@ class LTNet(MultiTaskModel):
                 raw[task.name] = ops.repeat(output, task.annotators, axis=1)
         return raw
 
-    def compute_penalty(self):
+    def compute_penalty(self) -> Tensor:
         """`trace_weight` times the sum over annotators of the mean of their
         matrices' diagonals; a scalar."""
         diagonals = [
@@ -170,7 +174,12 @@ class LTNet(MultiTaskModel):
         ]
         return self.trace_weight * sum(diagonals)
 
-    def compute_objective(self, labels, outputs, sample_weight=None):
+    def compute_objective(
+        self,
+        labels: Labels,
+        outputs: Labels,
+        sample_weight: Labels | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `MultiTaskModel`; with the penalty on the diagonals."""
         loss, losses = super().compute_objective(
             labels, self.predict_annotators(outputs), sample_weight
@@ -188,18 +197,5 @@ class LTNet(MultiTaskModel):
         return matrices / ops.sum(matrices, axis=-1, keepdims=True)
 
     @property
-    def trained_variables(self):
+    def trained_variables(self) -> list[keras.Variable]:
         return [*self.encoder.trainable_variables, *self.transitions.values()]
-
-    @property
-    def updates(self):
-        return [(self.optimizer, self.trained_variables)]
-
-    # === Saving ===
-
-    def get_config(self):
-        config = super().get_config()
-        config["tasks"] = keras.saving.serialize_keras_object(self.tasks)
-        config["warmup_epochs"] = self.warmup_epochs
-        config["trace_weight"] = self.trace_weight
-        return config

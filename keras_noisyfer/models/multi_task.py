@@ -1,9 +1,13 @@
 """Plain training of an encoder on noisy multi-task labels."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import (
     check_consensus,
     consensus,
@@ -13,13 +17,16 @@ from keras_noisyfer.labels import (
 from keras_noisyfer.losses.by_task import make_loss_weights, make_losses
 from keras_noisyfer.metrics import (
     LabelledMean,
+    check_log_names,
     make_metrics,
     metric_results,
     metrics_for,
 )
 from keras_noisyfer.models.base import ON_JAX, BaseModel
-from keras_noisyfer.regularizers import check_regularizers
+from keras_noisyfer.networks import Encoder
+from keras_noisyfer.regularizers import Regularizer, check_regularizers
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Labels, Tensor, Updates
 
 if ON_JAX:
     from keras_noisyfer.models import jax_training
@@ -33,7 +40,12 @@ class MultiTaskModel(BaseModel):
 
     Minimizes the sum of the categorical tasks' losses plus `gamma` times
     that of the continuous ones, over all label streams; f in Eq. 10 of the
-    paper. The model predicts the consensus of the label streams.
+    paper. `compile` may weigh the tasks, and regularizers add their terms. The
+    model predicts the consensus of the label streams.
+
+    A baseline is a subclass: `training_losses(batch)` is what a training step
+    minimizes, `compute_task_losses` the tasks' losses in training and in
+    evaluation. Each argument of its constructor has to be an attribute.
 
     Args:
         encoder: An `Encoder`. Its tasks are those of the model.
@@ -69,12 +81,17 @@ class MultiTaskModel(BaseModel):
     """
 
     def __init__(
-        self, encoder, gamma=1.0, consensus="mean", regularizers=(), **kwargs
+        self,
+        encoder: Encoder,
+        gamma: float = 1.0,
+        consensus: str = "mean",
+        regularizers: Sequence[Regularizer] = (),
+        **kwargs: Any,
     ):
         super().__init__(encoder, **kwargs)
         check_consensus(consensus)
         check_number("gamma", gamma, minimum=0)
-        self.gamma = gamma
+        self.gamma: Any = gamma
         self.consensus = consensus
         self.regularizers = check_regularizers(regularizers, self.tasks)
         # Those of `compile` without arguments.
@@ -92,19 +109,20 @@ class MultiTaskModel(BaseModel):
 
     def compile(
         self,
-        optimizer=None,
-        loss=None,
-        loss_weights=None,
-        metrics=None,
-        **options,
-    ):
+        optimizer: Any = None,
+        loss: dict[str, Any] | None = None,
+        loss_weights: dict[str, float] | None = None,
+        metrics: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         """Configures training.
 
         Args:
             optimizer: See `BaseModel.compile`.
             loss: Optional dict by task name of losses: of
-                `keras_noisyfer.losses`, or of Keras, which see class
-                probabilities (logits with `from_logits=True`). By default
+                `keras_noisyfer.losses`, or with one value a label, as those
+                of Keras, which see class probabilities (logits with
+                `from_logits=True`). By default
                 `SparseCategoricalCrossentropy` and `ConcordanceLoss`.
             loss_weights: Optional dict by task name of numbers, 1 by
                 default, which those of continuous tasks multiply `gamma`
@@ -126,9 +144,10 @@ class MultiTaskModel(BaseModel):
         super().compile(optimizer, **options)
         self.loss_by_task, self.loss_weights = losses, weights
         self.added_metrics = added
+        check_log_names(self.metrics)
         self._metrics_argument = metrics
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any] | None:
         config = super().get_compile_config()
         if config is not None:
             serialize = keras.saving.serialize_keras_object
@@ -138,23 +157,23 @@ class MultiTaskModel(BaseModel):
         return config
 
     @property
-    def categorical_tasks(self):
+    def categorical_tasks(self) -> list[CategoricalTask]:
         """List of the tasks that are classes."""
         return [t for t in self.tasks if isinstance(t, CategoricalTask)]
 
     # === Prediction ===
 
     @property
-    def predictor(self):
+    def predictor(self) -> keras.Model:
         """The network whose raw `labels` the predictions are made of."""
         return self.encoder
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> dict[str, Tensor]:
         images = inputs["image"] if isinstance(inputs, dict) else inputs
         outputs = self.predictor(images, training=training)["labels"]
         return self.predict_consensus(outputs)
 
-    def predict_consensus(self, outputs):
+    def predict_consensus(self, outputs: Labels) -> dict[str, Tensor]:
         """The consensus prediction of each task.
 
         Args:
@@ -170,7 +189,12 @@ class MultiTaskModel(BaseModel):
 
     # === Objective ===
 
-    def compute_task_losses(self, labels, outputs, sample_weight=None):
+    def compute_task_losses(
+        self,
+        labels: Labels,
+        outputs: Labels,
+        sample_weight: Labels | None = None,
+    ) -> dict[str, Tensor]:
         """The loss of each task, summed over its label streams.
 
         Args:
@@ -192,11 +216,11 @@ class MultiTaskModel(BaseModel):
         }
 
     @property
-    def gamma_value(self):
+    def gamma_value(self) -> Tensor:
         """The weight of the continuous tasks' losses."""
         return self.gamma
 
-    def weigh_task_losses(self, losses):
+    def weigh_task_losses(self, losses: Labels) -> Tensor:
         """Sum of the task losses, the continuous ones times `gamma`."""
         return sum(
             losses[task.name]
@@ -205,7 +229,12 @@ class MultiTaskModel(BaseModel):
             for task in self.tasks
         )
 
-    def compute_objective(self, labels, outputs, sample_weight=None):
+    def compute_objective(
+        self,
+        labels: Labels,
+        outputs: Labels,
+        sample_weight: Labels | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """What plain training minimizes; arguments of `compute_task_losses`.
 
         Returns:
@@ -214,7 +243,7 @@ class MultiTaskModel(BaseModel):
         losses = self.compute_task_losses(labels, outputs, sample_weight)
         return self.weigh_task_losses(losses), losses
 
-    def training_losses(self, batch):
+    def training_losses(self, batch: Batch) -> list[Tensor]:
         """Runs a training batch through the encoder; updates the metrics.
 
         Args:
@@ -226,7 +255,9 @@ class MultiTaskModel(BaseModel):
         outputs = self.encoder(batch.images, training=True)
         return [self.tracked_loss(batch, outputs["labels"])]
 
-    def tracked_loss(self, batch, outputs, added=None):
+    def tracked_loss(
+        self, batch: Batch, outputs: Labels, added: Tensor | None = None
+    ) -> Tensor:
         """The objective, the regularizers' terms, and what is added to them:
         a scalar; updates the metrics."""
         loss, losses = self.compute_objective(
@@ -239,7 +270,9 @@ class MultiTaskModel(BaseModel):
         self.track(batch, loss, losses, self.predict_consensus(outputs))
         return loss
 
-    def track(self, batch, loss, losses, predictions):
+    def track(
+        self, batch: Batch, loss: Tensor, losses: Labels, predictions: Labels
+    ) -> None:
         """Updates the trackers of the losses and the tasks' metrics.
 
         A task's loss counts as often as images have its labels, and the sum
@@ -263,7 +296,7 @@ class MultiTaskModel(BaseModel):
         self.loss_tracker.update_state(loss, sample_weight=count)
 
     @property
-    def evaluation_metrics(self):
+    def evaluation_metrics(self) -> list[keras.metrics.Metric]:
         """The metrics that `evaluate` reports."""
         groups = *self.task_metrics.values(), *self.added_metrics.values()
         return [
@@ -273,19 +306,19 @@ class MultiTaskModel(BaseModel):
         ]
 
     @property
-    def metrics(self):
+    def metrics(self) -> list[keras.metrics.Metric]:
         regularizers = [each.tracker for each in self.regularizers]
         return [*self.evaluation_metrics, *regularizers]
 
     # === The steps ===
 
     @property
-    def updates(self):
+    def updates(self) -> Updates:
         """What a step updates: list of pairs of an optimizer and its
         variables."""
-        return [(self.optimizer, self.encoder.trainable_variables)]
+        return [(self.optimizer, self.trained_variables)]
 
-    def train_step(self, *arguments):
+    def train_step(self, *arguments: Any) -> Any:
         if ON_JAX:
             return jax_training.train_step(self, *arguments)
         (data,) = arguments
@@ -297,12 +330,12 @@ class MultiTaskModel(BaseModel):
         self.fault_guard.finish(self, fault, kept, batch.index)
         return self.get_metrics_result()
 
-    def test_step(self, *arguments):
+    def test_step(self, *arguments: Any) -> Any:
         if ON_JAX:
             return jax_training.test_step(self, *arguments)
         return self.evaluate_batch(*arguments)
 
-    def evaluate_batch(self, data):
+    def evaluate_batch(self, data: Any) -> dict[str, Tensor]:
         """Updates the metrics by a batch and returns their results."""
         batch = self.unpack_batch(data, evaluation=True)
         predictions = self(batch.images, training=False)
@@ -320,26 +353,11 @@ class MultiTaskModel(BaseModel):
         self.track(batch, self.weigh_task_losses(losses), losses, predictions)
         return metric_results(self.evaluation_metrics)
 
-    def predict_step(self, *arguments):
+    def predict_step(self, *arguments: Any) -> Any:
         if ON_JAX:
             return jax_training.predict_step(self, *arguments)
         return self.predict_batch(*arguments)
 
-    def predict_batch(self, data):
+    def predict_batch(self, data: Any) -> dict[str, Tensor]:
         """The consensus prediction for a batch of images."""
         return self(self.unpack_images(data), training=False)
-
-    # === Saving ===
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "gamma": self.gamma,
-            "consensus": self.consensus,
-            "regularizers": keras.saving.serialize_keras_object(
-                list(self.regularizers)
-            ),
-        }

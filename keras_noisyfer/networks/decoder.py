@@ -1,5 +1,7 @@
 """Decoder: from a noise code and labels to an image."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -15,6 +17,7 @@ from keras_noisyfer.networks.network import (
     scale_units,
 )
 from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Labels, Shape, Tasks
 
 # Image size: (size of the first map, filters of the transposed convolutions
 # but the last). The release has 32, 64 and 128; the others follow its pattern.
@@ -63,12 +66,12 @@ class Decoder(Network):
 
     def __init__(
         self,
-        tasks,
-        image_shape,
-        width=1.0,
-        noise_code_size=NOISE_CODE_SIZE,
-        dtype=None,
-        **kwargs,
+        tasks: Tasks,
+        image_shape: Shape,
+        width: float = 1.0,
+        noise_code_size: int = NOISE_CODE_SIZE,
+        dtype: Any = None,
+        **kwargs: Any,
     ):
         tasks = check_tasks(tasks)
         image_shape = check_image_shape(image_shape)
@@ -145,7 +148,9 @@ class Decoder(Network):
             **kwargs,
         )
 
-    def generate(self, labels, seed=None, batch_size=128):
+    def generate(
+        self, labels: Labels, seed: Any = None, batch_size: int = 128
+    ) -> np.ndarray:
         """Images for given labels.
 
         Args:

@@ -1,5 +1,8 @@
 """Discriminator: scores of an image, a noise code and labels."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -20,6 +23,7 @@ from keras_noisyfer.networks.network import (
     scale_units,
 )
 from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 
 FILTERS = (64, 128, 256, 512, 512)
 STREAM_UNITS = 512
@@ -71,12 +75,12 @@ class Discriminator(Network):
 
     def __init__(
         self,
-        tasks,
-        image_shape,
-        width=1.0,
-        noise_code_size=NOISE_CODE_SIZE,
-        dtype=None,
-        **kwargs,
+        tasks: Tasks,
+        image_shape: Shape,
+        width: float = 1.0,
+        noise_code_size: int = NOISE_CODE_SIZE,
+        dtype: Any = None,
+        **kwargs: Any,
     ):
         tasks = check_tasks(tasks)
         image_shape = check_image_shape(image_shape)
@@ -114,7 +118,13 @@ class Discriminator(Network):
         self.score_head = score_head
         self.score_names = score_names(tasks)
 
-    def score_pair(self, features, first, second, training=False):
+    def score_pair(
+        self,
+        features: Tensor,
+        first: dict[str, Any],
+        second: dict[str, Any],
+        training: bool = False,
+    ) -> Sequence[Tensor]:
         """Scores of two tuples in one pass.
 
         Args:
@@ -137,7 +147,12 @@ class Discriminator(Network):
         )
         return ops.split(scores, 2)
 
-    def share_weights(self, score_weights, use_joint=True, use_marginal=True):
+    def share_weights(
+        self,
+        score_weights: dict[str, float],
+        use_joint: bool = True,
+        use_marginal: bool = True,
+    ) -> np.ndarray:
         """Weights of the scores that add up to 1.
 
         Args:
@@ -177,7 +192,7 @@ class Discriminator(Network):
         return np.array(weights, "float32") / sum(weights)
 
 
-def score_names(tasks):
+def score_names(tasks: Tasks) -> tuple[str, ...]:
     """Names of the discriminator's scores, in order."""
     streams = [stream.name for stream in label_streams(tasks)]
     return ("image", "noise_code", *streams, "joint")

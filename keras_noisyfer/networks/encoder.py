@@ -1,5 +1,7 @@
 """Encoder: from an image to a noise code and label streams."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -13,6 +15,7 @@ from keras_noisyfer.networks.network import (
     scale_units,
 )
 from keras_noisyfer.tasks import check_tasks
+from keras_noisyfer.typing import Shape, Tasks, Tensor
 from keras_noisyfer.value_checks import (
     check_images,
     is_known,
@@ -95,17 +98,17 @@ class Encoder(Network):
 
     def __init__(
         self,
-        tasks,
-        image_shape,
-        width=1.0,
-        hidden_units=512,
-        noise_code_size=NOISE_CODE_SIZE,
-        batch_normalization=False,
-        dropout=0.5,
-        backbone=None,
-        preprocessing=None,
-        dtype=None,
-        **kwargs,
+        tasks: Tasks,
+        image_shape: Shape,
+        width: float = 1.0,
+        hidden_units: int = 512,
+        noise_code_size: int = NOISE_CODE_SIZE,
+        batch_normalization: bool = False,
+        dropout: float = 0.5,
+        backbone: keras.Model | None = None,
+        preprocessing: keras.Layer | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
     ):
         tasks = check_tasks(tasks)
         image_shape = check_image_shape(image_shape)
@@ -171,12 +174,14 @@ class Encoder(Network):
             **kwargs,
         )
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(
+        self, inputs: Tensor, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         # In `call` Keras would make many lines of an error.
         check_images(inputs, self.image_shape)
         return super().__call__(inputs, *args, **kwargs)
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The outputs for images; the arguments are those of
         `keras.Model.predict`."""
         if hasattr(x, "shape") and is_known(x) and x.shape[:1] != (0,):
@@ -184,7 +189,7 @@ class Encoder(Network):
         with one_line_errors():
             return super().predict(x, *args, **kwargs)
 
-    def apply_heads(self, features):
+    def apply_heads(self, features: Tensor) -> dict[str, Any]:
         """What the heads make of the features that they share.
 
         Args:

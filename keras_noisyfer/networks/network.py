@@ -1,15 +1,24 @@
 """What the three networks share: configuration, image shapes, width."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
 import keras
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import is_distributed
+from keras_noisyfer.typing import Shape, Tasks, Tensor
+
+if TYPE_CHECKING:
+    from keras_noisyfer.networks import Encoder
 
 IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
 NOISE_CODE_SIZE = 100
 
 
-def check_image_shape(image_shape):
+def check_image_shape(image_shape: Shape) -> tuple[int, ...]:
     """Checks the shape of one image.
 
     Args:
@@ -39,7 +48,7 @@ def check_image_shape(image_shape):
     return shape
 
 
-def scale_units(units, width):
+def scale_units(units: int, width: float) -> int:
     """Number of units or filters at a width multiplier, at least 1.
 
     Raises:
@@ -49,7 +58,7 @@ def scale_units(units, width):
     return max(1, round(units * width))
 
 
-def batch_normalization_layer(**kwargs):
+def batch_normalization_layer(**kwargs: Any) -> keras.layers.Layer:
     """Batch normalisation with the release's settings, over all replicas."""
     return keras.layers.BatchNormalization(
         momentum=0.9, epsilon=1e-5, synchronized=is_distributed(), **kwargs
@@ -68,14 +77,21 @@ class Network(keras.Model):
         **kwargs: `name`, `trainable`.
     """
 
-    def __init__(self, inputs, outputs, arguments, dtype=None, **kwargs):
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        arguments: Mapping[str, Any],
+        dtype: Any = None,
+        **kwargs: Any,
+    ):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.dtype_policy = keras.dtype_policies.get(dtype)
         for name, value in arguments.items():
             setattr(self, name, value)
         self._argument_names = tuple(arguments)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = {
             "name": self.name,
             "trainable": self.trainable,
@@ -87,11 +103,11 @@ class Network(keras.Model):
         return keras.saving.serialize_keras_object(config)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**keras.saving.deserialize_keras_object(config))
 
 
-def label_inputs(tasks):
+def label_inputs(tasks: Tasks) -> dict[str, Tensor]:
     """Symbolic encoded labels, a dict by task name."""
     return {
         task.name: keras.Input(
@@ -101,7 +117,13 @@ def label_inputs(tasks):
     }
 
 
-def check_network(argument, network, network_class, like=None, alike=()):
+def check_network(
+    argument: str,
+    network: Any,
+    network_class: type,
+    like: Encoder | None = None,
+    alike: Iterable[str] = (),
+) -> None:
     """Checks a network that a model is given.
 
     Args:
@@ -133,7 +155,13 @@ def _article(network_class):
     return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
-def fit_network(argument, network, network_class, encoder, used=True):
+def fit_network(
+    argument: str,
+    network: Network | None,
+    network_class: type[Network],
+    encoder: Encoder,
+    used: bool = True,
+) -> Any:
     """A decoder or discriminator that fits an encoder.
 
     Args:

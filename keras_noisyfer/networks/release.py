@@ -8,6 +8,8 @@ for the joint score, each with a state dict of its own.
 import collections
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,8 @@ from keras_noisyfer.files import check_archive, read_npz
 from keras_noisyfer.networks.decoder import Decoder
 from keras_noisyfer.networks.discriminator import FILTERS, Discriminator
 from keras_noisyfer.networks.encoder import VGG16_GROUPS, Encoder
+from keras_noisyfer.networks.network import Network
+from keras_noisyfer.typing import PathLike
 
 # The release's largest network, the discriminator, has 0.13 GB.
 MAX_BYTES = 2**30
@@ -29,7 +33,9 @@ ReleaseWeight = collections.namedtuple(
 )
 
 
-def load_release_weights(network, state):
+def load_release_weights(
+    network: Network, state: Mapping[str, Any] | PathLike
+) -> None:
     """Copies weights of the authors' release into a network.
 
     The network must have the release's shape: VGG-16 without batch
@@ -56,17 +62,17 @@ def load_release_weights(network, state):
     """
     if isinstance(state, str) or hasattr(state, "__fspath__"):
         state = _read(str(state))
-    state = _flatten(state)
+    weights: dict[str, Any] = _flatten(state)
     arrays = []
-    for variable, names, convert in release_weights(network, state):
+    for variable, names, convert in release_weights(network, weights):
         for name in names:
-            if name not in state:
+            if name not in weights:
                 raise ValueError(
                     f"`state` must have the weight '{name}' for "
-                    f"{type(network).__name__}. Received: {len(state)} "
-                    f"weights, such as {sorted(state)[:3]}"
+                    f"{type(network).__name__}. Received: {len(weights)} "
+                    f"weights, such as {sorted(weights)[:3]}"
                 )
-        given = [np.asarray(state[name]) for name in names]
+        given = [np.asarray(weights[name]) for name in names]
         if any(each.dtype.kind not in "biuf" for each in given):
             raise ValueError(
                 f"The weight {', '.join(map(repr, names))} of `state` must be "
@@ -88,7 +94,9 @@ def load_release_weights(network, state):
         variable.assign(array)
 
 
-def release_weights(network, state):
+def release_weights(
+    network: Network, state: Mapping[str, Any]
+) -> list[ReleaseWeight]:
     """The correspondence of a network's variables to the release's weights.
 
     Args:

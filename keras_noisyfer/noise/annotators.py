@@ -1,6 +1,7 @@
 """Simulated annotators, each a source of labels with its own mistakes."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from keras_noisyfer.noise.instance import (
 )
 from keras_noisyfer.noise.missing import drop_labels
 from keras_noisyfer.noise.values import perturb_values
+from keras_noisyfer.typing import Annotator, ArrayLike, Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,9 @@ class CategoricalAnnotator:
         check_rate("missing", self.missing)
         check_mode(self.mode, self.pairs)
 
-    def __call__(self, truth, num_classes, seed=0):
+    def __call__(
+        self, truth: ArrayLike, num_classes: int, seed: Seed = 0
+    ) -> np.ndarray:
         generator = make_generator(seed, "annotator")
         noise = (self.rate, self.mode, self.pairs)
         labels = flip_labels(truth, num_classes, *noise, seed=generator)
@@ -70,7 +74,9 @@ class InstanceDependentAnnotator:
         check_rate("missing", self.missing)
         check_probabilities(self.probabilities)
 
-    def __call__(self, truth, num_classes, seed=0):
+    def __call__(
+        self, truth: ArrayLike, num_classes: int, seed: Seed = 0
+    ) -> np.ndarray:
         generator = make_generator(seed, "annotator")
         shape = np.shape(self.probabilities)
         expected = f"`probabilities` must have {num_classes} columns, one a "
@@ -96,14 +102,19 @@ class ContinuousAnnotator:
     def __post_init__(self):
         check_rate("missing", self.missing)
 
-    def __call__(self, truth, seed=0):
+    def __call__(self, truth: ArrayLike, seed: Seed = 0) -> np.ndarray:
         generator = make_generator(seed, "annotator")
         noise = (self.bias, self.standard_deviation)
         labels = perturb_values(truth, *noise, seed=generator)
         return drop_labels(labels, self.missing, generator)
 
 
-def annotate(truth, annotators, num_classes=None, seed=0):
+def annotate(
+    truth: ArrayLike,
+    annotators: Sequence[Annotator],
+    num_classes: int | None = None,
+    seed: Seed = 0,
+) -> np.ndarray:
     """Has several independent annotators label the same truth.
 
     Each annotator has its own random stream: adding one leaves the labels of

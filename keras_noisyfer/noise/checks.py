@@ -1,13 +1,16 @@
 """Checks of arguments, missing labels and seeds: what the others share."""
 
 import numbers
+from typing import Any
 
 import numpy as np
+
+from keras_noisyfer.typing import ArrayLike, Seed
 
 MISSING = -1
 
 
-def make_generator(seed, purpose):
+def make_generator(seed: Seed, purpose: str) -> np.random.Generator:
     """Returns the generator of a seed, another one for each purpose."""
     if isinstance(seed, np.random.Generator):
         return seed
@@ -18,29 +21,33 @@ def make_generator(seed, purpose):
     return np.random.default_rng([int(seed), *purpose.encode()])
 
 
-def require(condition, expected, received):
+def require(condition: Any, expected: str, received: object) -> None:
     """Raises a `ValueError` of one line unless the condition holds."""
     if not condition:
         raise ValueError(f"{expected}. Received: {received}")
 
 
-def check_rate(name, rate):
+def check_rate(name: str, rate: float) -> None:
     """Checks a probability."""
     require(0 <= rate <= 1, f"`{name}` must lie in [0, 1]", rate)
 
 
-def check_array(name, array, kind, *ranks):
+def check_array(
+    name: str, array: ArrayLike, kind: type, *ranks: int
+) -> np.ndarray:
     """Returns a non-empty array of that kind and one of the ranks."""
     array = np.asarray(array)
     valid = np.issubdtype(array.dtype, kind) and array.ndim in ranks
-    ranks = " or ".join(map(str, ranks))
-    expected = f"`{name}` must be a {kind.__name__} array of rank {ranks}"
+    rank = " or ".join(map(str, ranks))
+    expected = f"`{name}` must be a {kind.__name__} array of rank {rank}"
     received = f"{array.dtype} array of shape {array.shape}"
     require(valid and array.size, f"{expected}, not empty", received)
     return array
 
 
-def check_class_ids(name, labels, num_classes, *ranks):
+def check_class_ids(
+    name: str, labels: ArrayLike, num_classes: int, *ranks: int
+) -> np.ndarray:
     """Returns class ids, or -1, as int32."""
     valid = isinstance(num_classes, numbers.Integral) and num_classes >= 2
     require(valid, "`num_classes` must be an int >= 2", num_classes)
@@ -51,19 +58,19 @@ def check_class_ids(name, labels, num_classes, *ranks):
     return labels.astype("int32")
 
 
-def check_labels(name, labels):
+def check_labels(name: str, labels: ArrayLike) -> np.ndarray:
     """Returns class ids as int32, or values as float32."""
     if np.issubdtype(np.asarray(labels).dtype, np.floating):
         return check_array(name, labels, np.floating, 2, 3).astype("float32")
     return check_class_ids(name, labels, 2**31, 1, 2)
 
 
-def is_missing(labels):
+def is_missing(labels: np.ndarray) -> np.ndarray:
     """Where labels are -1 or NaN."""
     return labels == MISSING if labels.dtype == "int32" else np.isnan(labels)
 
 
-def nanmean(values, axis):
+def nanmean(values: np.ndarray, axis: int) -> np.ndarray:
     """`np.nanmean` in float64, without its warning where all are missing."""
     count = (~np.isnan(values)).sum(axis)
     total = np.nansum(values, axis, dtype="float64")

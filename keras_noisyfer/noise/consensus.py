@@ -5,9 +5,12 @@ import pandas as pd
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.noise.checks import MISSING, check_class_ids
+from keras_noisyfer.typing import ArrayLike
 
 
-def dawid_skene(labels, num_classes, iterations=100):
+def dawid_skene(
+    labels: ArrayLike, num_classes: int, iterations: int = 100
+) -> np.ndarray:
     """Returns the most probable class under a model of the annotators.
 
     Each annotator has a confusion matrix and the classes have a prior. They

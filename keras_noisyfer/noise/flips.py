@@ -1,5 +1,7 @@
 """Class ids replaced by others, whatever the image shows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_noisyfer.noise.checks import (
@@ -9,11 +11,17 @@ from keras_noisyfer.noise.checks import (
     make_generator,
     require,
 )
+from keras_noisyfer.typing import ArrayLike, Seed
 
 
 def flip_labels(
-    labels, num_classes, rate, mode="exclusive", pairs=None, seed=0
-):
+    labels: ArrayLike,
+    num_classes: int,
+    rate: float,
+    mode: str = "exclusive",
+    pairs: Sequence[Sequence[int]] | None = None,
+    seed: Seed = 0,
+) -> np.ndarray:
     """Replaces a random fraction of class ids.
 
     Args:
@@ -56,7 +64,7 @@ def flip_labels(
         # Shifts of 1 ... num_classes - 1 reach every class but the label's own.
         shift = generator.integers(1, num_classes, size=labels.shape)
         replacement = (labels + shift) % num_classes
-    if mode == "pairs":
+    if mode == "pairs" and pairs is not None:
         paired = {class_id for pair in pairs for class_id in pair}
         expected = f"`pairs` must hold class ids in [0, {num_classes})"
         require(paired <= set(range(num_classes)), expected, pairs)
@@ -66,7 +74,7 @@ def flip_labels(
     return np.where(flipped, replacement, labels).astype("int32")
 
 
-def check_mode(mode, pairs):
+def check_mode(mode: str, pairs: Sequence[Sequence[int]] | None) -> None:
     """Checks `mode` and `pairs` of `flip_labels`."""
     modes = ("exclusive", "inclusive", "pairs")
     require(mode in modes, f"`mode` must be one of {modes}", mode)

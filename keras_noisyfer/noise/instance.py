@@ -10,12 +10,15 @@ from keras_noisyfer.noise.checks import (
     make_generator,
     require,
 )
+from keras_noisyfer.typing import ArrayLike, Seed
 
 # Probabilities in half precision add up to one within this.
 SUM_TOLERANCE = 1e-2
 
 
-def instance_flip_probabilities(labels, probabilities, rate):
+def instance_flip_probabilities(
+    labels: ArrayLike, probabilities: ArrayLike, rate: float
+) -> np.ndarray:
     """Each label's chance of a flip, by how near its decision boundary is.
 
     It is `min(1, scale * (1 - margin))`, where the margin, in `[-1, 1]`, is
@@ -60,7 +63,9 @@ def instance_flip_probabilities(labels, probabilities, rate):
     return chances
 
 
-def flip_labels_by_instance(labels, probabilities, rate, seed=0):
+def flip_labels_by_instance(
+    labels: ArrayLike, probabilities: ArrayLike, rate: float, seed: Seed = 0
+) -> np.ndarray:
     """Replaces class ids, the sooner the nearer the decision boundary.
 
     A label flips with the chance of `instance_flip_probabilities`, to the
@@ -110,7 +115,7 @@ def flip_labels_by_instance(labels, probabilities, rate, seed=0):
     return np.where(flipped, replacement, labels).astype("int32")
 
 
-def check_probabilities(probabilities):
+def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
     """Returns class probabilities of a model as float64, or raises."""
     name = "`probabilities`"
     array = check_array("probabilities", probabilities, np.floating, 2)

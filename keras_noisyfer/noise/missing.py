@@ -8,9 +8,10 @@ from keras_noisyfer.noise.checks import (
     check_rate,
     make_generator,
 )
+from keras_noisyfer.typing import ArrayLike, Seed
 
 
-def drop_labels(labels, rate, seed=0):
+def drop_labels(labels: ArrayLike, rate: float, seed: Seed = 0) -> np.ndarray:
     """Makes a random fraction of labels missing.
 
     Args:

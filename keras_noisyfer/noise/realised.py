@@ -1,5 +1,8 @@
 """How far labels are from the truth."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_noisyfer.noise.checks import (
@@ -10,9 +13,10 @@ from keras_noisyfer.noise.checks import (
     nanmean,
     require,
 )
+from keras_noisyfer.typing import ArrayLike
 
 
-def realised_noise(labels, truth):
+def realised_noise(labels: ArrayLike, truth: ArrayLike) -> list[dict[str, Any]]:
     """Measures how far the labels of each annotator are from the truth.
 
     Args:
@@ -39,6 +43,7 @@ def realised_noise(labels, truth):
     matches = shape == truth.shape and labels.ndim == rank + 1
     require(matches and labels.dtype == truth.dtype, expected, received)
     missing, truth = is_missing(labels), truth[:, None]
+    measures: dict[str, Any]
     if labels.dtype == "int32":
         known = ~(missing | is_missing(truth))
         wrong = np.where(known, labels != truth, np.nan)
@@ -52,7 +57,9 @@ def realised_noise(labels, truth):
     ]
 
 
-def realised_confusion(labels, truth, num_classes):
+def realised_confusion(
+    labels: ArrayLike, truth: ArrayLike, num_classes: int
+) -> np.ndarray:
     """The confusion matrix of each annotator.
 
     Args:
@@ -94,7 +101,9 @@ def realised_confusion(labels, truth, num_classes):
     return np.array(matrices)
 
 
-def format_realised_noise(name, report):
+def format_realised_noise(
+    name: str, report: Sequence[Mapping[str, Any]]
+) -> str:
     """Returns the report of `realised_noise` as text to print.
 
     Args:

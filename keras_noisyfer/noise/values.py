@@ -1,13 +1,20 @@
 """Values moved off the truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_noisyfer.noise.checks import check_array, make_generator, require
+from keras_noisyfer.typing import ArrayLike, Seed
 
 
 def perturb_values(
-    values, bias=0.0, standard_deviation=0.0, value_range=(-1, 1), seed=0
-):
+    values: ArrayLike,
+    bias: ArrayLike = 0.0,
+    standard_deviation: ArrayLike = 0.0,
+    value_range: Sequence[float] = (-1, 1),
+    seed: Seed = 0,
+) -> np.ndarray:
     """Adds a bias and Gaussian noise, then clips to the range.
 
     Args:
@@ -32,5 +39,5 @@ def perturb_values(
         require(fits and np.isfinite(value).all(), expected, value)
     require((scale >= 0).all(), "`standard_deviation` must be >= 0", scale)
     generator = make_generator(seed, "perturb_values")
-    noise = bias + scale * generator.standard_normal(values.shape)
+    noise = np.asarray(bias) + scale * generator.standard_normal(values.shape)
     return np.clip(values + noise, low, high).astype("float32")

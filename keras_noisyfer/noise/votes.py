@@ -9,9 +9,12 @@ from keras_noisyfer.noise.checks import (
     make_generator,
     nanmean,
 )
+from keras_noisyfer.typing import ArrayLike, Seed
 
 
-def majority_vote(labels, num_classes, seed=0):
+def majority_vote(
+    labels: ArrayLike, num_classes: int, seed: Seed = 0
+) -> np.ndarray:
     """Returns the class most annotators chose, ties broken at random.
 
     Args:
@@ -33,7 +36,7 @@ def majority_vote(labels, num_classes, seed=0):
     return np.where(votes.any(axis=1), winner, MISSING).astype("int32")
 
 
-def mean_vote(values):
+def mean_vote(values: ArrayLike) -> np.ndarray:
     """Returns the mean of the annotators' values.
 
     Args:

@@ -5,6 +5,8 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 from keras_noisyfer.distribution import require_tensorflow
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
@@ -21,6 +23,7 @@ from keras_noisyfer.serving.signatures import (
     write_predictor_signatures,
     write_tasks,
 )
+from keras_noisyfer.typing import PathLike
 from keras_noisyfer.value_checks import unchecked_images
 
 FORMATS = ("saved_model", "onnx", "litert", "litert_int8")
@@ -29,13 +32,13 @@ _WRITTEN = ("saved_model.pb", TASKS_FILE)
 
 
 def export(
-    model,
-    path,
-    formats=("saved_model",),
-    card=None,
-    calibration=None,
-    overwrite=False,
-):
+    model: MultiTaskModel,
+    path: PathLike,
+    formats: Sequence[str] = ("saved_model",),
+    card: ModelCard | None = None,
+    calibration: Any = None,
+    overwrite: bool = False,
+) -> None:
     """Writes the encoder with its preprocessing as a folder to serve.
 
     Every format takes pixels from 0 to 255 and gives a dict by task name, as
@@ -116,7 +119,9 @@ def export(
         write_model_card(model, card or ModelCard(), folder / "MODEL_CARD.md")
 
 
-def export_decoder(model, path, overwrite=False):
+def export_decoder(
+    model: JointDistributionGAN, path: PathLike, overwrite: bool = False
+) -> None:
     """Writes the decoder as a TensorFlow SavedModel that makes images.
 
     The signature `serving_default` takes one label a task and image, by task

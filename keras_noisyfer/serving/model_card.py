@@ -1,9 +1,16 @@
 """The model card: what a model is, and what it is not for."""
 
+from __future__ import annotations
+
 import dataclasses
+import pathlib
+from typing import TYPE_CHECKING
 
 from keras_noisyfer.noise import format_realised_noise
 from keras_noisyfer.serving.signatures import describe_tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.models import MultiTaskModel
 
 NOT_STATED = "Not stated."
 LIMITS = """\
@@ -55,7 +62,9 @@ class ModelCard:
     faces: bool = True
 
 
-def write_model_card(model, card, path):
+def write_model_card(
+    model: MultiTaskModel, card: ModelCard, path: pathlib.Path
+) -> None:
     """Writes a model card as Markdown.
 
     Args:

@@ -1,6 +1,10 @@
 """ONNX and LiteRT files, by Keras' own export."""
 
+from __future__ import annotations
+
 import importlib.util
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -8,13 +12,17 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_noisyfer.batches import check_inputs, is_tf_dataset
+from keras_noisyfer.typing import PathLike, Shape
+
+if TYPE_CHECKING:
+    from keras_noisyfer.models import MultiTaskModel
 
 MAX_CALIBRATION_IMAGES = 256
 # Of a format, the modules it needs; all come with the extra `export`.
 _CONVERTERS = {"onnx": ("onnx", "tf2onnx")}
 
 
-def require_converters(formats):
+def require_converters(formats: Iterable[str]) -> None:
     """Raises `ImportError` if what formats need is not installed."""
     for name in formats:
         for module in _CONVERTERS.get(name, ()):
@@ -26,7 +34,7 @@ def require_converters(formats):
                 )
 
 
-def check_calibration(calibration, image_shape):
+def check_calibration(calibration: Any, image_shape: Shape) -> None:
     """Raises `ValueError` if a data set has no images to calibrate by."""
     received = type(calibration).__name__
     if is_tf_dataset(calibration):
@@ -43,12 +51,14 @@ def check_calibration(calibration, image_shape):
     )
 
 
-def write_onnx(model, path):
+def write_onnx(model: MultiTaskModel, path: PathLike) -> None:
     """Writes the predictor as an ONNX file."""
     _portable_model(model).export(path, format="onnx", verbose=False)
 
 
-def write_litert(model, path, calibration=None):
+def write_litert(
+    model: MultiTaskModel, path: PathLike, calibration: Any = None
+) -> None:
     """Writes the predictor as a LiteRT file; in int8 with `calibration`."""
     options = {}
     if calibration is not None:

@@ -1,16 +1,27 @@
 """Predictions for image files by an exported model."""
 
+from __future__ import annotations
+
 import io
 import os
 import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.conversion import UnusableImage, read_upright_rgb
+from keras_noisyfer.datasets.upright_images import (
+    UnusableImage,
+    read_upright_rgb,
+)
 from keras_noisyfer.files import read_json
 from keras_noisyfer.serving.signatures import TASKS_FILE
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Predictor:
@@ -39,7 +50,7 @@ class Predictor:
     ...     print(row["expression"], row["valence"])
     """
 
-    def __init__(self, path):
+    def __init__(self, path: PathLike):
         self.path = _version_folder(path)
         self.tasks = _read_tasks(self.path / TASKS_FILE)
         self._model = load_saved_model(self.path)
@@ -55,7 +66,7 @@ class Predictor:
                 f"Received: {', '.join(self._model.signatures)}"
             )
 
-    def predict(self, images):
+    def predict(self, images: Sequence[Image.Image]) -> dict[str, np.ndarray]:
         """Predicts for images.
 
         Args:
@@ -74,7 +85,9 @@ class Predictor:
         outputs = self._predict(image_bytes=tf.constant(files, tf.string))
         return {name: np.array(values) for name, values in outputs.items()}
 
-    def rows(self, paths, batch_size=64):
+    def rows(
+        self, paths: Iterable[PathLike], batch_size: int = 64
+    ) -> Iterator[dict[str, Any]]:
         """Predicts for image files, one after another.
 
         Whatever has a right 8-bit RGB copy is read: rotated, transparent or
@@ -92,8 +105,8 @@ class Predictor:
             `"image"` and `"error"` alone.
         """
         check_number("batch_size", batch_size, minimum=1, integer=True)
-        batch = []
-        for path in map(os.fspath, paths):
+        batch: list[Any] = []
+        for path in (os.fspath(each) for each in paths):
             try:
                 batch.append((path, read_upright_rgb(path), None))
             except UnusableImage as error:
@@ -137,7 +150,7 @@ class Predictor:
         return row
 
 
-def newest_version(path):
+def newest_version(path: PathLike) -> pathlib.Path:
     """The folder of a model's highest version, or the folder itself."""
     path = pathlib.Path(path)
     versions = []
@@ -146,7 +159,7 @@ def newest_version(path):
     return max(versions, key=lambda each: int(each.name), default=path)
 
 
-def load_saved_model(path):
+def load_saved_model(path: PathLike) -> Any:
     """Loads a SavedModel.
 
     Raises:

@@ -1,6 +1,10 @@
 """The signatures of the SavedModels."""
 
+from __future__ import annotations
+
 import json
+import pathlib
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -8,12 +12,16 @@ from keras import ops
 
 from keras_noisyfer.datasets.image_files import MAX_PIXELS, pixel_count
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import PathLike, Tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 
 # The folder is TensorFlow's for assets that the graph does not read.
 TASKS_FILE = "assets.extra/tasks.json"
 
 
-def describe_tasks(tasks):
+def describe_tasks(tasks: Tasks) -> dict[str, dict[str, list[str]]]:
     """Names of each task's classes or dimensions: dict by task name."""
     return {
         task.name: {
@@ -27,7 +35,7 @@ def describe_tasks(tasks):
     }
 
 
-def write_predictor_signatures(model, folder):
+def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
     """Writes the predictor; see `export`."""
     height, width, channels = model.encoder.image_shape
 
@@ -92,7 +100,7 @@ def write_predictor_signatures(model, folder):
     archive.write_out(str(folder), verbose=False)
 
 
-def write_tasks(model, folder):
+def write_tasks(model: MultiTaskModel, folder: pathlib.Path) -> None:
     """Writes the names of the tasks' classes and dimensions."""
     path = folder / TASKS_FILE
     path.parent.mkdir(exist_ok=True)
@@ -101,7 +109,9 @@ def write_tasks(model, folder):
     )
 
 
-def write_decoder_signatures(model, folder):
+def write_decoder_signatures(
+    model: JointDistributionGAN, folder: PathLike
+) -> None:
     """Writes the decoder; see `export_decoder`."""
     code_size = model.encoder.noise_code_size
 

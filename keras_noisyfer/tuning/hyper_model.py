@@ -1,5 +1,8 @@
 """The joint-distribution GAN as KerasTuner searches it."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import keras
 import keras_tuner
 
@@ -13,6 +16,7 @@ from keras_noisyfer.tuning.objectives import (
     PAPER_TARGETS,
     SelectionObjectives,
 )
+from keras_noisyfer.typing import Augmentation, Shape
 
 
 class JointDistributionHyperModel(keras_tuner.HyperModel):
@@ -63,21 +67,21 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
 
     def __init__(
         self,
-        data,
-        validation_data,
-        lambda_joint=(0.05, 2.0),
-        gamma=(0.1, 10.0),
-        width=0.25,
-        learning_rate=1e-3,
-        warmup_epochs=0,
-        discriminator_steps=2,
-        discriminator_learning_rate=None,
-        image_shape=None,
-        batch_size=128,
-        augmentation=None,
-        targets=PAPER_TARGETS,
-        seed=0,
-        encoder_options=None,
+        data: LabelledImages,
+        validation_data: LabelledImages,
+        lambda_joint: Any = (0.05, 2.0),
+        gamma: Any = (0.1, 10.0),
+        width: Any = 0.25,
+        learning_rate: Any = 1e-3,
+        warmup_epochs: Any = 0,
+        discriminator_steps: Any = 2,
+        discriminator_learning_rate: float | None = None,
+        image_shape: Shape | None = None,
+        batch_size: int = 128,
+        augmentation: Augmentation | None = None,
+        targets: Sequence[float] = PAPER_TARGETS,
+        seed: int = 0,
+        encoder_options: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         for name, given in (
@@ -114,13 +118,16 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         for name, values in self.space.items():
             _check_values(name, values)
         self.discriminator_learning_rate = discriminator_learning_rate
-        self.batches = {"image_shape": image_shape, "batch_size": batch_size}
+        self.batches: dict[str, Any] = {
+            "image_shape": image_shape,
+            "batch_size": batch_size,
+        }
         self.augmentation = augmentation
         self.targets = tuple(targets)
         self.seed = seed
         self.encoder_options = dict(encoder_options or {})
 
-    def build(self, hp):
+    def build(self, hp: keras_tuner.HyperParameters) -> JointDistributionGAN:
         """The compiled model of a trial's hyperparameters."""
         keras.utils.set_random_seed(self.seed)
         chosen = {
@@ -132,7 +139,7 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
             self.data.tasks,
             tuple(spec.shape[1:]),
             width=chosen.pop("width"),
-            **self.encoder_options,
+            **self._copy_options(),
         )
         learning_rate = chosen.pop("learning_rate")
         model = JointDistributionGAN(encoder, seed=self.seed, **chosen)
@@ -142,7 +149,22 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         )
         return model
 
-    def fit(self, hp, model, callbacks=(), **kwargs):
+    def _copy_options(self):
+        options = dict(self.encoder_options)
+        backbone = options.get("backbone")
+        if backbone is not None:
+            # Each trial begins with what it has learned elsewhere.
+            options["backbone"] = keras.models.clone_model(backbone)
+            options["backbone"].set_weights(backbone.get_weights())
+        return options
+
+    def fit(
+        self,
+        hp: keras_tuner.HyperParameters,
+        model: keras.Model,
+        callbacks: Iterable[keras.callbacks.Callback] = (),
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """Trains a model on the data; further arguments are those of
         `keras.Model.fit`."""
         held_out = self.validation_data.batches(**self.batches)

@@ -4,6 +4,7 @@ import concurrent.futures
 import multiprocessing
 import numbers
 import pathlib
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -22,7 +23,7 @@ HISTORY_FILE = "history.json"
 class IsolatedTuner(keras_tuner.Tuner):
     """What `isolated` mixes into a tuner."""
 
-    def run_trial(self, trial, **kwargs):
+    def run_trial(self, trial: Any, **kwargs: Any) -> dict[str, float]:
         """Trains in a new process and returns the last epoch's metrics.
 
         The epochs' metrics are kept in the trial's folder, `history.json`.
@@ -48,7 +49,7 @@ class IsolatedTuner(keras_tuner.Tuner):
         return {**last, objective.name: objective.get_value(last)}
 
 
-def isolated(tuner_class):
+def isolated(tuner_class: type[keras_tuner.Tuner]) -> type[keras_tuner.Tuner]:
     """A tuner that runs each trial in a process of its own.
 
     What a trial leaves in memory goes with its process, and a trial that the
@@ -84,7 +85,7 @@ def isolated(tuner_class):
     return Isolated
 
 
-def trial_rows(tuner):
+def trial_rows(tuner: keras_tuner.Tuner) -> list[dict[str, Any]]:
     """One dict a finished trial, best first: its id, its hyperparameters and
     its objectives."""
     objective = tuner.oracle.objective
@@ -109,7 +110,9 @@ def trial_rows(tuner):
     return rows
 
 
-def check_objective(hypermodel, objective):
+def check_objective(
+    hypermodel: JointDistributionHyperModel, objective: Any
+) -> Any:
     """What `make_objective` makes of an objective that compares the trials of
     a hypermodel; raises `ValueError` if it does not."""
     if not isinstance(hypermodel, JointDistributionHyperModel):

@@ -1,11 +1,20 @@
 """What a search can be guided by where no label is clean."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import keras
 import keras_tuner
 import numpy as np
 
 from keras_noisyfer.metrics import metrics_for, monitor_modes
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.models import MultiTaskModel
 
 # The paper's two best models: generator's and discriminator's joint loss.
 PAPER_TARGETS = (2.6, 0.45)
@@ -16,7 +25,7 @@ DIRECTIONS = {
 }
 
 
-def objective_directions(tasks):
+def objective_directions(tasks: Tasks) -> dict[str, str]:
     """What a search can be guided by, and which values are better.
 
     Args:
@@ -36,7 +45,7 @@ def objective_directions(tasks):
     return directions
 
 
-def make_objective(objective, tasks=None):
+def make_objective(objective: Any, tasks: Tasks | None = None) -> Any:
     """The objective of a search, of what is known without clean labels.
 
     - `"val_consensus_loss"`: the loss of the consensus on the noisy labels of
@@ -118,12 +127,12 @@ class SelectionObjectives(keras.callbacks.Callback):
             `"joint_loss_distance"` is measured from.
     """
 
-    def __init__(self, images, targets=PAPER_TARGETS):
+    def __init__(self, images: Any, targets: Sequence[float] = PAPER_TARGETS):
         super().__init__()
         self._images = images.map(lambda image, labels: image)
         self._targets = targets
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs["val_consensus_loss"] = sum(
             logs[f"val_{task.name}_loss"] for task in self.model.tasks
         )
@@ -136,7 +145,7 @@ class SelectionObjectives(keras.callbacks.Callback):
             logs["val_annotator_agreement"] = agreement
 
 
-def annotator_agreement(model, images):
+def annotator_agreement(model: MultiTaskModel, images: Any) -> float | None:
     """How far a model's heads of the same task agree.
 
     Args:

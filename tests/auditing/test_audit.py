@@ -30,8 +30,8 @@ def make_data(seed=0, annotators=None):
     images = generator.integers(0, 256, (COUNT, 8, 8, 3), "uint8")
     data = LabelledImages(
         ImageArray(images, [f"{i:03}.png" for i in range(COUNT)]),
-        tasks,
         {"mood": simulated.labels, "affect": noisy},
+        tasks,
         clean={"mood": simulated.truth, "affect": affect.astype("float32")},
         annotators=annotators,
     )
@@ -216,7 +216,7 @@ def test_measures_of_unknown_truth(data_and_predictions, found):
     data, predictions = data_and_predictions
     clean = {"mood": data.clean["mood"].copy()}
     clean["mood"][::2] = -1
-    half = LabelledImages(data.images, data.tasks, data.labels, clean=clean)
+    half = LabelledImages(data.images, data.labels, data.tasks, clean=clean)
     measures = measure_audit(audit(predictions, half), half)
     assert list(measures) == ["mood"]
     right = found.images["mood"] == [CLASSES[c] for c in data.clean["mood"]]
@@ -355,7 +355,7 @@ def test_wrong_predictions(data_and_predictions, change, message):
 def test_names_must_differ(data_and_predictions):
     data, predictions = data_and_predictions
     images = ImageArray(data.images.images, ["same"] * COUNT)
-    same = LabelledImages(images, data.tasks, data.labels)
+    same = LabelledImages(images, data.labels, data.tasks)
     with pytest.raises(ValueError, match="`data`.*1 names for 400 images"):
         audit(predictions, same)
 
@@ -386,13 +386,13 @@ def test_two_tasks_must_not_share_a_column():
     values = np.linspace(-1, 1, 8).reshape(4, 2)
     labels = {"face": values, "hand": -values}
     # Images of an array have their numbers for names.
-    data = LabelledImages(images, tasks, labels)
+    data = LabelledImages(images, labels, tasks)
     table = audit(labels, data).images
     assert list(table["image"]) == ["0", "1", "2", "3"]
     assert {"face_x", "hand_x", "face_y_deviation"} < set(table)
     assert (table["face_x"] * table["hand_x"] < 0).all()
     tasks = [kn.CategoricalTask(name, 2) for name in ("a", "a_confidence")]
     labels = {task.name: np.array([0, 1, 1, 0]) for task in tasks}
-    data = LabelledImages(images, tasks, labels)
+    data = LabelledImages(images, labels, tasks)
     with pytest.raises(ValueError, match="one column a_confidence"):
         audit({name: np.full((4, 2), 0.5) for name in labels}, data)

@@ -51,14 +51,14 @@ def make_data():
         ImageArray(
             generator.integers(0, 256, (count, 8, 8, 3), "uint8"), NAMES
         ),
-        [
-            kn.CategoricalTask("mood", class_names=CLASSES, annotators=2),
-            kn.ContinuousTask("affect", ("valence",)),
-        ],
         {
             "mood": labels,
             "affect": generator.uniform(-1, 1, (count, 1)).astype("float32"),
         },
+        [
+            kn.CategoricalTask("mood", class_names=CLASSES, annotators=2),
+            kn.ContinuousTask("affect", ("valence",)),
+        ],
         annotators={"mood": [ANNOTATOR, "bob"]},
     )
     predictions = {
@@ -235,7 +235,7 @@ def test_an_image_that_is_gone_is_named(tmp_path):
     names = [f"an image {i}.png" for i in range(len(data))]
     for name in names:
         Image.new("RGB", (8, 8)).save(tmp_path / name)
-    data = LabelledImages(ImageFiles(tmp_path, names), data.tasks, data.labels)
+    data = LabelledImages(ImageFiles(tmp_path, names), data.labels, data.tasks)
     predictions = {"mood": np.full((6, 2), 0.5), "affect": np.zeros((6, 1))}
     found = audit(predictions, data)
     (tmp_path / names[2]).unlink()

@@ -51,19 +51,19 @@ def test_reads_a_file_in_the_layout_of_keras(save, shape, dtype):
         if name.startswith("y")
     }
     path = save(**labels)
-    assert_is_cifar10(load_cifar10("train", path), "train", 12)
-    assert_is_cifar10(load_cifar10("test", path), "test", 10)
+    assert_is_cifar10(load_cifar10(path, "train"), "train", 12)
+    assert_is_cifar10(load_cifar10(path, "test"), "test", 10)
 
 
 def test_images_are_named_as_in_tfds(save):
-    data = load_cifar10("test", save())
+    data = load_cifar10(save(), "test")
     assert data.names == [f"test_0000{index}" for index in range(10)]
 
 
 def test_train_labels_are_those_of_the_papers_annotators(save):
     truth = np.arange(20_000) % 10
     path = save(x_train=np.zeros((20_000, 32, 32, 3), "uint8"), y_train=truth)
-    data = load_cifar10("train", path)
+    data = load_cifar10(path, "train")
     (task,) = data.tasks
     assert task == CategoricalTask(
         "object", class_names=CLASS_NAMES, annotators=3
@@ -75,7 +75,7 @@ def test_train_labels_are_those_of_the_papers_annotators(save):
 
 
 def test_test_labels_are_true(save):
-    data = load_cifar10("test", save())
+    data = load_cifar10(save(), "test")
     assert data.tasks[0].annotators == 3
     np.testing.assert_array_equal(data.labels["object"], np.arange(10))
 
@@ -83,7 +83,7 @@ def test_test_labels_are_true(save):
 def test_without_annotators_all_labels_are_true(save):
     path = save()
     for split, count in (("train", 12), ("test", 10)):
-        data = load_cifar10(split, path, annotators=None)
+        data = load_cifar10(path, split, annotators=None)
         assert data.tasks[0].annotators == 1
         np.testing.assert_array_equal(
             data.labels["object"], np.arange(count) % 10
@@ -92,32 +92,32 @@ def test_without_annotators_all_labels_are_true(save):
 
 def test_annotators_may_be_others(save):
     path, always = save(), noise.CategoricalAnnotator(1.0)
-    train = load_cifar10("train", path, annotators=[always, always])
+    train = load_cifar10(path, "train", annotators=[always, always])
     assert train.tasks[0].annotators == 2
     assert (train.labels["object"] != train.clean["object"][:, None]).all()
-    test = load_cifar10("test", path, annotators=[always, always])
+    test = load_cifar10(path, "test", annotators=[always, always])
     assert test.tasks == train.tasks
     with pytest.raises(ValueError, match="`annotators of task.*Received: 0"):
-        load_cifar10("train", path, annotators=[])
+        load_cifar10(path, "train", annotators=[])
 
 
 def test_takes_the_first_images_with_the_same_labels(save):
     path = save()
-    whole = load_cifar10("train", path)
+    whole = load_cifar10(path, "train")
     for size in (5, 12):
-        part = load_cifar10("train", path, size=size)
+        part = load_cifar10(path, "train", size=size)
         assert_is_cifar10(part, "train", size)
         np.testing.assert_array_equal(
             part.labels["object"], whole.labels["object"][:size]
         )
-    assert_is_cifar10(load_cifar10("test", path, size=3), "test", 3)
+    assert_is_cifar10(load_cifar10(path, "test", size=3), "test", 3)
 
 
 def test_seed_decides_the_labels(save):
     path = save()
 
     def labels(seed):
-        data = load_cifar10("train", path, seed=seed)
+        data = load_cifar10(path, "train", seed=seed)
         return data.labels["object"].tolist()
 
     assert labels(1) == labels(1)
@@ -138,8 +138,8 @@ def test_tfds_images_are_put_in_the_original_order(monkeypatch):
         }
 
     monkeypatch.setattr(tfds, "load", load)
-    assert_is_cifar10(load_cifar10("train", size=7), "train", 7)
-    assert_is_cifar10(load_cifar10("test"), "test", 10)
+    assert_is_cifar10(load_cifar10(split="train", size=7), "train", 7)
+    assert_is_cifar10(load_cifar10(split="test"), "test", 10)
 
 
 @pytest.mark.parametrize("kind", [ConnectionError, ImportError])
@@ -149,30 +149,30 @@ def test_a_failed_download_says_what_else_there_is(monkeypatch, kind):
 
     monkeypatch.setattr(tfds, "load", load)
     with pytest.raises(ValueError, match="give `path`.*: no network$"):
-        load_cifar10("train")
+        load_cifar10(split="train")
 
 
 def test_rejects_what_is_no_npz_file(save, tmp_path):
     missing = tmp_path / "missing.npz"
     with pytest.raises(ValueError, match="missing.npz, where there is no"):
-        load_cifar10("train", missing)
+        load_cifar10(missing, "train")
     with pytest.raises(ValueError, match="where there is no file"):
-        load_cifar10("train", tmp_path)
+        load_cifar10(tmp_path, "train")
 
     other = tmp_path / "other.npz"
     other.write_text("not a file of arrays")
     with pytest.raises(ValueError, match="not a zip file"):
-        load_cifar10("train", other)
+        load_cifar10(other, "train")
 
     with pytest.raises(ValueError, match="plain arrays.*of object"):
-        load_cifar10("test", save(x_test=np.array([{}, None], object)))
+        load_cifar10(save(x_test=np.array([{}, None], object)), "test")
 
     path = save()
     content = bytearray(path.read_bytes())
     content[5000:5100] = bytes(100)
     path.write_bytes(content)
     with pytest.raises(ValueError, match="plain arrays.*Bad CRC"):
-        load_cifar10("train", path)
+        load_cifar10(path, "train")
 
 
 def test_names_the_missing_arrays(tmp_path):
@@ -181,7 +181,7 @@ def test_names_the_missing_arrays(tmp_path):
     path = tmp_path / "cifar10.npz"
     np.savez(path, **data)
     with pytest.raises(ValueError, match="none called y_train, x_test$"):
-        load_cifar10("train", path)
+        load_cifar10(path, "train")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_names_the_missing_arrays(tmp_path):
 )
 def test_rejects_wrong_arrays(save, name, array, message):
     with pytest.raises(ValueError, match=message) as error:
-        load_cifar10(name[2:], save(**{name: array}))
+        load_cifar10(save(**{name: array}), name[2:])
     assert f"`{name}`" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -209,11 +209,11 @@ def test_rejects_wrong_sizes(save):
     path = save()
     for value in (0, -1, 2.0, True):
         with pytest.raises(ValueError, match="`size` must be at least 1, an"):
-            load_cifar10("train", path, size=value)
+            load_cifar10(path, "train", size=value)
     with pytest.raises(ValueError, match="`size` must be at most 12"):
-        load_cifar10("train", path, size=13)
+        load_cifar10(path, "train", size=13)
 
 
 def test_rejects_unknown_splits(save):
     with pytest.raises(ValueError, match="`split`.*'validation'"):
-        load_cifar10("validation", save())
+        load_cifar10(save(), "validation")

@@ -103,7 +103,7 @@ def assert_is_cifar10n(data):
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_reads_the_authors_torch_file(folder, images, protocol):
     path = write_torch(folder, protocol=protocol)
-    data = load_cifar10n("train", path, images)
+    data = load_cifar10n(path, "train", images)
     assert_is_cifar10n(data)
     assert data.tasks[0].annotators == 3
     with np.load(images) as file:
@@ -117,19 +117,19 @@ def test_reads_arrays_as_numpy_1_wrote_them(folder, images):
     path = folder / "CIFAR-10_human.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", content)
-    assert_is_cifar10n(load_cifar10n("train", path, images))
+    assert_is_cifar10n(load_cifar10n(path, "train", images))
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", ">i8"])
 def test_reads_other_integers(folder, images, dtype):
     labels = {n: each.astype(dtype) for n, each in human_labels().items()}
     path = write_torch(folder, labels)
-    assert_is_cifar10n(load_cifar10n("train", path, images))
+    assert_is_cifar10n(load_cifar10n(path, "train", images))
 
 
 def test_reads_the_older_torch_format(folder, images):
     path = write_old_torch(folder)
-    assert_is_cifar10n(load_cifar10n("train", path, images))
+    assert_is_cifar10n(load_cifar10n(path, "train", images))
 
 
 @pytest.mark.parametrize("write", [write_numpy, write_csv])
@@ -137,25 +137,25 @@ def test_reads_the_older_torch_format(folder, images):
 def test_reads_labels_in_the_order_of_tfds(folder, images, write, above):
     path = write(folder)
     write_order(folder.parent if above else folder)
-    assert_is_cifar10n(load_cifar10n("train", path, images))
+    assert_is_cifar10n(load_cifar10n(path, "train", images))
 
 
 @pytest.mark.parametrize("write", [write_torch, write_numpy, write_csv])
 def test_finds_the_file_of_a_folder(folder, images, write):
     write(folder)
     write_order(folder)
-    assert_is_cifar10n(load_cifar10n("train", folder, images))
+    assert_is_cifar10n(load_cifar10n(folder, "train", images))
 
 
 def test_label_sets_can_be_chosen(folder, images):
     path = write_torch(folder)
-    data = load_cifar10n("train", path, images, label_sets=["worse_label"])
+    data = load_cifar10n(path, "train", images, label_sets=["worse_label"])
     assert data.tasks[0].annotators == 1
     np.testing.assert_array_equal(
         data.labels["object"][:, 0], human_labels()["worse_label"]
     )
     names = ("aggre_label", "random_label2")
-    data = load_cifar10n("train", path, images, 5, names)
+    data = load_cifar10n(path, "train", images, 5, names)
     assert len(data) == 5
     for index, name in enumerate(names):
         np.testing.assert_array_equal(
@@ -164,7 +164,7 @@ def test_label_sets_can_be_chosen(folder, images):
 
 
 def test_test_images_have_true_labels(folder, images):
-    data = load_cifar10n("test", write_torch(folder), images, size=4)
+    data = load_cifar10n(write_torch(folder), "test", images, size=4)
     assert data.tasks[0].annotators == 3
     np.testing.assert_array_equal(data.labels["object"], np.arange(4))
 
@@ -176,22 +176,22 @@ def test_labels_of_other_images_are_refused(folder, images):
     labels = {name: np.roll(each, 1) for name, each in human_labels().items()}
     path = write_torch(folder, labels)
     with pytest.raises(ValueError, match="differs for 12 of 12 images"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
     labels = human_labels()
     labels["clean_label"] = labels["clean_label"].copy()
     labels["clean_label"][3] = 7
     path = write_torch(folder, labels)
     with pytest.raises(ValueError, match="differs for 1 of 12 images"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 def test_the_order_of_tfds_needs_its_file(folder, images):
     path = write_numpy(folder)
     with pytest.raises(ValueError, match="need image_order_c10.npy in their"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
     write_order(folder, np.roll(ORDER, 1))
     with pytest.raises(ValueError, match=r"differs for \d+ of 12 images$"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 @pytest.mark.parametrize(
@@ -205,21 +205,21 @@ def test_rejects_wrong_orders(folder, images, order, message):
     path = write_numpy(folder)
     write_order(folder, order)
     with pytest.raises(ValueError, match=message):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
     (folder / "image_order_c10.npy").write_text("<html>")
     with pytest.raises(ValueError, match="image_order_c10.npy must be an .npy"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 def test_rejects_another_number_of_labels(folder, images):
     labels = {name: each[:-1] for name, each in human_labels().items()}
     path = write_torch(folder, labels)
     with pytest.raises(ValueError, match="one label an image: 12.*with 11"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
     labels = {**human_labels(), "random_label3": np.zeros(5, int)}
     path = write_torch(folder, labels)
     with pytest.raises(ValueError, match="of one length"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 # === Bad files ===
@@ -237,7 +237,7 @@ def test_no_code_in_a_file_is_run(folder, images):
     np.save(ordered, bad)
     for path in (ordered, write_torch(folder, bad, protocol=4)):
         with pytest.raises(ValueError, match=refusal):
-            load_cifar10n("train", path, images)
+            load_cifar10n(path, "train", images)
     assert not (folder / "ran").exists()
     # It would have run:
     pickle.loads(pickle.dumps(bad))
@@ -255,7 +255,7 @@ def test_tensors_are_refused(folder, images):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", buffer.getvalue())
     with pytest.raises(ValueError, match="holds tensors, not NumPy arrays"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_tensors_are_refused(folder, images):
 def test_rejects_other_contents(folder, images, labels, message):
     path = write_torch(folder, labels)
     with pytest.raises(ValueError, match=message) as error:
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
     assert "CIFAR-10_human.pt" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -286,7 +286,7 @@ def test_rejects_damaged_files(folder, images, name, content):
     path = folder / name
     path.write_bytes(content)
     with pytest.raises(ValueError, match="github.com/UCSC|must hold") as error:
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
@@ -295,18 +295,18 @@ def test_rejects_cut_files(folder, images):
         path = write(folder)
         path.write_bytes(path.read_bytes()[:-150])
         with pytest.raises(ValueError, match="must be a file of CIFAR-10N"):
-            load_cifar10n("train", path, images)
+            load_cifar10n(path, "train", images)
 
 
 def test_missing_files_and_other_formats(folder, images):
     with pytest.raises(ValueError, match="CIFAR-10_human.pt.*UCSC-REAL.*no su"):
-        load_cifar10n("train", folder, images)
+        load_cifar10n(folder, "train", images)
     with pytest.raises(ValueError, match="nowhere.pt, where there is no such"):
-        load_cifar10n("train", folder / "nowhere.pt", images)
+        load_cifar10n(folder / "nowhere.pt", "train", images)
     path = folder / "labels.txt"
     path.write_text("1 2")
     with pytest.raises(ValueError, match=r"\.pt, \.npy or \.csv.*labels.txt"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 @pytest.mark.parametrize(
@@ -316,18 +316,18 @@ def test_missing_files_and_other_formats(folder, images):
 def test_rejects_wrong_label_sets(folder, images, label_sets):
     with pytest.raises(ValueError, match="`label_sets` must be a sequence"):
         load_cifar10n(
-            "train", write_torch(folder), images, label_sets=label_sets
+            write_torch(folder), "train", images, label_sets=label_sets
         )
 
 
 def test_rejects_wrong_splits_and_sizes(folder, images):
     path = write_torch(folder)
     with pytest.raises(ValueError, match="`split`.*'validation'"):
-        load_cifar10n("validation", path, images)
+        load_cifar10n(path, "validation", images)
     with pytest.raises(ValueError, match="`size` must be at least 1"):
-        load_cifar10n("train", path, images, size=0)
+        load_cifar10n(path, "train", images, size=0)
     with pytest.raises(ValueError, match="`size` must be at most 12"):
-        load_cifar10n("train", path, images, size=13)
+        load_cifar10n(path, "train", images, size=13)
 
 
 # === Rows of one class that have changed places ===
@@ -357,13 +357,13 @@ def swapped(array):
 
 def test_images_that_have_changed_places(folder, images, published):
     path = write_torch(folder, published)
-    load_cifar10n("train", path, images)
+    load_cifar10n(path, "train", images)
     with np.load(images) as file:
         arrays = dict(file)
     arrays["x_train"] = swapped(arrays["x_train"])
     np.savez(images, **arrays)
     with pytest.raises(ValueError, match="Images of `path` must be in the ord"):
-        load_cifar10n("train", path, images)
+        load_cifar10n(path, "train", images)
 
 
 @pytest.mark.parametrize("label_sets", [LABEL_SETS[:3], ["worse_label"]])
@@ -371,4 +371,4 @@ def test_labels_that_have_changed_places(folder, images, published, label_sets):
     labels = {name: swapped(each) for name, each in published.items()}
     path = write_torch(folder, labels)
     with pytest.raises(ValueError, match="Labels of .*human.pt must be in the"):
-        load_cifar10n("train", path, images, label_sets=label_sets)
+        load_cifar10n(path, "train", images, label_sets=label_sets)

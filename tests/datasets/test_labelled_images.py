@@ -54,7 +54,7 @@ def labelled(images, **arguments):
     values = np.stack([np.linspace(-1, 1, COUNT)] * 2, 1).astype("float32")
     labels = {"shade": np.arange(COUNT), "affect": values}
     return LabelledImages(
-        images, [SHADE, AFFECT], labels, clean=labels, **arguments
+        images, labels, [SHADE, AFFECT], clean=labels, **arguments
     )
 
 
@@ -159,7 +159,7 @@ def test_records_that_come_apart_from_their_names_stop_the_run():
     )
     labels = {"shade": np.arange(COUNT - 1)}
     images = ImageRecords(records, list("abcdefghijk"))
-    data = LabelledImages(images, [SHADE], labels)
+    data = LabelledImages(images, labels, [SHADE])
     with pytest.raises(tf.errors.OpError, match="expected to contain 11"):
         list(data.batches((16, 16, 3), 4))
 
@@ -171,7 +171,7 @@ def test_jpeg_files_are_decoded_at_the_size_asked_for(tmp_path):
         image = np.full((size, size + 8, 3), 90, "uint8")
         (tmp_path / names[-1]).write_bytes(encode(image, "JPEG"))
     data = LabelledImages(
-        ImageFiles(tmp_path, names), [SHADE], {"shade": np.arange(4)}
+        ImageFiles(tmp_path, names), {"shade": np.arange(4)}, [SHADE]
     )
     batch, _ = next(iter(data.batches((64, 64, 3), 4)))
     np.testing.assert_allclose(batch, 90 / 127.5 - 1, atol=2 / 127.5)
@@ -202,7 +202,7 @@ def test_with_noise_mislabels_the_clean_labels(images):
 
 
 def test_with_noise_needs_clean_labels(images):
-    data = LabelledImages(images, [SHADE], {"shade": np.arange(COUNT)})
+    data = LabelledImages(images, {"shade": np.arange(COUNT)}, [SHADE])
     annotators = {"shade": noise.PAPER_ANNOTATORS}
     with pytest.raises(ValueError, match="there are none. Received: 'shade'"):
         data.with_noise(annotators)
@@ -224,13 +224,13 @@ def test_every_array_has_one_entry_an_image(kind):
     arrays = {"labels": {"shade": np.arange(COUNT)}}
     arrays[kind] = {"shade": np.arange(COUNT - 1)}
     with pytest.raises(ValueError, match=rf"`{kind}\['shade'\]` must have"):
-        LabelledImages(ImageArray(grey_images()), [SHADE], **arrays)
+        LabelledImages(ImageArray(grey_images()), tasks=[SHADE], **arrays)
 
 
 @pytest.mark.parametrize("shape", [None, (16, 16), (16, 16, 2), (0, 16, 3)])
 def test_files_need_a_size(tmp_path, shape):
     data = LabelledImages(
-        ImageFiles(tmp_path, ["a.png"]), [SHADE], {"shade": [0]}
+        ImageFiles(tmp_path, ["a.png"]), {"shade": [0]}, [SHADE]
     )
     with pytest.raises(ValueError, match="`image_shape` must be"):
         data.batches(shape)
@@ -239,8 +239,8 @@ def test_files_need_a_size(tmp_path, shape):
 def test_training_needs_every_annotator():
     data = LabelledImages(
         ImageArray(grey_images()),
-        [SHADE.with_annotators(2)],
         {"shade": np.arange(COUNT)},
+        [SHADE.with_annotators(2)],
     )
     assert len(list(data.batches(batch_size=6))) == 2
     with pytest.raises(ValueError, match="it has 2 annotator"):
@@ -250,7 +250,7 @@ def test_training_needs_every_annotator():
 def test_make_dataset_is_the_array_case():
     labels = {"shade": np.arange(COUNT)}
     made = make_dataset(grey_images(), labels, [SHADE], 4, True, seed=1)
-    data = LabelledImages(ImageArray(grey_images()), [SHADE], labels)
+    data = LabelledImages(ImageArray(grey_images()), labels, [SHADE])
     for first, second in zip(
         made, data.batches(None, 4, True, seed=1), strict=True
     ):

@@ -34,7 +34,7 @@ def categorical(labels, num_classes=3, clean=None, class_names=None):
     annotators = labels.shape[1] if labels.ndim == 2 else 1
     task = CategoricalTask("object", num_classes, annotators, class_names)
     clean = None if clean is None else {"object": clean}
-    return annotator_report([task], {"object": labels}, clean)["object"]
+    return annotator_report({"object": labels}, [task], clean)["object"]
 
 
 def continuous(values, clean=None):
@@ -43,7 +43,7 @@ def continuous(values, clean=None):
     names = ("valence", "arousal")[:width]
     task = ContinuousTask("affect", names, annotators)
     clean = None if clean is None else {"affect": clean}
-    return annotator_report([task], {"affect": values}, clean)["affect"]
+    return annotator_report({"affect": values}, [task], clean)["affect"]
 
 
 class TestStreams:
@@ -188,7 +188,7 @@ class TestDegenerate:
         task = ContinuousTask("affect", ("valence", "arousal"))
         values = np.array([[0.1, 0.2], [0.3, NAN]], "float32")
         report = annotator_report(
-            [task], {"affect": values}, {"affect": values}
+            {"affect": values}, [task], {"affect": values}
         )
         assert report["affect"]["streams"][0]["missing"] == 0.5
         assert np.isnan(report["affect"]["alpha"]).all()
@@ -231,7 +231,7 @@ def test_writes_json_and_formats(tmp_path):
         ContinuousTask("affect", ("valence",), annotators=2),
     ]
     report = annotator_report(
-        tasks, {"object": labels, "affect": values}, {"object": clean}
+        {"object": labels, "affect": values}, tasks, {"object": clean}
     )
     assert list(report) == ["object", "affect"]
     assert report["object"]["classes"] == ["cat", "clean", "bird"]
@@ -285,13 +285,13 @@ class TestErrors:
         task = CategoricalTask("object", 3, annotators=2)
         labels = {"object": np.array([[0, 1], [2, 2]])}
         with pytest.raises(ValueError, match="`clean` must.*'objekt'"):
-            annotator_report([task], labels, {"objekt": np.array([0, 1])})
+            annotator_report(labels, [task], {"objekt": np.array([0, 1])})
         with pytest.raises(ValueError, match="keys"):
-            annotator_report([task], {"objekt": labels["object"]})
+            annotator_report({"objekt": labels["object"]}, [task])
         with pytest.raises(ValueError, match="class ids from 0 to 2"):
-            annotator_report([task], {"object": np.array([[0, 3]])})
+            annotator_report({"object": np.array([[0, 3]])}, [task])
         with pytest.raises(ValueError, match="`labels` must.*not empty"):
-            annotator_report([task], {"object": np.zeros((0, 2), "int32")})
+            annotator_report({"object": np.zeros((0, 2), "int32")}, [task])
 
     @pytest.mark.parametrize(
         "clean", [[0, 1, 2], [[0], [1]]], ids=["length", "annotator axis"]
@@ -305,7 +305,7 @@ class TestErrors:
         monkeypatch.setitem(sys.modules, package, None)
         importlib.reload(module)
         with pytest.raises(ImportError) as error:
-            module.annotator_report([], {})
+            module.annotator_report({}, [])
         assert str(error.value) == (
             "annotator_report needs scikit-learn and krippendorff: "
             "pip install keras_noisyfer[audit]"

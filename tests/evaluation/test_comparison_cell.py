@@ -87,7 +87,7 @@ def test_epoch_is_chosen_by_noisy_labels_alone(tmp_path):
         "affect": np.zeros((4, 1, 2)),
     }
     images = ImageArray(np.zeros((4, 32, 32, 3), "uint8"))
-    data = LabelledImages(images, tasks, labels)
+    data = LabelledImages(images, labels, tasks)
     log = EpochLog(
         tmp_path / "h.csv", Case(data, data, data, (32, 32, 3), None)
     )
@@ -127,7 +127,7 @@ def test_metrics_on_labels_of_several_annotators():
         "affect": np.full((3, 1), np.nan, "float32"),
     }
     images = ImageArray(np.zeros((3, 32, 32, 3), "uint8"))
-    data = LabelledImages(images, tasks, labels)
+    data = LabelledImages(images, labels, tasks)
     predictions = {
         "expression": np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]]),
         "affect": np.zeros((3, 1)),

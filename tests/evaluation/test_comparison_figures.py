@@ -107,7 +107,7 @@ def test_data():
         ContinuousTask("object_size", ("size",)),
     ]
     labels = {"object": CLEAN, "object_size": np.zeros((7, 1), "float32")}
-    return LabelledImages(ImageArray(images), tasks, labels, clean=labels)
+    return LabelledImages(ImageArray(images), labels, tasks, clean=labels)
 
 
 SETTING = "Multi-label, 30"
@@ -306,7 +306,7 @@ def fewer_images(folder, test_data):
 
 def other_images(folder, test_data):
     labels = {name: each[::-1] for name, each in test_data.labels.items()}
-    data = LabelledImages(test_data.images, test_data.tasks, labels, labels)
+    data = LabelledImages(test_data.images, labels, test_data.tasks, labels)
     plot_examples(folder, SETTING, list(PREDICTIONS), "object", data)
 
 

@@ -177,9 +177,9 @@ class KerasModels(Target):
         keras.Model(inputs, outputs).save(self.path)
         images = ImageArray(np.zeros((1, 4, 4, 3), "uint8"))
         self.data = LabelledImages(
-            images, [SHADE], {"shade": np.zeros((1, 1), int)}
+            images, {"shade": np.zeros((1, 1), int)}, [SHADE]
         )
         self.files = [(self.path, damage_keras)]
 
     def load(self):
-        relabel(self.data, self.path, [SHADE], verbose=False)
+        relabel(self.path, self.data, [SHADE], verbose=False)

@@ -237,7 +237,7 @@ class Cifar10(Target):
         self.files = [(self.path, damage_npz)]
 
     def load(self):
-        load_cifar10("train", self.path)
+        load_cifar10(self.path, "train")
 
 
 class Cifar10N(Target):
@@ -282,7 +282,7 @@ class Cifar10N(Target):
     def load(self):
         # What was damaged last is looked at first.
         newest = max(self.labels, key=lambda path: path.stat().st_mtime_ns)
-        load_cifar10n("train", newest, self.images)
+        load_cifar10n(newest, "train", self.images)
 
 
 class Results(Target):

@@ -56,7 +56,7 @@ def load(request, encoder, comparison, tmp_path):
             path = predictions
         write(path)
         if request.param == "cifar10":
-            return load_cifar10("train", path)
+            return load_cifar10(path, "train")
         if request.param == "release":
             return load_release_weights(encoder, path)
         name = predictions.name
@@ -253,7 +253,7 @@ PICKLES = {
 def test_hostile_pickles(name, legacy, tmp_path):
     path = write_pickle(tmp_path, PICKLES[name], legacy)
     with refused("must be a file of CIFAR-10N|must hold clean_label", 150):
-        load_cifar10n("train", path)
+        load_cifar10n(path, "train")
 
 
 def test_code_in_a_pickle_is_not_run(tmp_path):
@@ -264,7 +264,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path):
             content = pickle.dumps({**labels, "x": Marker(marker)}, protocol)
             path = write_pickle(tmp_path, content, legacy)
             with refused("exec, which is not loaded from files"):
-                load_cifar10n("train", path)
+                load_cifar10n(path, "train")
             assert not marker.exists()
     pickle.loads(content)
     assert marker.exists()
@@ -276,7 +276,7 @@ def test_a_pickle_that_unpacks_to_too_much(tmp_path):
     write_zip(path, members, zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 2**20
     with refused("bytes unpacked"):
-        load_cifar10n("train", path)
+        load_cifar10n(path, "train")
 
 
 # === PyTorch ===

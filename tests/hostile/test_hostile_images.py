@@ -11,11 +11,7 @@ from attacks import refused
 from fixtures_faces import write_affectnet, write_raf
 from PIL import Image
 
-from keras_noisyfer.datasets.conversion import (
-    UnusableImage,
-    convert_images,
-    read_upright_rgb,
-)
+from keras_noisyfer.datasets.conversion import convert_images
 from keras_noisyfer.datasets.faces.affectnet import load_affectnet
 from keras_noisyfer.datasets.faces.alignment import align_faces, raf_eyes
 from keras_noisyfer.datasets.faces.raf import load_raf
@@ -28,6 +24,10 @@ from keras_noisyfer.datasets.image_files import (
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.loaders import from_csv
+from keras_noisyfer.datasets.upright_images import (
+    UnusableImage,
+    read_upright_rgb,
+)
 from keras_noisyfer.tasks import CategoricalTask
 
 SHADE = CategoricalTask("shade", class_names=("dark", "light"))

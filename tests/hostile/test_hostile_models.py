@@ -27,7 +27,7 @@ SHADE = CategoricalTask("shade", class_names=("dark", "grey", "light"))
 def data():
     labels = {"shade": np.zeros((2, 1), int)}
     images = np.zeros((2, 4, 4, 3), "uint8")
-    return LabelledImages(ImageArray(images), [SHADE], labels)
+    return LabelledImages(ImageArray(images), labels, [SHADE])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def load(data, good, tmp_path):
     def load(changes, compression=zipfile.ZIP_STORED):
         path = tmp_path / "model.keras"
         write_zip(path, {**good, **changes}, compression)
-        return relabel(data, path, [SHADE], verbose=False)
+        return relabel(path, data, [SHADE], verbose=False)
 
     return load
 
@@ -80,7 +80,7 @@ def test_a_lambda_layer_is_not_run(data, tmp_path):
     marker.unlink(missing_ok=True)
     # Whatever the caller's process has allowed for itself.
     with refused("must be a .keras file or the folder.*ambda"):
-        relabel(data, path, [SHADE])
+        relabel(path, data, [SHADE])
     assert not marker.exists()
     keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 4, 4, 3)))
     assert marker.exists()
@@ -204,11 +204,11 @@ def test_older_formats_are_refused(data, tmp_path):
         path = tmp_path / name
         path.write_bytes(b"\x89HDF\r\n\x1a\n")
         with refused("must be a .keras file"):
-            relabel(data, path, [SHADE])
+            relabel(path, data, [SHADE])
     path = tmp_path / "model.keras"
     path.write_bytes(b"\x89HDF\r\n\x1a\n")
     with refused("must be a zip archive"):
-        relabel(data, path, [SHADE])
+        relabel(path, data, [SHADE])
 
 
 # === SavedModels ===
@@ -235,13 +235,13 @@ def test_folders_that_are_no_model(data, tmp_path):
     folder = tmp_path / "model"
     (folder / "assets.extra").mkdir(parents=True)
     with refused("must be a .keras file or the folder of a SavedModel"):
-        relabel(data, folder, [SHADE])
+        relabel(folder, data, [SHADE])
     with refused("`path` must be a folder that `export`"):
         Predictor(folder)
     (folder / "saved_model.pb").write_bytes(b"\xff" * 100)
     (folder / "assets.extra" / "tasks.json").write_text("{}")
     with refused("must be a .keras file or the folder of a SavedModel"):
-        relabel(data, folder, [SHADE])
+        relabel(folder, data, [SHADE])
     with refused("must be the folder of a SavedModel"):
         Predictor(folder)
 

@@ -105,6 +105,8 @@ def trained():
     return picks, np.mean(labels == truth[:, None], axis=1)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_picks_cleaner_labels_than_chance(trained):
     picks, right = trained
     for picked in picks[-1]:
@@ -113,6 +115,8 @@ def test_picks_cleaner_labels_than_chance(trained):
         assert right[picked].mean() > right.mean() + 0.04
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_keeps_what_the_schedule_says(trained):
     picks, _ = trained
     # Of 40 images a batch 1, 0.9, 0.8, 0.7, 0.6, 0.6, ...

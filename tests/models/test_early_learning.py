@@ -248,7 +248,7 @@ def test_without_strength_it_is_the_plain_classifier(arrays):
 def test_each_image_has_its_own_target_whatever_the_order(arrays):
     """A shuffled, traced epoch leaves what an ordered, eager one does."""
     images, labels = arrays
-    data = LabelledImages(ImageArray(images), TASKS, labels)
+    data = LabelledImages(ImageArray(images), labels, TASKS)
     left = []
     for batches, run_eagerly in (
         (make_batches(arrays, batch_size=5), True),
@@ -310,18 +310,6 @@ def test_continuous_tasks_alone_have_nothing_to_regularise():
         MultiTaskModel(make_encoder(TASKS[1:]), regularizers=[EarlyLearning(4)])
 
 
-def test_regularizers_are_new_ones():
-    used = EarlyLearning(4)
-    MultiTaskModel(make_encoder(), regularizers=[used])
-    for given, message in (
-        ([used], "new ones for each model"),
-        ([EarlyLearning(4), EarlyLearning(4)], "different names"),
-        (["l2"], "must hold Regularizer objects"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            MultiTaskModel(make_encoder(), regularizers=given)
-
-
 def test_batches_need_an_index(arrays):
     model = make_model()
     with pytest.raises(ValueError) as caught:
@@ -353,6 +341,8 @@ def test_index_out_of_range(arrays, wrong):
 # === What it is for ===
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_memorises_fewer_wrong_labels_than_the_plain_classifier():
     count, shape, task = 160, (16, 16, 1), CategoricalTask("pattern", 4)
     rng = np.random.default_rng(0)

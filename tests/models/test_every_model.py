@@ -45,8 +45,15 @@ MODELS = {
     "ltnet": make_ltnet,
     "air": lambda encoder: AIR(encoder, group_weight=0.1),
 }
+# What has a slower twin is left to the smoke tests.
+NAMES = [
+    pytest.param(name, marks=[pytest.mark.slow, pytest.mark.smoke])
+    if name == "gan"
+    else name
+    for name in MODELS
+]
 # AIR solves for its last layer, over all images at once.
-STEPPED = [name for name in MODELS if name != "air"]
+STEPPED = NAMES[:-1]
 # Adam's first steps are of one size for the smallest of gradients.
 OPTIMIZER = {"class_name": "SGD", "config": {"learning_rate": 0.1}}
 
@@ -109,7 +116,7 @@ def assert_close(first, second, **tolerance):
         np.testing.assert_allclose(one, other, **tolerance)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_fits_evaluates_and_predicts(built, name):
     model = built(name)
     inputs, labels = data()
@@ -152,7 +159,7 @@ def test_fits_evaluates_and_predicts(built, name):
     assert got["expression_accuracy"] == pytest.approx(hits.mean())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_saves_and_goes_on(built, name, tmp_path):
     model = built(name)
     inputs, labels = data()
@@ -174,7 +181,7 @@ def test_saves_and_goes_on(built, name, tmp_path):
         np.testing.assert_array_equal(
             value, loaded.predict(inputs, verbose=0)[task]
         )
-    if name in STEPPED:
+    if name != "air":
         # Dropout there is none, and noise goes on where it was.
         assert_close(
             step(model, inputs, labels)[0],
@@ -183,7 +190,7 @@ def test_saves_and_goes_on(built, name, tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_resumes(built, name, tmp_path):
     batches = tf.data.Dataset.from_tensor_slices(data()).batch(COUNT)
     path = tmp_path / "state.npz"
@@ -256,7 +263,7 @@ def test_equal_weights_change_nothing(built, name):
     assert_close(equal, none, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_trains_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -274,7 +281,7 @@ def test_trains_in_mixed_precision(name):
     np.testing.assert_allclose(predictions["expression"].sum(-1), 1, rtol=1e-2)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", NAMES)
 def test_bad_input_is_told_in_a_line(built, name):
     model = built(name)
     inputs, labels = data()

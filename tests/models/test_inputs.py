@@ -158,10 +158,13 @@ def test_compile_takes_what_it_uses(model):
             compile_with("adam", **{argument: {"joy": given}}),
             rf"`{argument}` may only have the keys \['mood'\].*joy",
         )
-    refused(compile_with(metrics={"mood": "mse"}), r"`metrics\['mood'\]` must")
-    refused(compile_with(metrics={"mood": "accuracy"}), "must be Keras metrics")
+    refused(compile_with(metrics={"mood": "mes"}), r"`metrics\['mood'\]` must")
+    refused(compile_with(metrics={"mood": "accuracy"}), "the logs have already")
+    refused(compile_with(loss_weights={"mood": -1}), r"\['mood'\]` must be at")
     same = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    refused(compile_with(metrics={"mood": [same]}), "other names.*'mood_accura")
+    refused(
+        compile_with(metrics={"mood": [same]}), "other names.*mood_accuracy$"
+    )
     refused(compile_with(weighted_metrics=[]), "no such arg.*weighted_metrics")
     refused(compile_with("adam", "mse"), "`loss` must be a dict")
     gan = JointDistributionGAN(model.encoder, use_decoder=False)

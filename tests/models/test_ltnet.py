@@ -145,6 +145,8 @@ def test_penalty_is_the_weighted_mean_diagonal():
     np.testing.assert_allclose(diagonal, expected, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_matrices_are_recovered():
     """Three plain shades of grey and three careless annotators."""
     pytest.importorskip("krippendorff")

@@ -50,7 +50,12 @@ def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
     "name, loss",
     [
         ("mood", losses.ConcordanceLoss()),
-        ("mood", keras.losses.CategoricalCrossentropy()),
+        ("mood", "dice"),
+        ("mood", keras.losses.CategoricalCrossentropy(reduction="sum")),
+        # It would train missing labels, and weigh nothing.
+        ("pain", lambda y_true, y_pred: keras.ops.mean(y_true - y_pred)),
+        ("pain", None),
+        ("pain", "mes"),
         ("mood", losses.SparseCategoricalCrossentropy(reduction="none")),
         ("pain", "sparse_categorical_crossentropy"),
         ("pain", 5),

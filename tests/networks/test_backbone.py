@@ -139,7 +139,6 @@ def test_the_release_has_no_backbone():
 
 
 @pytest.mark.slow
-@pytest.mark.smoke
 def test_mobilenet_is_trained_exported_and_served(tmp_path):
     tf = pytest.importorskip("tensorflow")
     from keras_noisyfer import export

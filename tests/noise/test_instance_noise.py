@@ -173,8 +173,8 @@ class TestInstanceDependentAnnotator:
         task = CategoricalTask("expression", num_classes=3)
         data = LabelledImages(
             ImageArray(np.zeros((60, 4, 4, 1), "uint8")),
-            [task],
             {"expression": truth},
+            [task],
             {"expression": truth},
         )
         annotator = noise.InstanceDependentAnnotator(probabilities, 1.0)

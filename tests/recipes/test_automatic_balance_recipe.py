@@ -40,6 +40,8 @@ def trained(recipe, monkeypatch):
     return runs
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_prints_the_distance_to_the_best_of_the_grid(
     recipe, trained, tmp_path, capsys
 ):
@@ -64,6 +66,8 @@ def test_prints_the_distance_to_the_best_of_the_grid(
     assert trained[14:] == [(0.4, 1.0, 1)]
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_other_settings_need_another_folder(recipe, trained, tmp_path, capsys):
     flags = [*FLAGS, "--output-dir", str(tmp_path)]
     recipe.main(flags)

@@ -162,6 +162,8 @@ def test_table1_trains_in_processes_and_reports_again(
     assert (tmp_path / "table1.md").read_text() == table
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_table3_shares_cells_with_table1(cifar10, tmp_path, untrained):
     flags = ["--data", cifar10, "--seeds", "0", "1"]
     run_recipe("table1_cifar10", tmp_path, *flags, "--methods", "vggnet")

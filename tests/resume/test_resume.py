@@ -210,6 +210,8 @@ class Poison(keras.callbacks.Callback):
             )
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_a_fault_leaves_the_last_state_from_which_to_go_on(tmp_path):
     def train(path, *callbacks, **options):
         keras.utils.set_random_seed(1)

@@ -56,8 +56,16 @@ def expected(model, images):
 
 
 @pytest.fixture(scope="module")
-def folder(model, images, tmp_path_factory):
-    """All formats of the model."""
+def folder(model, tmp_path_factory):
+    """The SavedModel of the model."""
+    path = tmp_path_factory.mktemp("saved_models") / "faces" / "1"
+    export(model, path, card=CARD)
+    return path
+
+
+@pytest.fixture(scope="module")
+def converted(model, images, tmp_path_factory):
+    """The other formats."""
     for module in ("onnx", "tf2onnx"):
         pytest.importorskip(module)
     path = tmp_path_factory.mktemp("saved_models") / "faces" / "1"
@@ -68,9 +76,8 @@ def folder(model, images, tmp_path_factory):
     export(
         model,
         path,
-        formats=("saved_model", "onnx", "litert", "litert_int8"),
+        formats=("onnx", "litert", "litert_int8"),
         calibration=make_dataset(images, labels, TASKS, batch_size=32),
-        card=CARD,
     )
     return path
 
@@ -182,8 +189,10 @@ def run_onnx(path, images):
     return dict(zip(names, outputs, strict=True))
 
 
-def test_onnx_gives_what_the_model_predicts(folder, images, expected):
-    assert_predicted(run_onnx(folder / "model.onnx", images), expected)
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_onnx_gives_what_the_model_predicts(converted, images, expected):
+    assert_predicted(run_onnx(converted / "model.onnx", images), expected)
 
 
 def run_litert(path, images):
@@ -196,16 +205,20 @@ def run_litert(path, images):
     }
 
 
-def test_litert_gives_what_the_model_predicts(folder, images, expected):
-    assert_predicted(run_litert(folder / "model.tflite", images), expected)
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_litert_gives_what_the_model_predicts(converted, images, expected):
+    assert_predicted(run_litert(converted / "model.tflite", images), expected)
 
 
-def test_litert_int8_agrees_and_is_small(folder, images, expected):
-    path = folder / "model_int8.tflite"
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_litert_int8_agrees_and_is_small(converted, images, expected):
+    path = converted / "model_int8.tflite"
     predicted = run_litert(path, images)["expression"].argmax(axis=1)
     agreement = predicted == expected["expression"].argmax(axis=1)
     assert agreement.mean() >= 0.97
-    size = (folder / "model.tflite").stat().st_size
+    size = (converted / "model.tflite").stat().st_size
     assert path.stat().st_size < size / 2
 
 
@@ -303,6 +316,8 @@ def test_rejects_arguments(model, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_overwrites_nothing_and_leaves_nothing_half_written(model, tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_text("")
@@ -349,6 +364,8 @@ def test_overwrites_what_an_export_has_written_alone(model, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["onnx", "litert"])
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_files_of_a_bfloat16_model_run(images, tmp_path, name):
     policy = "mixed_bfloat16"
     encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16, dtype=policy)

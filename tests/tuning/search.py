@@ -27,7 +27,7 @@ def make_data(count=24, tasks=TASKS):
         )
         for task in tasks
     }
-    return LabelledImages(ImageArray(images), tasks, labels)
+    return LabelledImages(ImageArray(images), labels, tasks)
 
 
 def make_hypermodel(tasks=TASKS, **kwargs):

@@ -1,3 +1,4 @@
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -46,6 +47,19 @@ def test_builds_what_the_hyperparameters_say():
         model.encoder.variables[:4], again.encoder.variables[:4], strict=True
     ):
         np.testing.assert_array_equal(first, second)
+
+
+def test_each_trial_has_a_backbone_of_its_own():
+    inputs = keras.Input((32, 32, 3))
+    backbone = keras.Model(inputs, keras.layers.Conv2D(3, 3)(inputs))
+    hypermodel = make_hypermodel(BOTH, encoder_options={"backbone": backbone})
+    models = [hypermodel.build(keras_tuner.HyperParameters()) for _ in "ab"]
+    copies = [each.encoder.backbone for each in models]
+    assert len({id(each) for each in (*copies, backbone)}) == 3
+    for each in copies:
+        np.testing.assert_array_equal(
+            each.get_weights()[0], backbone.get_weights()[0]
+        )
 
 
 def test_gamma_is_fixed_without_continuous_tasks():

@@ -23,6 +23,8 @@ from keras_noisyfer.datasets.faces.manual_config import (
     reject_unlabelled,
 )
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.typing import PathLike
 
 SPLITS = ("train", "validation")
 TABLES = {
@@ -72,7 +74,7 @@ class AffectNetConfig(ManualConfig):
     source = "Ask for AffectNet at http://mohammadmahoor.com/affectnet/"
     authors_machine = MACHINE
 
-    def find_files(self):
+    def find_files(self) -> None:
         folders = {
             split: os.path.join(self.manual_dir, name, "annotations")
             for split, name in SET_FOLDERS.items()
@@ -114,19 +116,19 @@ class AffectNetConfig(ManualConfig):
                     raise ValueError(f"{error}. {NUMBERED}") from None
                 raise
 
-    def face_files(self):
+    def face_files(self) -> list[str]:
         return list(self.tables.values())
 
-    def machine_files(self):
+    def machine_files(self) -> list[str]:
         return [self.machine_table] if self.base else []
 
-    def image_folders(self):
+    def image_folders(self) -> list[str]:
         return list(dict.fromkeys(self.image_roots.values()))
 
-    def machine_folders(self):
+    def machine_folders(self) -> list[str]:
         return [os.path.join(self.manual_dir, f) for f in MACHINE_FOLDERS]
 
-    def read(self, report):
+    def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         splits = (
             self._read_sets(report)
             if self.repackaged
@@ -248,14 +250,14 @@ class AffectNet(ManualFaces):
 
 
 def load_affectnet(
-    data_dir,
-    split="train",
+    data_dir: PathLike,
+    split: str = "train",
     *,
-    image_size=64,
-    alignment="eyes",
-    cache_dir=None,
-    on_error="raise",
-):
+    image_size: int = 64,
+    alignment: str = "eyes",
+    cache_dir: PathLike | None = None,
+    on_error: str = "raise",
+) -> LabelledImages:
     """Loads AffectNet with people's labels: eight expressions and affect.
 
     The first call prepares the images, which takes a while. Images of no
@@ -300,8 +302,8 @@ def load_affectnet(
     labels = {task.name: columns[task.name] for task in tasks}
     return LabelledImages(
         images,
-        tasks,
         labels,
+        tasks,
         labels,
         report=report,
         writer=_writer(config),
@@ -309,16 +311,16 @@ def load_affectnet(
 
 
 def load_affectnet_base(
-    data_dir,
-    split="train",
+    data_dir: PathLike,
+    split: str = "train",
     *,
-    machine=MACHINE,
-    machine_labels_dir=None,
-    image_size=64,
-    alignment="eyes",
-    cache_dir=None,
-    on_error="raise",
-):
+    machine: str = MACHINE,
+    machine_labels_dir: PathLike | None = None,
+    image_size: int = 64,
+    alignment: str = "eyes",
+    cache_dir: PathLike | None = None,
+    on_error: str = "raise",
+) -> LabelledImages:
     """Loads AffectNet-base: expressions of a model made on RAF-DB.
 
     Images whose expression, as people label it, is one of the seven, and
@@ -372,7 +374,7 @@ def load_affectnet_base(
         labels = {**labels, "expression": columns["machine_expression"]}
     tasks = [expression_task(), affect_task()]
     return LabelledImages(
-        images, tasks, labels, clean, report=report, writer=_writer(config)
+        images, labels, tasks, clean, report=report, writer=_writer(config)
     )
 
 

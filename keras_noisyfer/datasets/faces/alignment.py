@@ -4,6 +4,8 @@ import os
 import pathlib
 import re
 import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,15 @@ from PIL import Image
 
 from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.conversion import (
-    UnusableImage,
     output_path,
     prepare_output,
     process_images,
-    read_rgb,
 )
 from keras_noisyfer.datasets.image_files import locate_image
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.upright_images import UnusableImage, read_rgb
 from keras_noisyfer.files import open_rows
+from keras_noisyfer.typing import PathLike
 
 EYES_FILE = "eyes.csv"
 EYE_COLUMNS = ["left_x", "left_y", "right_x", "right_y"]
@@ -29,9 +32,12 @@ MIN_EYE_DISTANCE = 2.0
 # How far outside an eye may be, as part of the image's longer side: faces at
 # the border are cut off, and landmarks are guessed there.
 MAX_OUTSIDE = 0.1
+XY = Sequence[float] | np.ndarray
 
 
-def eye_transform(left_eye, right_eye, size=256, eye_position=(0.3, 0.3)):
+def eye_transform(
+    left_eye: XY, right_eye: XY, size: int = 256, eye_position: XY = (0.3, 0.3)
+) -> np.ndarray:
     """The similarity transform that brings the eyes to fixed places.
 
     It turns, scales and shifts; proportions stay. Eye positions are used as
@@ -79,15 +85,17 @@ def eye_transform(left_eye, right_eye, size=256, eye_position=(0.3, 0.3)):
     # As complex numbers, turning and scaling is one multiplication.
     factor = (1 - 2 * x) * size / complex(*(right - left))
     shift = complex(x * size, y * size) - factor * complex(*left)
-    return np.array(
-        [
-            [factor.real, -factor.imag, shift.real],
-            [factor.imag, factor.real, shift.imag],
-        ]
-    )
+    a, b = factor.real, factor.imag
+    return np.array([[a, -b, shift.real], [b, a, shift.imag]])
 
 
-def align_face(image, left_eye, right_eye, size=256, eye_position=(0.3, 0.3)):
+def align_face(
+    image: Image.Image,
+    left_eye: XY,
+    right_eye: XY,
+    size: int = 256,
+    eye_position: XY = (0.3, 0.3),
+) -> Image.Image:
     """Crops a face so that its eyes are level and at fixed places.
 
     Args:
@@ -114,24 +122,21 @@ def align_face(image, left_eye, right_eye, size=256, eye_position=(0.3, 0.3)):
     if reduction >= 2:
         image = image.reduce(reduction)
         inverse /= reduction
-    return image.transform(
-        (size, size),
-        Image.Transform.AFFINE,
-        tuple(inverse.ravel()),
-        Image.Resampling.BICUBIC,
-    )
+    values = tuple(inverse.ravel())
+    affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
+    return image.transform((size, size), affine, values, bicubic)
 
 
 def align_faces(
-    image_root,
-    output_root,
-    names,
-    eyes,
+    image_root: PathLike,
+    output_root: PathLike,
+    names: Iterable[PathLike],
+    eyes: Any,
     *,
-    size=256,
-    on_error="raise",
-    workers=None,
-):
+    size: int = 256,
+    on_error: str = "raise",
+    workers: int | None = None,
+) -> ImportReport:
     """Makes a folder of aligned faces from a folder of images.
 
     The faces have the names of the images and the format of the extension:
@@ -178,22 +183,22 @@ def align_faces(
     accepted: 2 images
     """
     check_number("size", size, minimum=1, integer=True)
-    names = [str(each) for each in names]
+    paths = [str(each) for each in names]
     if callable(eyes):
         find_eyes = _one_at_a_time(eyes)
-        settings = {"eyes": "detected"}
+        settings: dict[str, Any] = {"eyes": "detected"}
     else:
         eyes = np.asarray(eyes, "float64")
-        if eyes.shape != (len(names), 2, 2):
+        if eyes.shape != (len(paths), 2, 2):
             raise ValueError(
                 "`eyes` must have shape (n, 2, 2) with one entry a name: "
-                f"{len(names)}. Received: shape={eyes.shape}"
+                f"{len(paths)}. Received: shape={eyes.shape}"
             )
         settings = {"eyes": "given"}
     settings |= {"made_by": "align_faces", "size": size}
-    prepare_output(image_root, output_root, names, settings)
+    prepare_output(image_root, output_root, paths, settings)
     if not callable(eyes):
-        _keep_eyes(output_root, names, eyes)
+        _keep_eyes(output_root, paths, eyes)
 
     def make(index, path):
         image = read_rgb(path)
@@ -206,7 +211,7 @@ def align_faces(
     return process_images(
         image_root,
         output_root,
-        names,
+        paths,
         make,
         on_error=on_error,
         workers=workers,
@@ -214,7 +219,7 @@ def align_faces(
     )
 
 
-def raf_eyes(annotation_dir, names):
+def raf_eyes(annotation_dir: PathLike, names: Sequence[PathLike]) -> np.ndarray:
     """Eye positions that RAF-DB's annotators marked.
 
     Args:
@@ -256,7 +261,7 @@ def raf_eyes(annotation_dir, names):
     return eyes
 
 
-def landmark_eyes(landmarks):
+def landmark_eyes(landmarks: Any) -> np.ndarray:
     """Eye positions from 68 landmarks a face: means of six points an eye.
 
     Args:
@@ -287,16 +292,12 @@ def landmark_eyes(landmarks):
                 "`landmarks` must be 68 points of x and y a face. Received: "
                 f"{str(landmarks[index])[:40]!r} at index {index}"
             ) from None
-    return np.stack(
-        [
-            points[:, LEFT_EYE_POINTS].mean(axis=1),
-            points[:, RIGHT_EYE_POINTS].mean(axis=1),
-        ],
-        axis=1,
-    )
+    left = points[:, LEFT_EYE_POINTS].mean(axis=1)
+    right = points[:, RIGHT_EYE_POINTS].mean(axis=1)
+    return np.stack([left, right], axis=1)
 
 
-def read_eyes(path):
+def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:
     """Reads a table of eye positions.
 
     Args:
@@ -327,7 +328,7 @@ def read_eyes(path):
     return names, table[EYE_COLUMNS].to_numpy().reshape(-1, 2, 2)
 
 
-def write_eyes(path, names, eyes):
+def write_eyes(path: PathLike, names: Sequence[str], eyes: np.ndarray) -> None:
     """Writes a table of eye positions that `read_eyes` reads."""
     table = pd.DataFrame(
         np.reshape(eyes, (-1, 4)), columns=EYE_COLUMNS, index=names

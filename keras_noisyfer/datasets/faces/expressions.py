@@ -1,9 +1,13 @@
 """Expressions by name: the library's order and the ids of published data."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from keras_noisyfer.typing import ArrayLike, PathLike
 
 # AffectNet's eighth expression comes last, so that the seven keep their ids.
 EXPRESSIONS_WITH_CONTEMPT = (*EXPRESSIONS, "contempt")
@@ -34,17 +38,23 @@ AFFECTNET_EXPRESSIONS = {
 AFFECT_DIMENSIONS = ("valence", "arousal")
 
 
-def expression_task(class_names=EXPRESSIONS):
+def expression_task(
+    class_names: Sequence[str] = EXPRESSIONS,
+) -> CategoricalTask:
     """The task `expression` with these classes, one annotator."""
     return CategoricalTask("expression", class_names=class_names)
 
 
-def affect_task():
+def affect_task() -> ContinuousTask:
     """The task `affect`, valence and arousal, one annotator."""
     return ContinuousTask("affect", AFFECT_DIMENSIONS)
 
 
-def to_class_ids(file_ids, expressions, class_names=EXPRESSIONS):
+def to_class_ids(
+    file_ids: np.ndarray,
+    expressions: Mapping[int, str | None],
+    class_names: Sequence[str] = EXPRESSIONS,
+) -> np.ndarray:
     """Class ids of the expressions that the ids of a file stand for.
 
     Args:
@@ -78,7 +88,12 @@ def to_class_ids(file_ids, expressions, class_names=EXPRESSIONS):
     return class_ids
 
 
-def check_offset(file_ids, expressions, path, classes=None):
+def check_offset(
+    file_ids: Any,
+    expressions: Mapping[int, str],
+    path: PathLike,
+    classes: int | None = None,
+) -> None:
     """Refuses the ids of a file that count from another number.
 
     An id next to the first or the last one is a sign of it. Leaving such
@@ -109,7 +124,11 @@ def check_offset(file_ids, expressions, path, classes=None):
         )
 
 
-def to_file_ids(class_ids, expressions, class_names=EXPRESSIONS):
+def to_file_ids(
+    class_ids: ArrayLike,
+    expressions: Mapping[int, str],
+    class_names: Sequence[str] = EXPRESSIONS,
+) -> np.ndarray:
     """The ids of a file for class ids: the reverse of `to_class_ids`.
 
     Args:

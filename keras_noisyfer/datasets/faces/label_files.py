@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+from collections.abc import Iterator, Sequence, Sized
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -14,10 +16,12 @@ from keras_noisyfer.datasets.faces.expressions import (
     to_class_ids,
     to_file_ids,
 )
+from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import RowTooLong, open_rows
+from keras_noisyfer.typing import ArrayLike, PathLike
 
 
-def read_raf_expressions(path, report):
+def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
     """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7.
 
     Both `list_patition_label.txt` and `list_label_AffectnetModel.txt` are
@@ -51,7 +55,7 @@ def read_raf_expressions(path, report):
     return table
 
 
-def read_raf_affect(path, report):
+def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
     """Reads lines such as `train_00001.jpg -0.341 -0.129`.
 
     Values out of [-1, 1] are clipped, as the machine labels' authors do when
@@ -83,7 +87,9 @@ def read_raf_affect(path, report):
     return table
 
 
-def write_raf_expressions(path, names, expressions):
+def write_raf_expressions(
+    path: PathLike, names: Sequence[str], expressions: ArrayLike
+) -> None:
     """Writes the format of `list_label_AffectnetModel.txt`.
 
     Args:
@@ -98,7 +104,9 @@ def write_raf_expressions(path, names, expressions):
     _write_list(path, names, [f"{file_id}" for file_id in file_ids])
 
 
-def write_raf_affect(path, names, affect):
+def write_raf_affect(
+    path: PathLike, names: Sequence[str], affect: ArrayLike
+) -> None:
     """Writes the format of `list_va_AffectnetModel.txt`.
 
     Args:
@@ -115,7 +123,7 @@ def write_raf_affect(path, names, affect):
     _write_list(path, names, [f"{v!r} {a!r}" for v, a in affect.tolist()])
 
 
-def check_affect(affect):
+def check_affect(affect: ArrayLike) -> np.ndarray:
     """Valence and arousal as float64; a `ValueError` if they are none."""
     affect = np.asarray(affect, "float64")
     if affect.ndim != 2 or affect.shape[1] != 2 or (np.abs(affect) > 1).any():
@@ -126,7 +134,7 @@ def check_affect(affect):
     return affect
 
 
-def check_count(names, array):
+def check_count(names: Sized, array: Sized) -> None:
     """Raises a `ValueError` unless there is one label a name."""
     if len(names) != len(array):
         raise ValueError(
@@ -136,7 +144,7 @@ def check_count(names, array):
 
 
 @contextlib.contextmanager
-def open_labels(path, quotes=False):
+def open_labels(path: PathLike, quotes: bool = False) -> Iterator[TextIO]:
     """A text file, with one line of an error if it is none.
 
     Args:
@@ -159,7 +167,7 @@ def open_labels(path, quotes=False):
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: PathLike) -> Iterator[TextIO]:
     """A file that takes its place only once it is whole."""
     partial = f"{os.fspath(path)}.partial"
     try:

@@ -4,6 +4,8 @@ import csv
 import itertools
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,9 @@ from keras_noisyfer.datasets.faces.label_files import (
     open_labels,
     replacing,
 )
+from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import read_npy
+from keras_noisyfer.typing import ArrayLike, PathLike
 
 NAME_COLUMN = "subDirectory_filePath"
 BOX_COLUMNS = ("face_x", "face_y", "face_width", "face_height")
@@ -48,7 +52,12 @@ _SURPLUS = "surplus"
 _MAX_ARRAY_BYTES = 2**16
 
 
-def read_affectnet_labels(path, report, faces=False, classes=None):
+def read_affectnet_labels(
+    path: PathLike,
+    report: ImportReport,
+    faces: bool = False,
+    classes: int | None = None,
+) -> pd.DataFrame:
     """Reads a table in the format of AffectNet's `training.csv`.
 
     It is read in parts, and may begin without a header, as some copies of
@@ -101,7 +110,7 @@ def _check_affectnet_ids(seen, path, classes=None):
     check_offset(seen, AFFECTNET_EXPRESSIONS, path, classes)
 
 
-def eyes_of_landmarks(landmarks):
+def eyes_of_landmarks(landmarks: Any) -> np.ndarray:
     """The middles of the eyes, from 68 landmarks.
 
     Args:
@@ -117,7 +126,9 @@ def eyes_of_landmarks(landmarks):
         return np.full(4, np.nan)
 
 
-def read_affectnet_annotations(folder, report, eyes=True):
+def read_affectnet_annotations(
+    folder: PathLike, report: ImportReport, eyes: bool = True
+) -> pd.DataFrame:
     """The labels of repackaged AffectNet, from files such as `0_exp.npy`.
 
     Args:
@@ -188,8 +199,12 @@ def _read_annotation(folder, number, eyes, seen):
 
 
 def write_affectnet_labels(
-    path, names, expressions=None, affect=None, source=None
-):
+    path: PathLike,
+    names: Sequence[str],
+    expressions: ArrayLike | None = None,
+    affect: ArrayLike | None = None,
+    source: PathLike | None = None,
+) -> None:
     """Writes the format of `training_RAFModel.csv`.
 
     Args:

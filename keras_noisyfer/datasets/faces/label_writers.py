@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+from collections.abc import Iterable, Sequence
 
 from keras_noisyfer.datasets.faces.label_files import (
     write_raf_affect,
     write_raf_expressions,
 )
 from keras_noisyfer.datasets.faces.label_tables import write_affectnet_labels
+from keras_noisyfer.typing import Labels, PathLike, Tasks
 
 
 class LabelWriter:
@@ -19,20 +21,20 @@ class LabelWriter:
     """
 
     # Names of the tasks that the format has; None: any.
-    tasks = None
+    tasks: tuple[str, ...] | None = None
     # Those of them that cannot be left out, and why.
-    required = ()
-    reason = None
+    required: tuple[str, ...] = ()
+    reason: str | None = None
 
-    def __init__(self, folder, searched=()):
+    def __init__(self, folder: PathLike, searched: Iterable[PathLike] = ()):
         self.folder = pathlib.Path(folder)
         self.searched = [pathlib.Path(each) for each in searched]
 
-    def files(self, annotator):
+    def files(self, annotator: str) -> dict[str, str]:
         """Names of the files, by what they hold."""
         raise NotImplementedError
 
-    def check(self, annotator, tasks):
+    def check(self, annotator: str, tasks: Iterable[str]) -> None:
         """Raises a `ValueError` if labels cannot be written, before any work.
 
         Args:
@@ -44,10 +46,11 @@ class LabelWriter:
                 "`name` must be letters, digits and underscores, since it "
                 f"becomes part of a file name. Received: {annotator!r}"
             )
-        unknown = set(tasks) - set(self.tasks or tasks)
+        known = self.tasks or tasks
+        unknown = set(tasks) - set(known)
         if unknown:
             raise ValueError(
-                f"The label files hold the tasks {', '.join(self.tasks)}. "
+                f"The label files hold the tasks {', '.join(known)}. "
                 f"Received: {', '.join(sorted(unknown))}"
             )
         if set(self.required) - set(tasks):
@@ -69,7 +72,9 @@ class LabelWriter:
                 f"{self.folder} must be a folder that can be written to"
             )
 
-    def write(self, annotator, names, tasks, labels):
+    def write(
+        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
+    ) -> None:
         """Writes the labels.
 
         Args:
@@ -89,13 +94,15 @@ class RafWriter(LabelWriter):
     required = tasks
     reason = "`load_raf_base` reads a file of each"
 
-    def files(self, annotator):
+    def files(self, annotator: str) -> dict[str, str]:
         return {
             "expression": f"list_label_{annotator}.txt",
             "affect": f"list_va_{annotator}.txt",
         }
 
-    def write(self, annotator, names, tasks, labels):
+    def write(
+        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
+    ) -> None:
         files = self.files(annotator)
         for task, write in (
             ("expression", write_raf_expressions),
@@ -115,14 +122,21 @@ class AffectNetWriter(LabelWriter):
     required = ("expression",)
     reason = "`load_affectnet_base` takes the machine's expressions only"
 
-    def __init__(self, folder, table=None, searched=()):
+    def __init__(
+        self,
+        folder: PathLike,
+        table: PathLike | None = None,
+        searched: Iterable[PathLike] = (),
+    ):
         super().__init__(folder, searched)
         self.table = table
 
-    def files(self, annotator):
+    def files(self, annotator: str) -> dict[str, str]:
         return {"labels": f"training_{annotator}.csv"}
 
-    def write(self, annotator, names, tasks, labels):
+    def write(
+        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
+    ) -> None:
         path = self.folder / self.files(annotator)["labels"]
         expressions = labels["expression"][:, 0]
         affect = labels["affect"][:, 0] if "affect" in labels else None

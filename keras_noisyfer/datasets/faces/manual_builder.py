@@ -1,10 +1,14 @@
 """What the builders of data sets that cannot be downloaded have in common."""
 
+from __future__ import annotations
+
 import io
 import multiprocessing.pool
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -12,12 +16,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.datasets.conversion import (
-    JPEG_QUALITY,
-    UnusableImage,
-    output_path,
-    read_rgb,
-)
+from keras_noisyfer.datasets.conversion import JPEG_QUALITY, output_path
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, align_faces
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
 from keras_noisyfer.datasets.faces.label_tables import BOX_COLUMNS
@@ -25,6 +24,11 @@ from keras_noisyfer.datasets.image_files import locate_image
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageRecords
 from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.upright_images import UnusableImage, read_rgb
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.faces.manual_config import ManualConfig
 
 # Images that are scaled before they are written.
 _WRITTEN_AT_ONCE = 1024
@@ -32,7 +36,9 @@ _WRITTEN_AT_ONCE = 1024
 _READ_CONFIG = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
 
 
-class ManualFaces(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ManualFaces(  # type: ignore[call-arg]
+    tfds.core.GeneratorBasedBuilder, skip_registration=True
+):
     """Builder of a data set of faces that lies in a folder of the user's."""
 
     VERSION = tfds.core.Version("1.1.0")
@@ -154,7 +160,12 @@ def _example(file_name, row, image):
     }
 
 
-def encode_face(image_root, path, size, box=None):
+def encode_face(
+    image_root: PathLike,
+    path: str,
+    size: int,
+    box: Sequence[float] | None = None,
+) -> bytes | tuple[str, str]:
     """A face as a small JPEG image.
 
     Args:
@@ -204,7 +215,13 @@ def _reject_missing_images(split, report):
     split.faces = faces[good]
 
 
-def read_faces(builder_class, splits, config, split, cache_dir):
+def read_faces(
+    builder_class: type[ManualFaces],
+    splits: Iterable[str],
+    config: ManualConfig,
+    split: str,
+    cache_dir: PathLike | None,
+) -> tuple[ImageRecords, dict[str, np.ndarray], ImportReport]:
     """Prepares a data set where that is not done yet, and reads its labels.
 
     Args:

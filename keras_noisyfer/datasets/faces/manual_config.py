@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import pandas as pd
 import tensorflow_datasets as tfds
@@ -10,6 +12,7 @@ import tensorflow_datasets as tfds
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.image_files import list_images
 from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.typing import PathLike
 
 ALIGNMENTS = ("eyes", "given")
 # Larger ones would fill the disk: published faces are smaller.
@@ -69,7 +72,7 @@ class ManualConfig(tfds.core.BuilderConfig):
     """
 
     name: str | None = None
-    manual_dir: str | os.PathLike | None = None
+    manual_dir: Any = None
     base: bool = False
     machine: str | None = None
     machine_labels_dir: str | os.PathLike | None = None
@@ -79,11 +82,11 @@ class ManualConfig(tfds.core.BuilderConfig):
 
     # Of the subclass: the first part of the name, the data set's title, and
     # where to ask for it.
-    kind = None
-    title = None
-    source = None
+    kind: ClassVar[Any] = None
+    title: ClassVar[Any] = None
+    source: ClassVar[Any] = None
     # The authors' model.
-    authors_machine = None
+    authors_machine: ClassVar[Any] = None
 
     def __post_init__(self):
         check_number("image_size", self.image_size, minimum=1, integer=True)
@@ -120,38 +123,45 @@ class ManualConfig(tfds.core.BuilderConfig):
             )
         self.name = name
 
-    def find_files(self):
+    def find_files(self) -> None:
         """Finds the label files, or raises a `ValueError`."""
         raise NotImplementedError
 
-    def face_files(self):
+    def face_files(self) -> list[str]:
         """Files and folders that say which faces there are, and where."""
         raise NotImplementedError
 
-    def machine_files(self):
+    def machine_files(self) -> list[str]:
         """The files of machine labels, none without `base`."""
         raise NotImplementedError
 
-    def image_folders(self):
+    def image_folders(self) -> list[str]:
         """The folders that the images lie in, at whatever depth."""
         raise NotImplementedError
 
-    def machine_folders(self):
+    def machine_folders(self) -> list[str]:
         """Folders that machine labels are looked for in by default."""
         raise NotImplementedError
 
-    def read(self, report):
+    def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         """Dict by split name of `FaceSplit`."""
         raise NotImplementedError
 
     @property
-    def aligned_folder(self):
+    def aligned_folder(self) -> str:
         """Name of the folder of aligned faces: labels of machines and the
         size of prepared images do not matter. Nor do the images: faces of
         changed ones are made again one by one."""
         return f"{self.kind}-{_fingerprint(self.manual_dir, self.face_files())}"
 
-    def find(self, candidates, what, folder=None, source=None, isdir=False):
+    def find(
+        self,
+        candidates: Sequence[str],
+        what: str,
+        folder: PathLike | None = None,
+        source: str | None = None,
+        isdir: bool = False,
+    ) -> str:
         """The first of these paths that exists.
 
         Args:
@@ -175,9 +185,9 @@ class ManualConfig(tfds.core.BuilderConfig):
             f"{', '.join(candidates)}. {source or self.source}"
         )
 
-    def find_machine_labels(self, file_name):
+    def find_machine_labels(self, file_name: str) -> str:
         """The path of a file of machine labels."""
-        folders = self.machine_folders()
+        folders: list[Any] = self.machine_folders()
         if self.machine_labels_dir:
             folders = [self.machine_labels_dir]
         authors = self.machine == self.authors_machine
@@ -188,13 +198,19 @@ class ManualConfig(tfds.core.BuilderConfig):
             "`machine_labels_dir` may say where they are",
         )
 
-    def searched_folders(self):
+    def searched_folders(self) -> list[PathLike]:
         """Each folder that machine labels may be read from."""
         own = [self.machine_labels_dir] if self.machine_labels_dir else []
         return [*own, *self.machine_folders()]
 
 
-def join_machine_labels(faces, machine, report, path, known):
+def join_machine_labels(
+    faces: pd.DataFrame,
+    machine: pd.DataFrame,
+    report: ImportReport,
+    path: str,
+    known: Iterable[str],
+) -> pd.DataFrame:
     """Adds machine labels by name, and leaves out images without them.
 
     `report.notes` tells how many labels belong to no image.
@@ -229,7 +245,9 @@ def join_machine_labels(faces, machine, report, path, known):
     return faces[found].join(machine.add_prefix("machine_"))
 
 
-def reject_unlabelled(image_root, labelled, report):
+def reject_unlabelled(
+    image_root: PathLike, labelled: Iterable[str], report: ImportReport
+) -> None:
     """Rejects the images of a folder that no label file names.
 
     Args:

@@ -24,6 +24,8 @@ from keras_noisyfer.datasets.faces.manual_config import (
 )
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.typing import PathLike
 
 SPLITS = ("train", "test")
 # The misspelling is that of the published file.
@@ -54,7 +56,7 @@ class RafDbConfig(ManualConfig):
     source = "Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html"
     authors_machine = MACHINE
 
-    def find_files(self):
+    def find_files(self) -> None:
         candidates = [
             os.path.join(root, "EmoLabel", LABEL_LIST) for root in ROOTS
         ]
@@ -74,20 +76,20 @@ class RafDbConfig(ManualConfig):
         if self.base:
             self.machine_lists = [
                 self.find_machine_labels(name)
-                for name in RafWriter("").files(self.machine).values()
+                for name in RafWriter("").files(str(self.machine)).values()
             ]
 
-    def face_files(self):
+    def face_files(self) -> list[str]:
         eyes = [self.eye_folder] if self.alignment == "eyes" else []
         return [self.label_list, *eyes]
 
-    def machine_files(self):
+    def machine_files(self) -> list[str]:
         return self.machine_lists if self.base else []
 
-    def image_folders(self):
+    def image_folders(self) -> list[str]:
         return [self.image_folder]
 
-    def machine_folders(self):
+    def machine_folders(self) -> list[str]:
         folders = [
             os.path.join(root, folder)
             for root in (self.root, self.manual_dir)
@@ -95,7 +97,7 @@ class RafDbConfig(ManualConfig):
         ]
         return list(dict.fromkeys(folders))
 
-    def read(self, report):
+    def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         faces = read_raf_expressions(self.label_list, report)
         rejected = faces.attrs.pop("rejected")
         listed = [*faces.index, *rejected]
@@ -204,14 +206,14 @@ class RafDb(ManualFaces):
 
 
 def load_raf(
-    data_dir,
-    split="train",
+    data_dir: PathLike,
+    split: str = "train",
     *,
-    image_size=64,
-    alignment="eyes",
-    cache_dir=None,
-    on_error="raise",
-):
+    image_size: int = 64,
+    alignment: str = "eyes",
+    cache_dir: PathLike | None = None,
+    on_error: str = "raise",
+) -> LabelledImages:
     """Loads RAF-DB with people's expression labels.
 
     The first call prepares the images, which takes some minutes.
@@ -251,8 +253,8 @@ def load_raf(
     expression = {"expression": columns["expression"]}
     return LabelledImages(
         images,
-        [expression_task()],
         expression,
+        [expression_task()],
         expression,
         report=report,
         writer=_writer(config),
@@ -260,16 +262,16 @@ def load_raf(
 
 
 def load_raf_base(
-    data_dir,
-    split="train",
+    data_dir: PathLike,
+    split: str = "train",
     *,
-    machine=MACHINE,
-    machine_labels_dir=None,
-    image_size=64,
-    alignment="eyes",
-    cache_dir=None,
-    on_error="raise",
-):
+    machine: str = MACHINE,
+    machine_labels_dir: PathLike | None = None,
+    image_size: int = 64,
+    alignment: str = "eyes",
+    cache_dir: PathLike | None = None,
+    on_error: str = "raise",
+) -> LabelledImages:
     """Loads RAF-base: RAF-DB with the labels of models made on AffectNet.
 
     The machine labels are joined by file name. Their authors clip affect to
@@ -315,8 +317,8 @@ def load_raf_base(
     source = "machine_" * (split == "train")
     return LabelledImages(
         images,
-        [expression_task(), affect_task()],
         {name: columns[source + name] for name in ("expression", "affect")},
+        [expression_task(), affect_task()],
         {"expression": columns["expression"]},
         report=report,
         writer=_writer(config),

@@ -3,13 +3,16 @@
 import re
 import unicodedata
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.columns import check_votes
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.tasks import CategoricalTask, Task
 
 # What may be written, in any case, where there is no label.
 MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
@@ -17,7 +20,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
 _WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
 
 
-def cell_text(cell, form="NFC"):
+def cell_text(cell: Any, form: Any = "NFC") -> str:
     """What is written in a cell, `""` if it is empty; 1.0 is "1".
 
     pandas writes the integers of a column as 1.0 once one cell of it is
@@ -34,13 +37,13 @@ def cell_text(cell, form="NFC"):
     return str(int(whole[1])) if whole else text
 
 
-def cell_number(text):
+def cell_number(text: str) -> float | None:
     """The number that a cell's text spells, however it does; None if none."""
     number = float(text) if _NUMBER.fullmatch(text) else np.inf
     return number if np.isfinite(number) else None
 
 
-def cell_reader(task):
+def cell_reader(task: Task) -> "ClassCells | ValueCells":
     """A `ClassCells` or `ValueCells` for the cells of a task."""
     if isinstance(task, CategoricalTask):
         return ClassCells(task)
@@ -51,7 +54,8 @@ class _Cells:
     """Reads the cells of a task, column by column."""
 
     # Whether the cells are class ids, and whether one of these is 0.
-    has_ids = has_0 = False
+    has_ids: Any = False
+    has_0 = False
 
     def __init__(self, task):
         self.task = task
@@ -96,7 +100,7 @@ class ClassCells(_Cells):
     label; where a class name is a number, there are no class ids.
     """
 
-    def __init__(self, task):
+    def __init__(self, task: CategoricalTask):
         super().__init__(task)
         names = [cell_text(name) for name in task.class_names or ()]
         if len(set(names)) < len(names):
@@ -158,10 +162,10 @@ class ClassCells(_Cells):
         return "id", number
 
     @property
-    def has_ids(self):
+    def has_ids(self) -> bool:
         return "id" in self._first
 
-    def check_ids(self, annotators):
+    def check_ids(self, annotators: Sequence[str]) -> None:
         if self.has_ids:
             check_votes(self.task, annotators)
         # Skipping it alone would shift all other labels by one.
@@ -173,7 +177,7 @@ class ClassCells(_Cells):
                 f"in {self._beyond}, as if they began at 1"
             )
 
-    def note_ids(self, report):
+    def note_ids(self, report: ImportReport) -> None:
         # Without names it does not matter what they begin at.
         if not self.has_ids or self.has_0 or not self._ids:
             return

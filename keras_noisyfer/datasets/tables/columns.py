@@ -2,9 +2,12 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Tasks
 
 KEYS = ("image", "annotator", "task", "value", "clean")
 
@@ -25,7 +28,7 @@ class WideColumns:
     clean: dict
 
     @property
-    def used(self):
+    def used(self) -> list[str]:
         """All columns, each once."""
         groups = [each for task in self.labels.values() for each in task]
         groups += self.clean.values()
@@ -56,13 +59,13 @@ class LongColumns:
     clean: str | None
 
     @property
-    def used(self):
+    def used(self) -> list[str]:
         """All columns, each once."""
         columns = [self.image, self.annotator, self.value]
-        return columns + [self.task] * (self.task is not None)
+        return columns if self.task is None else [*columns, self.task]
 
 
-def parse_columns(columns, tasks):
+def parse_columns(columns: Any, tasks: Tasks) -> WideColumns | LongColumns:
     """Checks the `columns` of `from_dataframe` and `from_csv`.
 
     Args:
@@ -169,7 +172,7 @@ def _check_order(argument, group, dimensions):
         )
 
 
-def check_votes(task, annotators):
+def check_votes(task: CategoricalTask, annotators: Sequence[str]) -> None:
     """Checks that what seem to be annotators with class ids are not classes.
 
     Args:

@@ -1,6 +1,7 @@
 """Many annotators who each labelled a few images, as a few label streams."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,14 @@ IMAGES_AT_ONCE = 100_000
 
 
 def crowd_streams(
-    image_names,
-    images,
-    annotator_names,
-    annotators,
-    max_annotators=5,
-    streams=3,
-    seed=0,
-):
+    image_names: Sequence[str],
+    images: np.ndarray,
+    annotator_names: Sequence[str],
+    annotators: np.ndarray,
+    max_annotators: int = 5,
+    streams: int = 3,
+    seed: int = 0,
+) -> tuple[np.ndarray, int]:
     """Decides which label stream each label of a task goes to.
 
     With at most `max_annotators` annotators there is one stream an

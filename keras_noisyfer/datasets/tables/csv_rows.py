@@ -3,18 +3,21 @@
 import os
 import re
 import warnings
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import RowTooLong, open_rows
+from keras_noisyfer.typing import PathLike
 
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 _ERRORS = (UnicodeError, pd.errors.ParserError, OSError, RowTooLong)
 
 
-def read_header(path):
+def read_header(path: PathLike) -> list[str]:
     """The names of the columns, the first row of a CSV file.
 
     Args:
@@ -43,7 +46,9 @@ def read_header(path):
         raise _unreadable(path, error) from error
 
 
-def read_rows(path, header, chunk_size, report):
+def read_rows(
+    path: PathLike, header: Sequence[str], chunk_size: int, report: ImportReport
+) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
     """Reads the rows below the header.
 
     Rows with more values than the header has names are rejected, rows

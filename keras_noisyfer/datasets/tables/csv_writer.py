@@ -1,7 +1,11 @@
 """Labels of one more annotator, written next to a CSV file of labels."""
 
+from __future__ import annotations
+
 import csv
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +13,10 @@ from keras_noisyfer.datasets.faces.label_files import replacing
 from keras_noisyfer.datasets.faces.label_writers import LabelWriter
 from keras_noisyfer.datasets.tables.columns import LongColumns
 from keras_noisyfer.datasets.tables.table_tasks import CLEAN
+from keras_noisyfer.typing import Labels, PathLike, Tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.tables.columns import WideColumns
 
 
 class CsvWriter(LabelWriter):
@@ -25,17 +33,22 @@ class CsvWriter(LabelWriter):
         with_ids: Names of the tasks whose cells are class ids.
     """
 
-    def __init__(self, table, columns, with_ids=()):
+    def __init__(
+        self,
+        table: PathLike,
+        columns: WideColumns | LongColumns,
+        with_ids: Iterable[str] = (),
+    ):
         table = pathlib.Path(table)
         super().__init__(table.parent)
         self.stem = table.stem
         self.columns = columns
         self.with_ids = with_ids
 
-    def files(self, annotator):
+    def files(self, annotator: str) -> dict[str, str]:
         return {"labels": f"{self.stem}_{annotator}.csv"}
 
-    def check(self, annotator, tasks):
+    def check(self, annotator: str, tasks: Iterable[str]) -> None:
         super().check(annotator, tasks)
         columns = self.columns
         is_long = isinstance(columns, LongColumns)
@@ -45,7 +58,9 @@ class CsvWriter(LabelWriter):
                 f"as the truth. Received: {annotator!r}"
             )
 
-    def write(self, annotator, names, tasks, labels):
+    def write(
+        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
+    ) -> None:
         cells = {}
         for task in tasks:
             values = labels[task.name][:, 0]

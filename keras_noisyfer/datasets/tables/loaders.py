@@ -2,6 +2,7 @@
 
 import os
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,20 +19,21 @@ from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
 from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
 from keras_noisyfer.datasets.tables.table_rows import LongRows, WideRows
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
+from keras_noisyfer.typing import PathLike, Tasks
 
 
 def from_dataframe(
-    df,
-    image_root,
-    tasks,
-    columns,
+    df: pd.DataFrame,
+    image_root: PathLike,
+    tasks: Tasks,
+    columns: dict[str, Any],
     *,
-    on_error="raise",
-    max_annotators=5,
-    streams=3,
-    seed=0,
-    decode=True,
-):
+    on_error: str = "raise",
+    max_annotators: int = 5,
+    streams: int = 3,
+    seed: int = 0,
+    decode: bool = True,
+) -> LabelledImages:
     """Your own data: a `pandas.DataFrame` of labels and a folder of images.
 
     `columns` says what the table's columns hold, in one of two forms.
@@ -139,19 +141,19 @@ def from_dataframe(
 
 
 def from_csv(
-    path,
-    image_root,
-    tasks,
-    columns,
+    path: PathLike,
+    image_root: PathLike,
+    tasks: Tasks,
+    columns: dict[str, Any],
     *,
-    where=None,
-    on_error="raise",
-    max_annotators=5,
-    streams=3,
-    seed=0,
-    decode=True,
-    chunk_size=100_000,
-):
+    where: dict[str, str] | None = None,
+    on_error: str = "raise",
+    max_annotators: int = 5,
+    streams: int = 3,
+    seed: int = 0,
+    decode: bool = True,
+    chunk_size: int = 100_000,
+) -> LabelledImages:
     """Your own data: a CSV file of labels and a folder of images.
 
     As `from_dataframe`, but reads a file of any size piece by piece. The file
@@ -218,7 +220,7 @@ def from_csv(
     return data
 
 
-def check_where(where):
+def check_where(where: Any) -> dict[str, str]:
     """Checks the argument `where` of `from_csv` and returns it as a dict."""
     where = {} if where is None else where
     if not isinstance(where, dict) or not all(
@@ -311,8 +313,8 @@ class _Table:
         images = ImageFiles(self.image_root, names)
         return LabelledImages(
             images,
-            tasks,
             labels,
+            tasks,
             clean,
             report=self.report,
             annotators=annotators,

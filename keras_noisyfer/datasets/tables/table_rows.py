@@ -1,10 +1,13 @@
 """The rows of a table of labels, gathered piece by piece in plain arrays."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.tables.cells import cell_reader, cell_text
+from keras_noisyfer.typing import PathLike
 
 
 class ImageNames:
@@ -14,19 +17,19 @@ class ImageNames:
         image_root: Absolute path of their folder.
     """
 
-    def __init__(self, image_root):
+    def __init__(self, image_root: PathLike):
         self.folder = ImageFolder(image_root)
         self._numbers = {}
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         """Their paths, relative to the folder and in one spelling."""
         return list(self._numbers)
 
     def __len__(self):
         return len(self._numbers)
 
-    def number(self, cells):
+    def number(self, cells: pd.Series) -> np.ndarray:
         """The number of each cell's image, -1 for an empty cell."""
         return _number(
             cells,
@@ -131,7 +134,7 @@ class _Rows:
 class WideRows(_Rows):
     """Rows of one image each; the arguments are those of `_Rows`."""
 
-    def add(self, frame, numbers):
+    def add(self, frame: pd.DataFrame, numbers: np.ndarray) -> None:
         """Adds rows.
 
         Args:
@@ -183,7 +186,7 @@ class WideRows(_Rows):
         kept = {"of image": images, "of row": numbers, **labels, **clean}
         self._keep(**{name: array[good] for name, array in kept.items()})
 
-    def finish(self):
+    def finish(self) -> None:
         """Joins what was added and rejects images that are there twice."""
         arrays = {name: self._joined(name) for name in list(self._pieces)}
         images, numbers = arrays.pop("of image"), arrays.pop("of row")
@@ -198,13 +201,15 @@ class WideRows(_Rows):
         self._row_images = images[good]
         self._values = {name: each[good] for name, each in arrays.items()}
 
-    def has_label(self):
+    def has_label(self) -> np.ndarray:
         """Whether each image has a label, boolean."""
         found = np.zeros(len(self.images), bool)
         found[self._row_images] = True
         return found
 
-    def labels(self, name):
+    def labels(
+        self, name: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
         """The labels of a task.
 
         Returns:
@@ -224,11 +229,11 @@ class WideRows(_Rows):
     def _annotator_names(self, name):
         return ["+".join(group) for group in self.columns.labels[name]]
 
-    def has_clean(self, name):
+    def has_clean(self, name: str) -> bool:
         """Whether there are clean labels of a task."""
         return name in self.columns.clean
 
-    def clean(self, name):
+    def clean(self, name: str) -> np.ndarray:
         """Clean labels of all images, `(images, values)`."""
         shape = (len(self.images), self._widths[name])
         values = np.full(shape, np.nan, "float32")
@@ -239,7 +244,7 @@ class WideRows(_Rows):
 class LongRows(_Rows):
     """Rows of one label each; the arguments are those of `_Rows`."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments: Any):
         super().__init__(*arguments)
         self._annotators = {}
         # Columns of a matrix with the values of all tasks side by side.
@@ -247,7 +252,7 @@ class LongRows(_Rows):
         self._starts = dict(zip(self._widths, starts.tolist(), strict=False))
         self._rejected = set()
 
-    def add(self, frame, numbers):
+    def add(self, frame: pd.DataFrame, numbers: np.ndarray) -> None:
         """Adds rows.
 
         Args:
@@ -308,7 +313,7 @@ class LongRows(_Rows):
             )
         return slots
 
-    def finish(self):
+    def finish(self) -> None:
         """Joins what was added and rejects labels that are there twice, and
         images without a label."""
         images = self._joined("images")
@@ -341,7 +346,7 @@ class LongRows(_Rows):
             if int(index) not in self._rejected:
                 self.report.reject(self.images.names[index], "no label")
 
-    def has_label(self):
+    def has_label(self) -> np.ndarray:
         """Whether each image has a label, boolean."""
         found = np.zeros(len(self.images), bool)
         found[self._arrays[0][self._given]] = True
@@ -359,7 +364,9 @@ class LongRows(_Rows):
             values[kept],
         )
 
-    def labels(self, name):
+    def labels(
+        self, name: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
         """The labels of a task, as those of `WideRows`."""
         images, annotators, dimensions, values = self._of_task(
             name, self._given
@@ -379,11 +386,11 @@ class LongRows(_Rows):
         truth = cell_text(self.columns.clean)
         return [each for each in self._annotators if each != truth]
 
-    def has_clean(self, name):
+    def has_clean(self, name: str) -> bool:
         """Whether there are clean labels of a task."""
         return len(self._of_task(name, self._truth)[0]) > 0
 
-    def clean(self, name):
+    def clean(self, name: str) -> np.ndarray:
         """Clean labels of all images, `(images, values)`."""
         images, _, dimensions, values = self._of_task(name, self._truth)
         shape = (len(self.images), self._widths[name])

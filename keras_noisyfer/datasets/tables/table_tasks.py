@@ -1,5 +1,8 @@
 """The tasks of a CSV file of labels, read off its header and its cells."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.cells import (
@@ -9,7 +12,8 @@ from keras_noisyfer.datasets.tables.cells import (
 )
 from keras_noisyfer.datasets.tables.columns import KEYS
 from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
-from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, Task
+from keras_noisyfer.typing import PathLike
 
 LONG_COLUMNS = ("image", "annotator", "task", "value")
 AFFECT = ("valence", "arousal")
@@ -17,7 +21,12 @@ CLEAN = "clean"
 MAX_CLASSES = 1000
 
 
-def infer_tasks(path, columns=None, ignored=(), classes=None):
+def infer_tasks(
+    path: PathLike,
+    columns: dict[str, Any] | None = None,
+    ignored: Iterable[str] = (),
+    classes: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[list[Task], dict[str, Any]]:
     """Finds the tasks of a CSV file, for `from_csv`.
 
     Without `columns` the header says what there is. A file with the columns
@@ -97,7 +106,12 @@ def infer_tasks(path, columns=None, ignored=(), classes=None):
     return tasks + _categorical_tasks(found, classes), columns
 
 
-def columns_of_flags(image, categorical=(), continuous=(), clean=()):
+def columns_of_flags(
+    image: str,
+    categorical: Sequence[tuple[str, str]] = (),
+    continuous: Sequence[tuple[str, str]] = (),
+    clean: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any] | None:
     """The argument `columns` of `from_csv` in the wide form, from text.
 
     Args:
@@ -117,7 +131,7 @@ def columns_of_flags(image, categorical=(), continuous=(), clean=()):
     """
     if not categorical and not continuous and image == "image" and not clean:
         return None
-    columns = {"image": image}
+    columns: dict[str, Any] = {"image": image}
     named = [task for task, _ in (*categorical, *continuous)]
     if len({*named, *KEYS}) < len(named) + len(KEYS):
         raise ValueError(

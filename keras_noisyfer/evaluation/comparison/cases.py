@@ -6,7 +6,8 @@ anyone can decide. Clean labels are read by the test alone.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,8 @@ class Case:
 
 
 def _cifar10(profile, seed, **data):
-    train = load_cifar10("train", seed=seed, **data)
-    return train, load_cifar10("test", **data), crop_and_flip
+    train = load_cifar10(split="train", seed=seed, **data)
+    return train, load_cifar10(split="test", **data), crop_and_flip
 
 
 def _raf_base(profile, seed, **data):
@@ -72,7 +73,7 @@ def _synthetic_faces(profile, seed):
     for split in ("train", "test"):
         images = ImageArray(faces[split]["image"])
         clean = {task.name: faces[split][task.name] for task in FACE_TASKS}
-        splits.append(LabelledImages(images, FACE_TASKS, clean, clean))
+        splits.append(LabelledImages(images, clean, FACE_TASKS, clean))
     train, test = splits
     return train.with_noise(FACE_ANNOTATORS, seed), test, face_affine
 
@@ -121,7 +122,14 @@ DATA_ARGUMENTS = {
 }
 
 
-def load_case(case, profile, seed, tasks=None, annotators=None, **data):
+def load_case(
+    case: str,
+    profile: Mapping[str, Any],
+    seed: int,
+    tasks: Sequence[str] | None = None,
+    annotators: int | None = None,
+    **data: Any,
+) -> Case:
     """Loads the data of a cell.
 
     Args:

@@ -23,6 +23,7 @@ from keras_noisyfer.evaluation.results import write_json
 from keras_noisyfer.files import read_json
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import PathLike
 
 SAMPLE_ROWS = 8
 
@@ -52,7 +53,7 @@ class Cell:
     options: dict = dataclasses.field(default_factory=dict)
 
     @property
-    def folder(self):
+    def folder(self) -> pathlib.Path:
         """Path below a comparison's folder."""
         return pathlib.Path(
             "cells", slug(self.setting), self.method, f"seed{self.seed}"
@@ -62,12 +63,12 @@ class Cell:
         return f"{self.setting}, {self.method}, seed {self.seed}"
 
 
-def slug(text):
+def slug(text: str) -> str:
     """A text as a name of a file or folder."""
     return re.sub(r"[^a-z0-9._]+", "-", text.lower())
 
 
-def run_cell(folder):
+def run_cell(folder: PathLike) -> None:
     """Trains the cell of a folder and writes its results there.
 
     Args:

@@ -1,9 +1,13 @@
 """The flags of the recipes that run a table."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.evaluation.comparison.cases import (
@@ -22,6 +26,12 @@ from keras_noisyfer.evaluation.comparison.runner import (
 from keras_noisyfer.evaluation.methods import method_data
 from keras_noisyfer.evaluation.results import SETTINGS
 from keras_noisyfer.evaluation.training_run import recipe_parser
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
+    from keras_noisyfer.evaluation.comparison.cases import Case
+    from keras_noisyfer.evaluation.comparison.cell import Cell
+    from keras_noisyfer.evaluation.comparison.tables import Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +52,17 @@ class Comparison:
     data: dict
     identity: dict = dataclasses.field(default_factory=dict)
 
-    def load(self, seed=0):
+    def load(self, seed: int = 0) -> Case:
         """The `Case`, with the noise of a seed."""
         profile = dataclasses.asdict(self.profile)
         return load_case(self.case, profile, seed, **self.data)
 
 
-def comparison_parser(description, cases=(), methods=None):
+def comparison_parser(
+    description: str,
+    cases: Sequence[str] = (),
+    methods: Iterable[str] | None = None,
+) -> argparse.ArgumentParser:
     """An `argparse` parser with the flags of a comparison.
 
     Args:
@@ -124,7 +138,7 @@ _DATA_HELP = {
 }
 
 
-def comparison_of(flags):
+def comparison_of(flags: argparse.Namespace) -> Comparison:
     """The `Comparison` that the flags of a `comparison_parser` ask for."""
     folder = f"runs/{_folder_name(flags.case)}_{flags.profile}"
     argument = DATA_ARGUMENTS[flags.case]
@@ -141,7 +155,9 @@ def _folder_name(case):
     return "cifar10" if case == "cifar10" else "faces"
 
 
-def run_comparison(comparison, flags, rows):
+def run_comparison(
+    comparison: Comparison, flags: argparse.Namespace, rows: Iterable[Row]
+) -> list[Cell]:
     """Runs the cells of some rows, for the flags' methods and seeds.
 
     Args:
@@ -176,7 +192,9 @@ def run_comparison(comparison, flags, rows):
     )
 
 
-def test_images(comparison, flags):
+def test_images(
+    comparison: Comparison, flags: argparse.Namespace
+) -> LabelledImages | None:
     """The test images, to be drawn; None where only figures are asked for
     and the flags do not say where the data is."""
     argument = DATA_ARGUMENTS.get(comparison.case)
@@ -186,7 +204,7 @@ def test_images(comparison, flags):
     return comparison.load(flags.seeds[0]).test
 
 
-def raise_failed(comparison, failed):
+def raise_failed(comparison: Comparison, failed: Sequence[Cell]) -> None:
     """Raises `ValueError` if cells failed; called when all is reported."""
     if failed:
         log = comparison.folder / failed[0].folder / "log.txt"

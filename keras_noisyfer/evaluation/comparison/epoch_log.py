@@ -1,13 +1,22 @@
 """What is written down after each epoch of a cell."""
 
+from __future__ import annotations
+
 import csv
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_noisyfer.metrics import metric_results, metrics_for
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Logs, PathLike, Tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
+    from keras_noisyfer.evaluation.comparison.cases import Case
 
 TEST_BATCH_SIZE = 250
 # What `JointDistributionGAN` logs of its automatic weights.
@@ -30,7 +39,13 @@ class EpochLog(keras.callbacks.Callback):
         steps_before: Its optimizer steps.
     """
 
-    def __init__(self, path, case, epochs_before=0, steps_before=0):
+    def __init__(
+        self,
+        path: PathLike,
+        case: Case,
+        epochs_before: int = 0,
+        steps_before: int = 0,
+    ):
         super().__init__()
         self.path = path
         self.case = case
@@ -47,13 +62,13 @@ class EpochLog(keras.callbacks.Callback):
             )
         }
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._start = time.time()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._steps += 1
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         row = {
             "epoch": self.epochs_before + epoch + 1,
             "step": self._steps,
@@ -80,7 +95,7 @@ class EpochLog(keras.callbacks.Callback):
             writer.writeheader()
             writer.writerows(self.rows)
 
-    def summary(self):
+    def summary(self) -> dict[str, Any]:
         """The test metrics of three epochs.
 
         Returns:
@@ -110,7 +125,7 @@ class EpochLog(keras.callbacks.Callback):
         }
 
 
-def selection_score(row, tasks):
+def selection_score(row: Mapping[str, float], tasks: Tasks) -> float:
     """What an epoch is chosen by, among a method's epochs: the sum over the
     tasks of the accuracy, or the CCC, on noisy validation labels."""
     return sum(
@@ -122,7 +137,9 @@ def selection_score(row, tasks):
     )
 
 
-def evaluate(data, predictions):
+def evaluate(
+    data: LabelledImages, predictions: Mapping[str, np.ndarray]
+) -> dict[str, float]:
     """The metrics of consensus predictions on a data set's labels.
 
     Args:

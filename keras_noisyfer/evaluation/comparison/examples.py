@@ -1,6 +1,10 @@
 """Test images of a comparison with what its methods said of them."""
 
+from __future__ import annotations
+
 import string
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,20 +13,24 @@ from keras_noisyfer.evaluation.comparison.reading import (
     check_among,
     read_class_predictions,
 )
+from keras_noisyfer.typing import PathLike, Shape
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
 def plot_examples(
-    folder,
-    setting,
-    methods,
-    task,
-    test_data,
-    method="proposed",
-    seed=0,
-    count=12,
-    image_shape=None,
-    titles=None,
-):
+    folder: PathLike,
+    setting: str,
+    methods: Sequence[str],
+    task: str,
+    test_data: LabelledImages,
+    method: str = "proposed",
+    seed: int = 0,
+    count: int = 12,
+    image_shape: Shape | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> Figure:
     """Test images with each method's prediction, wrong ones in red.
 
     App. Fig. 4 of the paper. The first images of the test set are taken

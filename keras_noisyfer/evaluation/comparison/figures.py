@@ -4,6 +4,9 @@ Each function returns a `matplotlib.figure.Figure`. A comparison may still be
 running: what is drawn are the cells that have finished.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -21,6 +24,7 @@ from keras_noisyfer.evaluation.plots import (
     draw_confusion_matrix,
     plot_image_grid,
 )
+from keras_noisyfer.typing import PathLike
 
 __all__ = [
     "plot_accuracy_by_step",
@@ -39,8 +43,12 @@ _STYLES = [
 
 
 def plot_accuracy_by_step(
-    folder, setting, metric="object_accuracy", methods=None, titles=None
-):
+    folder: PathLike,
+    setting: str,
+    metric: str = "object_accuracy",
+    methods: Sequence[str] | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> Figure:
     """Test metric and training loss of each method, by optimizer step.
 
     Fig. 3 of the paper. Plain training's loss falls to zero as it memorises
@@ -98,8 +106,11 @@ def plot_accuracy_by_step(
 
 
 def plot_lambda_study(
-    folder, settings, metric="object_accuracy", method="proposed"
-):
+    folder: PathLike,
+    settings: Mapping[Any, str],
+    metric: str = "object_accuracy",
+    method: str = "proposed",
+) -> Figure:
     """Test metric and joint losses by optimizer step, one line a lambda.
 
     App. Fig. 5 and 6 of the paper.
@@ -155,7 +166,9 @@ def plot_lambda_study(
     return figure
 
 
-def plot_samples(folder, setting, method="proposed", seed=0):
+def plot_samples(
+    folder: PathLike, setting: str, method: str = "proposed", seed: int = 0
+) -> Figure:
     """Images that a cell's decoder made, one column a class.
 
     Fig. 4 of the paper.
@@ -183,8 +196,14 @@ def plot_samples(folder, setting, method="proposed", seed=0):
 
 
 def plot_confusion_matrices(
-    folder, setting, methods, task, seed=0, class_names=None, titles=None
-):
+    folder: PathLike,
+    setting: str,
+    methods: Sequence[str],
+    task: str,
+    seed: int = 0,
+    class_names: Sequence[str] | None = None,
+    titles: Mapping[str, str] | None = None,
+) -> Figure:
     """Confusion matrices of several methods on the test images.
 
     App. Fig. 3 of the paper.

@@ -1,6 +1,10 @@
 """What a recipe leaves next to the numbers: a table and figures."""
 
+from __future__ import annotations
+
 import pathlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from keras_noisyfer.evaluation.annotator_models import plot_annotator_models
 from keras_noisyfer.evaluation.comparison import figures
@@ -10,13 +14,18 @@ from keras_noisyfer.evaluation.comparison.reading import (
     read_cells,
 )
 from keras_noisyfer.evaluation.methods import METHODS
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
+    from keras_noisyfer.evaluation.comparison.tables import Row
 
 TITLES = {key: method.title for key, method in METHODS.items()}
 # Whose predictions are shown side by side, as in App. Fig. 3 and 4.
 SHOWN = ("vggnet", "co-teaching", "proposed")
 
 
-def write_report(folder, name, *parts):
+def write_report(folder: PathLike, name: str, *parts: tuple[str, str]) -> None:
     """Prints a report and writes it to `<name>.md` in a folder.
 
     Args:
@@ -30,7 +39,7 @@ def write_report(folder, name, *parts):
     path.write_text(report + "\n", encoding="utf-8")
 
 
-def write_curves(folder, setting, metric):
+def write_curves(folder: PathLike, setting: str, metric: str) -> None:
     """Writes `accuracy_by_step_<setting>.png`: Fig. 3 of the paper."""
     methods = _finished(folder, setting)
     if methods:
@@ -40,7 +49,12 @@ def write_curves(folder, setting, metric):
         _save(figure, folder, "accuracy_by_step", setting)
 
 
-def write_predictions(folder, setting, test=None, seed=0):
+def write_predictions(
+    folder: PathLike,
+    setting: str,
+    test: LabelledImages | None = None,
+    seed: int = 0,
+) -> None:
     """Writes what the methods make of the test images after the last epoch.
 
     `samples_<setting>.png` (Fig. 4 of the paper), and for each categorical
@@ -82,7 +96,9 @@ def write_predictions(folder, setting, test=None, seed=0):
             _save(figure, folder, "examples", setting, name)
 
 
-def write_annotator_models(folder, setting, methods, seed=0):
+def write_annotator_models(
+    folder: PathLike, setting: str, methods: Iterable[str], seed: int = 0
+) -> None:
     """Writes `annotators_<setting>_<task>_<method>.png`: each annotator's
     confusion matrix, as it was injected and as a method has learned it.
 
@@ -107,7 +123,9 @@ def write_annotator_models(folder, setting, methods, seed=0):
             _save(figure, folder, "annotators", setting, name, method)
 
 
-def write_lambda_study(folder, rows, metric):
+def write_lambda_study(
+    folder: PathLike, rows: Mapping[Any, Row], metric: str
+) -> None:
     """Writes `lambda_<metric>.png`: App. Fig. 5 and 6 of the paper.
 
     Args:

@@ -2,20 +2,24 @@
 
 import os
 import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.evaluation.comparison.cell import Cell
 from keras_noisyfer.evaluation.plots import JOINT_LOSSES
 from keras_noisyfer.files import open_rows, read_npz
+from keras_noisyfer.typing import PathLike
 
 # 100,000 images that were drawn take 300 MB.
 MAX_BYTES = 2**30
 CELL_COLUMNS = {"setting": str, "method": str, "seed": int}
 
 
-def read_cells(folder):
+def read_cells(folder: PathLike) -> pd.DataFrame:
     """The finished cells of a comparison.
 
     Args:
@@ -38,7 +42,9 @@ def read_cells(folder):
     return cells.drop_duplicates(["setting", "method", "seed"])
 
 
-def read_histories(folder, setting, method=None):
+def read_histories(
+    folder: PathLike, setting: str, method: str | None = None
+) -> pd.DataFrame:
     """The epochs of a setting's finished cells.
 
     Args:
@@ -77,7 +83,9 @@ def read_histories(folder, setting, method=None):
     return histories
 
 
-def read_arrays(folder, setting, method, seed, name):
+def read_arrays(
+    folder: PathLike, setting: str, method: str, seed: int, name: str
+) -> dict[str, np.ndarray]:
     """The arrays of one of a cell's files.
 
     Args:
@@ -98,7 +106,9 @@ def read_arrays(folder, setting, method, seed, name):
     return read_npz(path, MAX_BYTES)
 
 
-def read_class_predictions(folder, setting, methods, task, seed):
+def read_class_predictions(
+    folder: PathLike, setting: str, methods: Iterable[str], task: str, seed: int
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The class ids that methods predicted for the test images.
 
     Args:
@@ -115,7 +125,8 @@ def read_class_predictions(folder, setting, methods, task, seed):
     Raises:
         ValueError: if there is no such cell or categorical task.
     """
-    clean, predictions = None, {}
+    clean: Any = None
+    predictions = {}
     for method in methods:
         arrays = read_arrays(folder, setting, method, seed, "predictions.npz")
         check_among(
@@ -132,7 +143,9 @@ def read_class_predictions(folder, setting, methods, task, seed):
     return clean, predictions
 
 
-def read_table(path, columns=None):
+def read_table(
+    path: PathLike, columns: Mapping[str, type] | None = None
+) -> pd.DataFrame:
     """A CSV file of results as a `pandas.DataFrame`.
 
     Args:
@@ -157,7 +170,7 @@ def read_table(path, columns=None):
     return table
 
 
-def check_among(argument, value, known):
+def check_among(argument: str, value: object, known: Iterable[Any]) -> None:
     """Raises `ValueError` if a value is none of those there are."""
     known = list(dict.fromkeys(known))
     if value not in known:

@@ -1,6 +1,10 @@
 """What came out of a comparison, as Markdown."""
 
+from __future__ import annotations
+
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -10,6 +14,10 @@ from keras_noisyfer.evaluation.comparison.reading import (
 )
 from keras_noisyfer.evaluation.comparison.runner import CELLS, COLUMNS
 from keras_noisyfer.evaluation.methods import METHODS
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_noisyfer.evaluation.comparison.tables import Row
 
 # Which of a cell's epochs a number is of.
 EPOCHS = {
@@ -19,13 +27,13 @@ EPOCHS = {
 }
 
 
-def metric_title(metric):
+def metric_title(metric: str) -> str:
     """What a table says it shows, such as `"object accuracy"`."""
     title = f"{metric.replace('_', ' ')} on clean test images"
     return f"{title}, percent" if is_accuracy(metric) else title
 
 
-def summarise(folder, rows):
+def summarise(folder: PathLike, rows: Iterable[Row]) -> pd.DataFrame:
     """The numbers of a table's rows, over the seeds that are finished.
 
     Args:
@@ -75,7 +83,7 @@ def summarise(folder, rows):
     )
 
 
-def methods_table(summary, metric):
+def methods_table(summary: pd.DataFrame, metric: str) -> str:
     """A Markdown table with a line a method, as the paper's Table 1.
 
     Args:
@@ -96,7 +104,9 @@ def methods_table(summary, metric):
     return _markdown(lines)
 
 
-def lambda_table(summary, rows, metric):
+def lambda_table(
+    summary: pd.DataFrame, rows: Mapping[Any, Row], metric: str
+) -> str:
     """A Markdown table with a line a lambda.
 
     Args:
@@ -116,7 +126,9 @@ def lambda_table(summary, rows, metric):
     return _markdown(lines)
 
 
-def metrics_table(summary, metrics, epoch="last"):
+def metrics_table(
+    summary: pd.DataFrame, metrics: Sequence[str], epoch: str = "last"
+) -> str:
     """A Markdown table with a line a setting and method and a column a
     metric, as the paper's Table 2; the paper's numbers in brackets.
 
@@ -140,7 +152,9 @@ def metrics_table(summary, metrics, epoch="last"):
     return _markdown(lines)
 
 
-def settings_table(summary, metric, epoch="last"):
+def settings_table(
+    summary: pd.DataFrame, metric: str, epoch: str = "last"
+) -> str:
     """A Markdown table with a line a setting and a column a method, as the
     paper's Table 3; the paper's numbers in brackets.
 
@@ -187,7 +201,7 @@ def _number(row, metric):
     return text
 
 
-def is_accuracy(metric):
+def is_accuracy(metric: str) -> bool:
     """Whether a metric is a fraction, which tables have in percent."""
     return metric.endswith("_accuracy")
 

@@ -1,5 +1,7 @@
 """Runs the cells of a comparison, each in a process of its own."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
 import dataclasses
@@ -11,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.evaluation.results import (
@@ -19,6 +23,11 @@ from keras_noisyfer.evaluation.results import (
     write_json,
 )
 from keras_noisyfer.files import open_rows, read_json
+from keras_noisyfer.typing import PathLike
+
+if TYPE_CHECKING:
+    from keras_noisyfer.evaluation.comparison.cell import Cell
+    from keras_noisyfer.evaluation.comparison.profiles import Profile
 
 CELLS = "cells.csv"
 COLUMNS = (
@@ -37,7 +46,13 @@ COLUMNS = (
 _POLL_SECONDS = 0.2
 
 
-def run_cells(cells, profile, folder, data=None, jobs=1):
+def run_cells(
+    cells: Iterable[Cell],
+    profile: Profile,
+    folder: PathLike,
+    data: Mapping[str, Any] | None = None,
+    jobs: int = 1,
+) -> list[Cell]:
     """Runs what has not been run yet and adds each result to a CSV file.
 
     A finished cell is not run again, so that an interrupted comparison goes
@@ -92,7 +107,7 @@ def run_cells(cells, profile, folder, data=None, jobs=1):
     return failed
 
 
-def read_rows(folder):
+def read_rows(folder: PathLike) -> list[dict[str, str]]:
     """The rows of a comparison's `cells.csv`, dicts of strings.
 
     Raises:
@@ -114,7 +129,9 @@ def read_rows(folder):
     return rows
 
 
-def check_settings(folder, profile, data):
+def check_settings(
+    folder: PathLike, profile: Profile, data: Mapping[str, Any]
+) -> None:
     """Keeps results of different settings apart.
 
     Args:

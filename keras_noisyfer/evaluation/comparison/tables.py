@@ -1,6 +1,7 @@
 """The cells of the paper's tables, with the paper's numbers."""
 
 import dataclasses
+from typing import Any
 
 from keras_noisyfer.arguments import AUTO
 from keras_noisyfer.evaluation.comparison.cell import Cell
@@ -46,12 +47,12 @@ class Row:
     cell: Cell
     paper: dict = dataclasses.field(default_factory=dict)
 
-    def with_seed(self, seed):
+    def with_seed(self, seed: int) -> Cell:
         """The `Cell` of a seed."""
         return dataclasses.replace(self.cell, seed=seed)
 
 
-def table1():
+def table1() -> list[Row]:
     """Table 1: methods on CIFAR-10 with three noisy label sets.
 
     The last three rows are not in the paper.
@@ -78,14 +79,14 @@ def table1():
     ]
 
 
-def table2(case):
+def table2(case: str) -> list[Row]:
     """Table 2: single-task and multi-task models of faces.
 
     Args:
         case: `"raf-base"`, `"affectnet-base"` or `"synthetic-faces"`, which
             is not in the paper.
     """
-    paper = {
+    paper: dict[Any, Any] = {
         ("raf-base", "expression"): {
             "vggnet": (0.7264,),
             "sce": (0.7396,),
@@ -112,7 +113,9 @@ def table2(case):
         },
     }
     # RAF-DB has no people's valence and arousal to test on.
-    settings = {"expression": ("vggnet", "sce", "co-teaching", "proposed")}
+    settings: dict[str, Any] = {
+        "expression": ("vggnet", "sce", "co-teaching", "proposed")
+    }
     if case != "raf-base":
         settings["affect"] = ("vggnet", "proposed")
     settings["multi-task"] = ("vggnet", "proposed")
@@ -128,7 +131,7 @@ def table2(case):
     ]
 
 
-def table3(case):
+def table3(case: str) -> list[Row]:
     """Table 3: which parts of the method matter.
 
     Args:
@@ -159,7 +162,7 @@ def table3(case):
     return rows
 
 
-def lambda_study(case):
+def lambda_study(case: str) -> dict[Any, Row]:
     """The cells of App. Fig. 5 and 6: the joint loss at five weights, and at
     the automatic one.
 
@@ -187,7 +190,7 @@ def lambda_study(case):
     }
 
 
-def method_rows(setting, case):
+def method_rows(setting: str, case: str) -> list[Row]:
     """A row a method, ablations left out, for data of one's own."""
     ablations = set(ABLATIONS) - {"vggnet", "proposed"}
     return [

@@ -36,7 +36,7 @@ TASKS = [expression_task(ORDER), affect_task()]
 
 
 def check(data, annotator, base, split, **options):
-    machine = relabel(data, model=options.pop("model"), tasks=TASKS)
+    machine = relabel(options.pop("model"), data, TASKS)
     assert (machine.labels["expression"] == 5).all()
     trained = base(split=split, machine=annotator, **options)
     assert trained.names == data.names
@@ -50,7 +50,7 @@ def test_raf(tmp_path, model):
     write_raf(tmp_path / "raf", machine=False)
     options = {"data_dir": tmp_path / "raf", "cache_dir": tmp_path / "tfds"}
     data = load_raf(**options)
-    relabel(data, model, TASKS, name="MyModel")
+    relabel(model, data, TASKS, name="MyModel")
     trained = check(
         data, "MyModel", load_raf_base, "train", model=model, **options
     )
@@ -61,7 +61,7 @@ def test_raf(tmp_path, model):
         trained.clean["expression"], data.clean["expression"]
     )
     with pytest.raises(ValueError, match="list_label_MyModel.txt exists"):
-        relabel(data, model, TASKS, name="MyModel")
+        relabel(model, data, TASKS, name="MyModel")
 
 
 @pytest.mark.parametrize("write", [write_affectnet, write_affectnet_sets])
@@ -73,7 +73,7 @@ def test_affectnet(tmp_path, model, write):
     }
     data = load_affectnet(**options)
     # People's affect stays.
-    relabel(data, model, TASKS[:1], name="MyModel")
+    relabel(model, data, TASKS[:1], name="MyModel")
     trained = check(
         data, "MyModel", load_affectnet_base, "train", model=model, **options
     )
@@ -87,11 +87,11 @@ def test_the_authors_labels_are_never_hidden(tmp_path, model):
     write_raf(tmp_path / "raf", 2, 1)
     data = load_raf(tmp_path / "raf", cache_dir=tmp_path / "tfds")
     with pytest.raises(ValueError, match="noisy_labels/list_label_Affectnet"):
-        relabel(data, model, TASKS, name="AffectnetModel")
+        relabel(model, data, TASKS, name="AffectnetModel")
     rows = {"table_folder": "Manually_Annotated_file_lists"}
     write_affectnet(tmp_path / "affectnet", 2, 2, **rows)
     data = load_affectnet(
         tmp_path / "affectnet", cache_dir=tmp_path / "tfds", alignment="given"
     )
     with pytest.raises(ValueError, match="affectnet/training_RAFModel.csv ex"):
-        relabel(data, model, TASKS, name="RAFModel")
+        relabel(model, data, TASKS, name="RAFModel")

@@ -3,13 +3,15 @@
 Missing labels have no part in them, and without any label they are NaN.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import check_by_task
 from keras_noisyfer.distribution import sum_over_replicas
 from keras_noisyfer.labels import weigh_labels
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Tensor, Weights
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
@@ -24,10 +26,12 @@ class LabelledMean(keras.metrics.Mean):
     # Which values are better, for callbacks.
     mode = "min"
 
-    def result(self):
+    def result(self) -> Tensor:
         return ops.where(self.count > 0, super().result(), float("nan"))
 
-    def update_from_labels(self, values, present, sample_weight):
+    def update_from_labels(
+        self, values: Tensor, present: Tensor, sample_weight: Weights
+    ) -> None:
         """Adds the values of the labels that are given.
 
         Args:
@@ -61,10 +65,15 @@ class Accuracy(LabelledMean):
 
     mode = "max"
 
-    def __init__(self, name="accuracy", **kwargs):
+    def __init__(self, name: str = "accuracy", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def update_state(self, labels, probabilities, sample_weight=None):
+    def update_state(
+        self,
+        labels: Tensor,
+        probabilities: Tensor,
+        sample_weight: Weights = None,
+    ) -> None:
         predicted = ops.expand_dims(ops.argmax(probabilities, -1), axis=-1)
         labels = ops.cast(labels, "int32")
         correct = ops.cast(predicted, "int32") == labels
@@ -89,10 +98,12 @@ class MeanSquaredError(LabelledMean):
         sample_weight: Optional weights of the images, `(batch_size,)`.
     """
 
-    def __init__(self, name="mse", **kwargs):
+    def __init__(self, name: str = "mse", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def update_state(self, labels, predictions, sample_weight=None):
+    def update_state(
+        self, labels: Tensor, predictions: Tensor, sample_weight: Weights = None
+    ) -> None:
         present = ops.logical_not(ops.isnan(labels))
         labels = ops.where(present, labels, ops.zeros_like(labels))
         errors = ops.square(ops.expand_dims(predictions, axis=1) - labels)
@@ -132,7 +143,12 @@ class ConcordanceCorrelation(keras.metrics.Metric):
 
     mode = "max"
 
-    def __init__(self, dimensions, name="concordance", **kwargs):
+    def __init__(
+        self,
+        dimensions: Sequence[str],
+        name: str = "concordance",
+        **kwargs: Any,
+    ):
         super().__init__(name=name, **kwargs)
         self.dimensions = tuple(dimensions)
 
@@ -155,7 +171,9 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         self.prediction_spread = moment("prediction_spread")
         self.cross_spread = moment("cross_spread")
 
-    def update_state(self, labels, predictions, sample_weight=None):
+    def update_state(
+        self, labels: Tensor, predictions: Tensor, sample_weight: Weights = None
+    ) -> None:
         labels = ops.cast(labels, self.dtype)
         predictions = ops.expand_dims(ops.cast(predictions, self.dtype), axis=1)
         present = ops.cast(ops.logical_not(ops.isnan(labels)), self.dtype)
@@ -205,12 +223,12 @@ class ConcordanceCorrelation(keras.metrics.Metric):
         self.count.assign(total)
 
     @property
-    def result_names(self):
+    def result_names(self) -> list[str]:
         """The keys of the result."""
         dimensions = [f"{self.name}_{each}_ccc" for each in self.dimensions]
         return [*dimensions, f"{self.name}_ccc"]
 
-    def result(self):
+    def result(self) -> dict[str, Tensor]:
         shift = self.label_mean - self.prediction_mean
         denominator = (
             self.label_spread
@@ -224,187 +242,7 @@ class ConcordanceCorrelation(keras.metrics.Metric):
             zip(self.result_names, [*values, ops.mean(ccc)], strict=True)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(dimensions=self.dimensions)
         return config
-
-
-@keras.saving.register_keras_serializable(package="keras_noisyfer.metrics")
-class LabelMetric(keras.metrics.Metric):
-    """A Keras metric of single labels, over those that are given.
-
-    Each label counts with the consensus prediction for its image: class ids
-    with probabilities, values with values. A label that lacks a value is left
-    out, and without any label the result is NaN.
-
-    Args:
-        metric: The Keras metric.
-        name: Name of the metric.
-        **kwargs: `dtype`.
-
-    `update_state` arguments:
-        labels: Standardized labels of a task.
-        predictions: Its consensus prediction.
-        sample_weight: Optional weights of the images, `(batch_size,)`.
-    """
-
-    def __init__(self, metric, name, **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.metric = metric
-        self.total = self.add_variable((), "zeros", name="total")
-        # As Keras' callbacks look for it in its own containers of metrics.
-        self.mode = {"up": "max", "down": "min"}.get(
-            getattr(metric, "_direction", None), "auto"
-        )
-
-    def update_state(self, labels, predictions, sample_weight=None):
-        if len(labels.shape) == 2:
-            present, shape = labels >= 0, (-1,)
-        else:
-            present = ops.all(ops.logical_not(ops.isnan(labels)), axis=-1)
-            shape = (-1, labels.shape[-1])
-        predictions = ops.repeat(
-            ops.expand_dims(predictions, axis=1), labels.shape[1], axis=1
-        )
-        weights = weigh_labels(ops.cast(present, self.dtype), sample_weight)
-        if len(labels.shape) == 3:
-            present = ops.expand_dims(present, axis=-1)
-        labels = ops.where(present, labels, ops.zeros_like(labels))
-        self.metric.update_state(
-            ops.reshape(labels, shape),
-            ops.reshape(predictions, (-1, predictions.shape[-1])),
-            sample_weight=ops.reshape(weights, (-1,)),
-        )
-        self.total.assign_add(ops.sum(weights))
-
-    def result(self):
-        value = self.metric.result()
-        return ops.where(self.total > 0, value, float("nan"))
-
-    def reset_state(self):
-        super().reset_state()
-        self.metric.reset_state()
-
-    def get_config(self):
-        config = super().get_config()
-        config["metric"] = keras.saving.serialize_keras_object(self.metric)
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        config["metric"] = keras.saving.deserialize_keras_object(
-            config["metric"]
-        )
-        return cls(**config)
-
-
-def monitor_modes(metrics):
-    """Which values of metrics are better, as Keras' callbacks call it.
-
-    Args:
-        metrics: Metrics, of which those with a `mode` count.
-
-    Returns:
-        A dict by name in the logs of `"min"` or `"max"`.
-    """
-    modes = {}
-    for metric in metrics:
-        if hasattr(metric, "mode"):
-            names = getattr(metric, "result_names", [metric.name])
-            modes.update(dict.fromkeys(names, metric.mode))
-    return modes
-
-
-def metrics_for(task):
-    """The metrics of a task's consensus prediction.
-
-    Args:
-        task: A `CategoricalTask` or `ContinuousTask`.
-
-    Returns:
-        A list of metrics whose results are named after the task:
-        `<task>_accuracy`; or `<task>_<dimension>_ccc`, `<task>_ccc` and
-        `<task>_mse`.
-    """
-    if isinstance(task, CategoricalTask):
-        return [Accuracy(name=f"{task.name}_accuracy")]
-    return [
-        ConcordanceCorrelation(task.dimensions, name=task.name),
-        MeanSquaredError(name=f"{task.name}_mse"),
-    ]
-
-
-def make_metrics(tasks, metrics=None):
-    """The metrics that `compile` is given for each task.
-
-    Args:
-        tasks: Sequence of tasks.
-        metrics: Dict by task name of what `keras.metrics.get` knows, or of
-            lists of it; or None.
-
-    Returns:
-        A dict by task name of lists of `LabelMetric`.
-
-    Raises:
-        ValueError: if a task is unknown, or a metric cannot read its labels
-            or bears a name that the logs have already.
-    """
-    given = check_by_task("metrics", metrics, tasks)
-    made = {}
-    for task in tasks:
-        made[task.name] = []
-        names = set(monitor_modes(metrics_for(task)))
-        for each in keras.tree.flatten(given.get(task.name, [])):
-            metric = _make_metric(task, each)
-            if metric.name in names:
-                raise ValueError(
-                    f"`metrics['{task.name}']` must have other names than "
-                    f"those in the logs already. Received: {metric.name!r}"
-                )
-            names.add(metric.name)
-            made[task.name].append(metric)
-    return made
-
-
-def _make_metric(task, given):
-    categorical = isinstance(task, CategoricalTask)
-    shape = (2, task.annotators, task.num_outputs)
-    try:
-        metric = keras.metrics.get(given)
-        if not isinstance(metric, keras.metrics.Metric):
-            name = given if isinstance(given, str) else metric.__name__
-            metric = keras.metrics.MeanMetricWrapper(metric, name=name)
-        # A copy, which no other model updates.
-        metric = type(metric).from_config(metric.get_config())
-        made = LabelMetric(metric, f"{task.name}_{metric.name}")
-        labels = ops.zeros(shape[: 2 if categorical else 3], "int32")
-        if not categorical:
-            labels = ops.cast(labels, "float32")
-        made.update_state(labels, ops.zeros((2, task.num_outputs)))
-        if tuple(made.result().shape) != ():
-            raise ValueError("its result is no single number")
-    except Exception as error:
-        raise ValueError(
-            f"`metrics['{task.name}']` must be Keras metrics of "
-            f"{'class ids' if categorical else 'values'}, such as "
-            f"{_EXAMPLES[categorical]}. Received: {given!r}, "
-            f"of which comes a {type(error).__name__}"
-        ) from None
-    made.reset_state()
-    return made
-
-
-_EXAMPLES = ("'mean_absolute_error'", "SparseTopKCategoricalAccuracy(2)")
-
-
-def metric_results(metrics):
-    """Results of metrics as one dict, whose values may be dicts each."""
-    results = {}
-    for metric in metrics:
-        result = metric.result()
-        results.update(
-            result if isinstance(result, dict) else {metric.name: result}
-        )
-    return results
