@@ -162,6 +162,8 @@ def test_ablations_switch_parts_of_the_joint_model_off():
     assert len({each.title for each in METHODS.values()}) == len(METHODS)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_training_repeats_with_the_seed(eagerly):
     given = data(repeats=2)
     test_data = given.with_labels(given.clean).batches(batch_size=8)

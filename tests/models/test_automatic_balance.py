@@ -109,6 +109,8 @@ def test_weights_are_in_the_logs_and_in_the_file(tmp_path):
         assert np.all(first.squares.numpy() > 0)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_automatic_weights_weigh_the_losses(monkeypatch):
     # An untrained discriminator's gradient is short.
     monkeypatch.setattr(balance, "LAMBDA_BOUNDS", (0.05, 1000.0))

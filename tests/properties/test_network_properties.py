@@ -6,6 +6,7 @@ Building networks takes a second: few structures, each asked everything.
 
 import keras
 import numpy as np
+import pytest
 from gradients import differentiate
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from keras_noisyfer.labels import label_streams, label_tuples
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import IMAGE_SIZES, Encoder
 from keras_noisyfer.tasks import CategoricalTask
+
+pytestmark = [pytest.mark.slow, pytest.mark.smoke]
 
 CODE_SIZE = 5
 # Shrinking would build a network a step.

@@ -5,17 +5,15 @@ import numpy as np
 import pytest
 from conftest import load_recipe
 
-SMOKE = [pytest.mark.slow, pytest.mark.smoke]
-
 
 @pytest.fixture(scope="module")
 def recipe():
     return load_recipe("cifar10")
 
 
-@pytest.mark.parametrize(
-    "method", ["vggnet", pytest.param("proposed", marks=SMOKE)]
-)
+@pytest.mark.slow
+@pytest.mark.smoke
+@pytest.mark.parametrize("method", ["vggnet", "proposed"])
 def test_trains_and_writes_its_results(
     recipe, cifar10, tmp_path, capsys, method
 ):

@@ -215,6 +215,8 @@ def write_csv(folder, count=60):
     return ["--csv", path, "--image-root", folder, "--where", "split=train"]
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_your_csv(tmp_path, untrained, capsys):
     flags = write_csv(tmp_path)
     output = tmp_path / "run"

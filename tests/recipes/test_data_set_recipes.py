@@ -48,6 +48,8 @@ def test_raf_base(tmp_path, capsys):
     assert "5 clean test images" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_affectnet_base(tmp_path, unexported):
     write_affectnet(tmp_path / "affectnet", train=20, validation=9)
     flags = ["--data-dir", tmp_path / "affectnet"]
@@ -82,6 +84,8 @@ def write_images(root, count):
         image.save(root / f"{index}.png")
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, unexported):
     write_images(tmp_path / "images", 8)
     lines = ["image,mood.ann,mood.bob,clean.mood,valence,arousal"]
@@ -103,6 +107,8 @@ def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, unexported):
     assert "mood, labels of each class: calm 2, happy 3, sad 11" in printed
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_own_csv_with_flags_for_its_columns(tmp_path, unexported):
     write_images(tmp_path / "images", 9)
     lines = ["file,split,m1,m2,truth,v,a"]

@@ -300,6 +300,8 @@ class FillDisk(keras.callbacks.Callback):
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_a_full_disk_leaves_the_last_state(tmp_path):
     path = tmp_path / "state.npz"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
