@@ -122,4 +122,6 @@ $(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
 	@"$(PYTHON)" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --no-compile --editable "$(PACKAGE)"
+	@# What is imported is compiled once, not by each process at its start.
+	@$(@D)/bin/python -c "import keras_noisyfer.callbacks" 2>/dev/null
 	@echo "$(MADE_FOR)" > $@
