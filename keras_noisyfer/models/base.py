@@ -284,8 +284,7 @@ class BaseModel(keras.Model):
             return super().test_on_batch(x, y, sample_weight, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Labels:
-        """Predicts the consensus; the arguments are those of
-        `keras.Model.predict`."""
+        """Predicts the consensus, as `keras.Model.predict`."""
         check_data(self, x)
         with self._call():
             return super().predict(x, *args, **kwargs)

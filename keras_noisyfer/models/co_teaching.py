@@ -92,11 +92,10 @@ class CoTeaching(MultiTaskModel):
             config = self.encoder.get_config()
             config["name"] = f"second_{self.encoder.name}"
             second_encoder = Encoder.from_config(config)
-            if self.encoder.backbone is not None:
+            backbone = self.encoder.backbone
+            if backbone is not None:
                 # What it has learned elsewhere is no weight to begin with.
-                second_encoder.backbone.set_weights(
-                    self.encoder.backbone.get_weights()
-                )
+                second_encoder.backbone.set_weights(backbone.get_weights())
             return second_encoder
         if second_encoder is self.encoder:
             raise ValueError(
