@@ -20,13 +20,9 @@ _AS_FLOAT32 = ("bfloat16",)
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
-    """All variables of a model and of its training, each once: weights,
-    random states, optimizers and metrics."""
-    optimizers = [
-        each
-        for each in vars(model).values()
-        if isinstance(each, keras.optimizers.Optimizer)
-    ]
+    """All variables of a compiled model and of its training, each once:
+    weights, random states, optimizers and metrics."""
+    optimizers = [model.optimizer, *model.second_optimizers.values()]
     variables = [
         *model.variables,
         *(each for one in optimizers for each in one.variables),

@@ -121,9 +121,13 @@ def monitor_modes(metrics: Iterable[keras.metrics.Metric]) -> dict[str, str]:
     modes = {}
     for metric in metrics:
         if hasattr(metric, "mode"):
-            names = getattr(metric, "result_names", [metric.name])
-            modes.update(dict.fromkeys(names, metric.mode))
+            modes.update(dict.fromkeys(_log_names(metric), metric.mode))
     return modes
+
+
+def _log_names(metric):
+    """The names of a metric in the logs, of which it may have several."""
+    return getattr(metric, "result_names", [metric.name])
 
 
 def metrics_for(task: Task) -> list[keras.metrics.Metric]:
@@ -233,11 +237,7 @@ def _try_metric(metric, task):
 
 def check_log_names(metrics: Iterable[keras.metrics.Metric]) -> None:
     """Raises `ValueError` if two metrics have one name in the logs."""
-    names = [
-        name
-        for each in metrics
-        for name in getattr(each, "result_names", [each.name])
-    ]
+    names = [name for each in metrics for name in _log_names(each)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(

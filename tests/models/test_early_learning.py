@@ -285,9 +285,6 @@ def test_evaluates_without_an_index(arrays):
     assert predictions["affect"].shape == (N, 2)
 
 
-# === Saving ===
-
-
 # === Bad input ===
 
 
@@ -300,7 +297,7 @@ def test_evaluates_without_an_index(arrays):
         ({"strength": -1}, "`strength` must be at least 0"),
     ],
 )
-def test_bad_arguments(regularizer, arguments, message):
+def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         EarlyLearning(**{"num_images": 4, **arguments})
 

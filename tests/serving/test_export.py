@@ -68,11 +68,9 @@ def converted(model, images, tmp_path_factory):
     """The other formats."""
     for module in ("onnx", "tf2onnx"):
         pytest.importorskip(module)
-    path = tmp_path_factory.mktemp("saved_models") / "faces" / "1"
-    labels = {
-        "expression": np.zeros((len(images), 2), "int32"),
-        "affect": np.zeros((len(images), 2), "float32"),
-    }
+    path = tmp_path_factory.mktemp("converted") / "1"
+    shape = (len(images), 2)
+    labels = {"expression": np.zeros(shape, int), "affect": np.zeros(shape)}
     export(
         model,
         path,
@@ -144,15 +142,11 @@ def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "signature",
-    [
-        # It is a part of the other's graph.
-        pytest.param("serving_default", marks=pytest.mark.slow),
-        pytest.param(
-            "serve_bytes", marks=[pytest.mark.slow, pytest.mark.smoke]
-        ),
-    ],
+    # The first is a part of the other's graph.
+    ["serving_default", pytest.param("serve_bytes", marks=pytest.mark.smoke)],
 )
 def test_saved_model_cli_runs_the_signatures(
     folder, images, expected, signature, tmp_path
