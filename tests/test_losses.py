@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import assert_relative
+from common import assert_relative
 from gradients import differentiate
 from keras import ops
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import free_port
+from common import free_port
 from training import assert_equal_training
 
 pytestmark = pytest.mark.distributed

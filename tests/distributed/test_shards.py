@@ -8,7 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from conftest import free_port
+from common import free_port
 from training import assert_equal_training
 
 pytestmark = [

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from common import in_smoke
 
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -102,7 +103,7 @@ def test_methods_start_from_the_same_encoder():
         ("air", AIR),
         ("ltnet", LTNet),
         ("elr", MultiTaskModel),
-        ("without-decoder", JointDistributionGAN),
+        in_smoke("without-decoder", JointDistributionGAN),
     ],
 )
 def test_methods_train_on_both_kinds_of_task(method, kind, eagerly):

@@ -86,6 +86,8 @@ def test_gradients_are_those_of_the_objective():
         )
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_weights_are_in_the_logs_and_in_the_file(tmp_path):
     model = compiled(make_model(warmup_epochs=1))
     history = model.fit(

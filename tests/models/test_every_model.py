@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from common import in_smoke
 from small_models import CASES, changed, make_data, make_encoder, values
 
 from keras_noisyfer.checkpoints import ResumeTraining
@@ -48,12 +49,8 @@ MODELS = {
 
 
 # What has a quicker twin is left to the smoke tests.
-def in_smoke(name):
-    return pytest.param(name, marks=[pytest.mark.slow, pytest.mark.smoke])
-
-
-GANS = ("gan", "gan_without_decoder")
 NAMES = [in_smoke(name) if name == "gan" else name for name in MODELS]
+FEW = [in_smoke(name) if "gan" in name else name for name in MODELS]
 # AIR solves for its last layer, over all images at once.
 STEPPED = NAMES[:-1]
 
@@ -115,7 +112,7 @@ def assert_close(first, second, **tolerance):
         np.testing.assert_allclose(one, other, **tolerance)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_fits_evaluates_and_predicts(built, name):
     model = built(name)
     inputs, labels = data()
@@ -158,7 +155,7 @@ def test_fits_evaluates_and_predicts(built, name):
     assert got["expression_accuracy"] == pytest.approx(hits.mean())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_saves_and_goes_on(built, name, tmp_path):
     model = built(name)
     inputs, labels = data()
@@ -189,7 +186,7 @@ def test_saves_and_goes_on(built, name, tmp_path):
         )
 
 
-@pytest.mark.parametrize("name", [*NAMES[:2], *map(in_smoke, GANS), *NAMES[4:]])
+@pytest.mark.parametrize("name", FEW)
 def test_resumes(built, name, tmp_path):
     batches = tf.data.Dataset.from_tensor_slices(data()).batch(COUNT)
     path = tmp_path / "state.npz"
@@ -251,7 +248,7 @@ def test_an_image_of_weight_0_teaches_nothing(built, name):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", STEPPED)
+@pytest.mark.parametrize("name", FEW[:-1])
 def test_equal_weights_change_nothing(built, name):
     none, logs = step(built(name), *data())
     weights = np.full(COUNT, 2, "int64")
@@ -262,7 +259,7 @@ def test_equal_weights_change_nothing(built, name):
     assert_close(equal, none, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FEW)
 def test_trains_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

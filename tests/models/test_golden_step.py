@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import assert_relative, below, channels_last
+from common import assert_relative, below, channels_last
 from gradients import differentiate
 from keras import ops
 

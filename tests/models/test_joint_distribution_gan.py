@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from common import in_smoke
 from small_models import (
     CASES,
     changed,
@@ -16,12 +17,14 @@ from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
-@pytest.mark.parametrize("case", ["expression_and_affect", "single_task"])
+@pytest.mark.parametrize(
+    "case", [in_smoke("expression_and_affect"), "single_task"]
+)
 def test_fit_evaluate_predict_generate(case):
     tasks = CASES[case]
     model = compiled(
         JointDistributionGAN(make_encoder(tasks), seed=1),
-        run_eagerly=case != "expression_and_affect",
+        run_eagerly=False,
     )
     history = model.fit(
         make_dataset(tasks, count=4, missing=True),
@@ -97,6 +100,8 @@ def test_step_updates_what_it_should():
     assert int(model.discriminator_optimizer.iterations) == 3
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_loss_scaling_does_not_change_the_step():
     tasks = CASES["expression_and_affect"]
     batch = next(iter(make_dataset(tasks)))
@@ -170,7 +175,7 @@ def test_losses_fit_the_formula():
     )
 
 
-@pytest.mark.parametrize("use_decoder", [True, False])
+@pytest.mark.parametrize("use_decoder", [True, in_smoke(False)])
 def test_gradients_do_not_depend_on_missing_labels(use_decoder):
     """What stands where a label is missing changes nothing at all."""
     tasks = [

@@ -56,6 +56,8 @@ def test_warmup_equals_plain_training():
         np.testing.assert_allclose(first, second, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_is_built_and_made_again_from_its_config(tmp_path):
     tasks = CASES["three_label_sets"]
     model = compiled(

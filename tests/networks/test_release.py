@@ -3,7 +3,7 @@ import types
 
 import numpy as np
 import pytest
-from conftest import below
+from common import below
 
 from keras_noisyfer.networks import (
     Discriminator,

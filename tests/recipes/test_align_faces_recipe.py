@@ -1,5 +1,5 @@
 import pytest
-from conftest import load_recipe
+from common import load_recipe
 from PIL import Image
 
 

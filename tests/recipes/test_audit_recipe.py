@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import RECIPES, load_recipe
+from common import RECIPES, load_recipe
 from PIL import Image
 
 SMALL = ["--epochs", "4", "--width", "0.0625", "--batch-size", "8"]

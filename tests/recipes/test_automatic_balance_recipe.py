@@ -2,7 +2,7 @@ import json
 import types
 
 import pytest
-from conftest import RECIPES, load_recipe
+from common import RECIPES, load_recipe
 
 FLAGS = ["--seeds", "0", "1", "0", "--train-size", "4", "--epochs", "2"]
 # A run's accuracy by its lambda, where gamma is fixed.

@@ -3,7 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import load_recipe
+from common import load_recipe
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import load_recipe
+from common import load_recipe
 from PIL import Image
 
 from keras_noisyfer.evaluation.comparison.cases import load_case

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import load_recipe
+from common import load_recipe
 from fixtures_faces import raf_machine, write_affectnet, write_raf
 from PIL import Image
 

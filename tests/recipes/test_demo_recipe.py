@@ -2,7 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import RECIPES, free_port, load_recipe
+from common import RECIPES, free_port, load_recipe
 from PIL import Image
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")

@@ -1,7 +1,7 @@
 """The notebook runs, at small sizes."""
 
 import pytest
-from conftest import RECIPES
+from common import RECIPES
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")

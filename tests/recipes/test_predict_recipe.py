@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import RECIPES, load_recipe
+from common import RECIPES, load_recipe
 from PIL import Image
 
 from keras_noisyfer import (

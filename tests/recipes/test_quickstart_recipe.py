@@ -2,7 +2,7 @@ import json
 import pathlib
 
 import pytest
-from conftest import load_recipe
+from common import load_recipe
 
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "quickstart.py"
 

@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from conftest import RECIPES, load_recipe
+from common import RECIPES, load_recipe
 
 pytest.importorskip("keras_tuner")
 

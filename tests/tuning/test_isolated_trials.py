@@ -10,7 +10,7 @@ import time
 import keras_tuner
 import numpy as np
 import pytest
-from conftest import free_port
+from common import free_port
 from search import TASKS, make_hypermodel, make_tuner
 
 from keras_noisyfer import CategoricalTask, ContinuousTask

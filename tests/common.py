@@ -1,3 +1,5 @@
+"""Fixtures, and what several tests share."""
+
 import gc
 import importlib.util
 import pathlib
@@ -8,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import WHOLE
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -26,9 +29,6 @@ settings.register_profile(
 )
 settings.load_profile("deterministic")
 
-# Grappler takes as long as the trace of a step, for steps that are run a few
-# times. Scripts that tests start, and `make test-all`, run with it.
-WHOLE = "--whole"
 # Networks of fewer layers of each kind, which are traced in half the time:
 # the tests of the networks and of golden numbers, and `make test-all`, have
 # those of the paper.
@@ -42,14 +42,10 @@ WHOLE_NETWORKS = [
 ]
 
 
-def pytest_addoption(parser):
-    parser.addoption(
-        WHOLE, action="store_true", help="whole networks, and Grappler"
-    )
-
-
 def pytest_configure(config):
     if not config.getoption(WHOLE):
+        # Grappler takes as long as the trace of a step, for steps that are
+        # run a few times. Scripts that tests start run with it.
         options = {"disable_meta_optimizer": True}
         tf.config.optimizer.set_experimental_options(options)
         set_networks(SMALL_NETWORKS)
@@ -144,6 +140,11 @@ def unexported(monkeypatch):
         "keras_noisyfer.evaluation.training_run.export",
         lambda *args, **options: None,
     )
+
+
+def in_smoke(*arguments):
+    """A parameter that `make test-smoke` has, and not `make test`."""
+    return pytest.param(*arguments, marks=[pytest.mark.slow, pytest.mark.smoke])
 
 
 def load_recipe(name):
