@@ -5,8 +5,9 @@ step asserts them. On JAX, whose step cannot, arrays are checked before the
 first one; data sets made by this library have been when they were made.
 """
 
+import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -16,7 +17,7 @@ from keras import ops
 from keras_noisyfer.arguments import describe
 from keras_noisyfer.distribution import is_multi_process, replicas_of
 from keras_noisyfer.labels import mean_weights, standardize_labels
-from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.tasks import ContinuousTask, Task
 from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import (
     ON_TENSORFLOW,
@@ -38,17 +39,49 @@ class Batch(NamedTuple):
             shape `(batch_size,)`, or None.
         index: Which images they are, integers of shape `(batch_size,)`, or
             None if the data set does not tell.
+        mixed_in: `parts` of images that are mixtures, or None.
     """
 
     images: Any
     labels: dict
     sample_weight: dict | None = None
     index: Any = None
+    mixed_in: Any = None
+
+    @property
+    def parts(self) -> list[tuple[Any, Labels, Any]]:
+        """The labels that the images have: list of tuples of their share, the
+        labels and their `sample_weight`. Several where images are mixed."""
+        whole = (1.0, self.labels, self.sample_weight)
+        return [whole] if self.mixed_in is None else self.mixed_in
+
+    def weigh(self, function: Callable[..., Any]) -> Any:
+        """The sum, over `parts`, of the share times a function of labels and
+        weights, which returns a structure of tensors."""
+        if self.mixed_in is None:
+            return function(self.labels, self.sample_weight)
+        results = [
+            keras.tree.map_structure(
+                lambda each, share=share: share * each, function(*part)
+            )
+            for share, *part in self.parts
+        ]
+        return keras.tree.map_structure(lambda *each: sum(each), *results)
+
+    def encode(self, task: Task) -> tuple[Tensor, Tensor]:
+        """A task's labels as the networks see them, zeros where missing, and
+        which are given."""
+        name = task.name
+        encoded = self.weigh(lambda labels, _: task.encode(labels[name]))
+        present = [task.present(labels[name]) for _, labels, _ in self.parts]
+        return encoded, functools.reduce(ops.logical_and, present)
 
     @property
     def image_weights(self) -> Tensor | None:
         """The images' weights over all tasks, or None."""
-        return mean_weights(self.sample_weight)
+        if self.sample_weight is None:
+            return None
+        return self.weigh(lambda _, weights: mean_weights(weights))
 
     @property
     def weight(self) -> Tensor:
@@ -56,6 +89,38 @@ class Batch(NamedTuple):
         if self.sample_weight is None:
             return ops.shape(self.images)[0]
         return ops.sum(self.image_weights)
+
+
+def label_tuples(
+    tasks: Tasks, batch: Batch, raw: Labels
+) -> tuple[dict[str, Tensor], ...]:
+    """What the networks of a game see of a batch's labels.
+
+    Where a label is missing it is the encoder's own prediction, without its
+    gradient, on both sides.
+
+    Args:
+        tasks: Sequence of tasks.
+        batch: The `Batch`.
+        raw: The encoder's raw `labels`, a dict by task name.
+
+    Returns:
+        Three dicts by task name, of tensors of the shape of `raw`: the raw
+        outputs, and the noisy labels as one-hot vectors or values, for the
+        discriminator to compare; and the noisy labels for the decoder, which
+        sees predictions as probabilities or values.
+    """
+    predicted, noisy, decoder_labels = {}, {}, {}
+    for task in tasks:
+        name = task.name
+        given, present = batch.encode(task)
+        detached = ops.stop_gradient(raw[name])
+        predicted[name] = ops.where(present, raw[name], detached)
+        noisy[name] = ops.where(present, given, detached)
+        decoder_labels[name] = ops.where(
+            present, given, task.activate(detached)
+        )
+    return predicted, noisy, decoder_labels
 
 
 def unpack_batch(

@@ -210,36 +210,3 @@ def encode_complete_labels(tasks: Tasks, labels: Labels) -> dict[str, Tensor]:
         repeats = task.annotators // given.shape[1]
         encoded[task.name] = ops.repeat(task.encode(given), repeats, 1)
     return encoded
-
-
-def label_tuples(
-    tasks: Tasks, labels: Labels, raw: Labels
-) -> tuple[dict[str, Tensor], ...]:
-    """What the networks of a game see of a batch's labels.
-
-    Where a label is missing it is the encoder's own prediction, without its
-    gradient, on both sides.
-
-    Args:
-        tasks: Sequence of tasks.
-        labels: Standardized labels, a dict by task name.
-        raw: The encoder's raw `labels`, likewise.
-
-    Returns:
-        Three dicts by task name, of tensors of the shape of `raw`: the raw
-        outputs, and the noisy labels as one-hot vectors or values, for the
-        discriminator to compare; and the noisy labels for the decoder, which
-        sees predictions as probabilities or values.
-    """
-    predicted, noisy, decoder_labels = {}, {}, {}
-    for task in tasks:
-        name = task.name
-        present = task.present(labels[name])
-        given = task.encode(labels[name])
-        detached = ops.stop_gradient(raw[name])
-        predicted[name] = ops.where(present, raw[name], detached)
-        noisy[name] = ops.where(present, given, detached)
-        decoder_labels[name] = ops.where(
-            present, given, task.activate(detached)
-        )
-    return predicted, noisy, decoder_labels

@@ -22,34 +22,38 @@ Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
 class ScheduleByBatch(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule for an optimizer that updates several times a batch.
+    """A schedule for an optimizer that does not update once a batch.
 
     Args:
         schedule: The schedule, as a function of the number of batches.
-        updates: Number of updates a batch, at least 1.
+        updates: Number of updates in a batch that has any, at least 1.
+        every: Period of the batches that have any, at least 1.
     """
 
     def __init__(
         self,
         schedule: keras.optimizers.schedules.LearningRateSchedule,
         updates: int,
+        every: int = 1,
     ):
         self.schedule = schedule
         self.updates = updates
+        self.every = every
 
     def __call__(self, step: Tensor) -> Tensor:
-        return self.schedule(step // self.updates)
+        return self.schedule(step // self.updates * self.every)
 
     def get_config(self) -> dict[str, Any]:
         return {
             "schedule": keras.saving.serialize_keras_object(self.schedule),
             "updates": self.updates,
+            "every": self.every,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         schedule = keras.saving.deserialize_keras_object(config["schedule"])
-        return cls(schedule, config["updates"])
+        return cls(schedule, config["updates"], config["every"])
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
@@ -154,14 +158,19 @@ def prepare_optimizer(
             "cannot scale losses. Received: a LossScaleOptimizer, which "
             "'mixed_float16' needs"
         )
-    inner = _inner(optimizer)
-    if inner.use_ema and _ids(variables) != _ids(model.trainable_variables):
-        # At the end of `fit` Keras gives the averages to the variables of
-        # the model, one after another.
+    inner = inner_optimizer(optimizer)
+    if inner.use_ema and not variables:
         raise ValueError(
             f"`{argument}` must have use_ema=False for a "
-            f"{type(model).__name__}, to whose other variables Keras would "
-            f"give the averages. Received: {inner.name} with use_ema=True"
+            f"{type(model).__name__}, whose weights it does not update. "
+            f"Received: {inner.name} with use_ema=True"
+        )
+    frequency = inner.ema_overwrite_frequency
+    if frequency and _ids(variables) != _ids(model.trainable_variables):
+        raise ValueError(
+            f"`{argument}` must have ema_overwrite_frequency=None for a "
+            f"{type(model).__name__}, not all of whose variables each step "
+            f"updates. Received: {inner.name} with {frequency}"
         )
     if not optimizer.built:
         # Without this its state is not there yet when a file is loaded, and
@@ -180,6 +189,7 @@ def make_second_optimizer(
     optimizer: keras.optimizers.Optimizer | None,
     variables: Sequence[keras.Variable],
     updates: int = 1,
+    every: int = 1,
 ) -> keras.optimizers.Optimizer:
     """The second optimizer of a model, ready to update variables.
 
@@ -188,7 +198,8 @@ def make_second_optimizer(
         argument: Name of the argument of `compile`, for the message.
         optimizer: What was given: None for a copy of the first one.
         variables: The variables that it is to update.
-        updates: How often it does so in each batch.
+        updates: How often it does so in a batch.
+        every: Period of the batches in which it does so.
 
     Raises:
         ValueError: see `prepare_optimizer`; also if it is the first one, that
@@ -207,7 +218,7 @@ def make_second_optimizer(
         optimizer, LossScaleOptimizer
     ):
         optimizer = LossScaleOptimizer(optimizer)
-    inner = _inner(optimizer)
+    inner = inner_optimizer(optimizer)
     if updates > 1 and inner.gradient_accumulation_steps:
         raise ValueError(
             f"`{argument}` must not accumulate gradients, since it updates "
@@ -217,18 +228,18 @@ def make_second_optimizer(
         )
     rate = rate_of(inner)
     if (
-        updates > 1
+        updates * every > 1
         and isinstance(rate, Schedule)
         and not isinstance(rate, ScheduleByBatch)
     ):
-        inner.learning_rate = ScheduleByBatch(rate, updates)
+        inner.learning_rate = ScheduleByBatch(rate, updates, every)
     prepare_optimizer(model, argument, optimizer, variables)
     return optimizer
 
 
 def _copy(optimizer, argument):
     """A new optimizer with the configuration of another."""
-    inner = _inner(optimizer)
+    inner = inner_optimizer(optimizer)
     problem = None
     # Keras keeps it out of the configuration.
     for name in ("", "_pattern"):
@@ -245,7 +256,10 @@ def _copy(optimizer, argument):
     )
 
 
-def _inner(optimizer):
+def inner_optimizer(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
+    """The optimizer within one that scales its loss, or that itself."""
     if isinstance(optimizer, LossScaleOptimizer):
         return optimizer.inner_optimizer
     return optimizer
@@ -254,7 +268,7 @@ def _inner(optimizer):
 def rate_of(optimizer: keras.optimizers.Optimizer) -> Any:
     """The learning rate of an optimizer, or its schedule."""
     # The property gives a schedule's current value.
-    return _inner(optimizer)._learning_rate
+    return inner_optimizer(optimizer)._learning_rate
 
 
 def _known_variables(optimizer):

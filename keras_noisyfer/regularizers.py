@@ -54,6 +54,10 @@ class Regularizer(keras.layers.Layer):
     >>> model = JointDistributionGAN(encoder, regularizers=[MeanEntropy(0.1)])
     """
 
+    # Whether it can be used on mixed images, of which `batch.labels` are those
+    # of the larger part.
+    takes_mixtures = True
+
     def __init__(self, strength: float = 1.0, name: str | None = None):
         if name is None:
             name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__)
@@ -175,6 +179,9 @@ class EarlyLearning(Regularizer):
 
     - [Liu et al., 2020](https://arxiv.org/abs/2007.00151)
     """
+
+    # A mixture has no target.
+    takes_mixtures = False
 
     def __init__(
         self,

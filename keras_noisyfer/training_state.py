@@ -174,12 +174,22 @@ def check_folder(path: PathLike) -> None:
         ) from error
 
 
+# The last three are of a network, whose layers they name.
+_NAMES = (
+    "name",
+    "shared_object_id",
+    "keras_history",
+    "input_layers",
+    "output_layers",
+)
+
+
 def _without_names(value):
     if isinstance(value, dict):
         return {
             key: _without_names(each)
             for key, each in value.items()
-            if key not in ("name", "shared_object_id")
+            if key not in _NAMES
         }
     if isinstance(value, (list, tuple)):
         return [_without_names(each) for each in value]

@@ -7,6 +7,7 @@ part in a loss and no gradient. `Sparse...` losses take class ids.
 from keras_noisyfer.losses.adversarial import (
     discriminator_hinge_loss,
     generator_hinge_loss,
+    reconstruction_loss,
 )
 from keras_noisyfer.losses.by_task import LabelLoss
 from keras_noisyfer.losses.classes import (
@@ -36,6 +37,7 @@ __all__ = [
     "concordance_loss",
     "discriminator_hinge_loss",
     "generator_hinge_loss",
+    "reconstruction_loss",
     "mean_squared_error",
     "sparse_categorical_crossentropy",
     "sparse_generalized_crossentropy",

@@ -64,6 +64,24 @@ def generator_hinge_loss(
     )
 
 
+def reconstruction_loss(
+    images: Tensor, reconstructed: Tensor, sample_weight: Weights = None
+) -> Tensor:
+    """Mean absolute difference of images and reconstructed ones.
+
+    Args:
+        images: Shape `(batch_size, height, width, channels)`.
+        reconstructed: Likewise.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
+
+    Returns:
+        A scalar.
+    """
+    distance = ops.abs(ops.cast(images, reconstructed.dtype) - reconstructed)
+    distance = ops.mean(ops.cast(distance, "float32"), axis=(1, 2, 3))
+    return _mean_score(ops.expand_dims(distance, -1), None, sample_weight)
+
+
 def _mean_score(scores, weights, sample_weight):
     if weights is not None:
         scores = ops.sum(scores * weights, axis=-1, keepdims=True)

@@ -78,6 +78,8 @@ class AIR(MultiTaskModel):
     - [Azadi et al., 2016](https://arxiv.org/abs/1511.07069)
     """
 
+    takes_mixtures = False
+
     def __init__(
         self,
         encoder: Encoder,
@@ -150,6 +152,24 @@ class AIR(MultiTaskModel):
         return self._predictor
 
     # === Training ===
+
+    def compile(  # type: ignore[override]
+        self, optimizer: Any = None, loss: Any = None, **options: Any
+    ) -> None:
+        """See `MultiTaskModel.compile`; losses of classes are the solver's."""
+        for name in set(loss or {}) & set(self.heads):
+            raise ValueError(
+                f"`loss['{name}']` must be left out for AIR, whose solver "
+                f"minimizes what it says alone. Received: {loss[name]!r}"
+            )
+        super().compile(optimizer, loss=loss, **options)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        config = super().get_compile_config()
+        if config is not None:
+            for name in self.heads:
+                del config["loss"][name]
+        return config
 
     def fit(  # type: ignore[override]
         self,
@@ -271,7 +291,7 @@ class AIR(MultiTaskModel):
         with one_line_errors():
             for batch in dataset:
                 # Out of the traced function, whose errors have many lines.
-                images, labels, weights, _ = self.unpack_batch(batch)
+                images, labels, weights, *_ = self.unpack_batch(batch)
                 if weights is None:
                     weights = dict.fromkeys(labels, tf.ones(len(images)))
                 parts = read(images), labels, weights

@@ -9,9 +9,8 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import AUTO, check_number
-from keras_noisyfer.batches import Batch
+from keras_noisyfer.batches import Batch, label_tuples
 from keras_noisyfer.distribution import replica_count, sum_over_replicas
-from keras_noisyfer.labels import label_tuples
 from keras_noisyfer.losses import generator_hinge_loss
 from keras_noisyfer.tasks import ContinuousTask
 from keras_noisyfer.typing import Tasks, Tensor
@@ -143,7 +142,7 @@ def update_ratios(
         encoded: Tuple of the encoder, or None in the warm-up, in which there
             is no joint loss to weigh.
         image_features: What the discriminator's image stream has made of the
-            images, likewise.
+            images of both tuples, likewise.
     """
     lambda_ratio = None if encoded is None else model.lambda_ratio
     if not model.gamma_ratio and not lambda_ratio:
@@ -167,8 +166,10 @@ def task_gradients(
 
     def compute_losses(features):
         raw = model.encoder.apply_heads(features)["labels"]
-        losses = model.compute_task_losses(
-            batch.labels, raw, batch.sample_weight
+        losses = batch.weigh(
+            lambda labels, weights: model.compute_task_losses(
+                labels, raw, weights
+            )
         )
         parts = [ops.zeros(()), ops.zeros(())]
         for task in model.tasks:
@@ -193,10 +194,10 @@ def joint_gradient(
         # The noise is the one that the tuple was made with.
         deviation = encoded["noise_code"] - outputs["mean"]
         spread = ops.exp(0.5 * (raw["log_variance"] - outputs["log_variance"]))
-        labels, _, _ = label_tuples(model.tasks, batch.labels, raw["labels"])
+        labels, _, _ = label_tuples(model.tasks, batch, raw["labels"])
         scores = model.discriminator.score_head(
             {
-                "image_features": image_features,
+                "image_features": ops.split(image_features, 2)[0],
                 "noise_code": raw["mean"] + deviation * spread,
                 "labels": labels,
             },

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import constructor_config
+from keras_noisyfer.averages import average_callbacks, finalize_averages
 from keras_noisyfer.batches import (
     Batch,
     batch_shapes,
@@ -136,7 +137,9 @@ class BaseModel(keras.Model):
 
         Args:
             optimizer: Optimizer of the encoder. By default `FusedAdam`
-                with learning rate 1e-4, as in the paper.
+                with learning rate 1e-4, as in the paper. With `use_ema=True`
+                validation and callbacks see the averaged weights at the end
+                of an epoch, and the model has them after `fit`.
             jit_compile: Whether to compile the steps with XLA; by default
                 on JAX alone. With TensorFlow it is slower on a CPU.
             run_eagerly: Whether to run the steps eagerly.
@@ -170,6 +173,7 @@ class BaseModel(keras.Model):
         prepare_optimizer(
             self, "optimizer", self.optimizer, self.trained_variables
         )
+        finalize_averages(self)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:
@@ -234,7 +238,9 @@ class BaseModel(keras.Model):
         callbacks = [
             WatchMonitors(callbacks),
             *self.make_callbacks(),
-            *(each for each in callbacks if each not in resume),
+            *average_callbacks(
+                self, [each for each in callbacks if each not in resume]
+            ),
             PassOnLearningRate(),
             # Last, so that the state has what the others have changed.
             *resume,

@@ -70,6 +70,8 @@ class CoTeaching(MultiTaskModel):
     - [Han et al., 2018](https://arxiv.org/abs/1804.06872)
     """
 
+    takes_mixtures = False
+
     def __init__(
         self,
         encoder: Encoder,

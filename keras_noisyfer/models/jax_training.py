@@ -52,6 +52,13 @@ def keep_values(model: keras.Model) -> Iterator[None]:
         raise
 
 
+def value_of(
+    model: keras.Model, variable: keras.Variable, state: Any, data: Any
+) -> Any:
+    """The value of a variable in a state; see `_Values`."""
+    return _Values(model, state).run(lambda: variable.value)
+
+
 def train_step(model: keras.Model, state: Any, data: Any) -> tuple[Any, Any]:
     """One step of `MultiTaskModel.train_step`."""
     values = _Values(model, state)
@@ -66,7 +73,7 @@ def train_step(model: keras.Model, state: Any, data: Any) -> tuple[Any, Any]:
 def alternating_step(
     model: keras.Model, state: Any, data: Any
 ) -> tuple[Any, Any]:
-    """One step of `JointDistributionGAN.train_step`."""
+    """`JointDistributionGAN.alternating_step`."""
     values = _Values(model, state)
     before = values.copy()
     batch = values.run(lambda: model.unpack_batch(data))
@@ -74,7 +81,7 @@ def alternating_step(
     # One forward pass of the generators, of which the discriminator sees the
     # values and their own loss the derivative too.
     tuples, pull_back = values.differentiate(
-        lambda: model.make_tuples(batch.images, batch.labels), variables
+        lambda: model.make_tuples(batch), variables
     )
     outputs, encoded, decoded = tuples
     fault = 0

@@ -6,14 +6,22 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_noisyfer.arguments import check_number
-from keras_noisyfer.batches import Batch
+from keras_noisyfer.batches import Batch, label_tuples
 from keras_noisyfer.distribution import draw_noise
 from keras_noisyfer.fit_callbacks import WarnOfCollapse
-from keras_noisyfer.labels import label_tuples
-from keras_noisyfer.losses import discriminator_hinge_loss, generator_hinge_loss
+from keras_noisyfer.losses import (
+    discriminator_hinge_loss,
+    generator_hinge_loss,
+    reconstruction_loss,
+)
 from keras_noisyfer.models.balance import make_ratios, update_ratios
 from keras_noisyfer.models.base import ON_JAX
+from keras_noisyfer.models.joint_schedule import (
+    check_reconstruction,
+    check_schedule,
+    either_step,
+    joint_weight,
+)
 from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.networks.network import fit_network
@@ -60,6 +68,15 @@ class JointDistributionGAN(MultiTaskModel):
         warmup_epochs: Number of first epochs of plain training, without
             decoder and discriminator. They are counted over calls of `fit`
             and saved with the model.
+        ramp_epochs: Number of epochs after those in which the weight of the
+            joint-distribution loss grows to `lambda_joint`, in equal parts.
+        joint_every: Period of the batches with an alternating step, at least
+            1. The others have steps of plain training, which cost a part of
+            it, and `lambda_joint` counts as many times more.
+        reconstruction_weight: Weight of the mean absolute difference between
+            an image and what the decoder makes of the encoder's own noise
+            code and predicted labels, at least 0. Joint matching leaves open
+            which image that is (Li et al.); at 10 the decoder draws early.
         use_joint_score: Whether the joint score takes part.
         use_marginal_scores: Whether the marginal scores take part.
         use_decoder: Whether there is a decoder. Without one D compares
@@ -85,6 +102,8 @@ class JointDistributionGAN(MultiTaskModel):
     Reference:
 
     - [Zhang et al., 2021](https://arxiv.org/abs/2010.09849)
+    - [Li et al., 2017](https://arxiv.org/abs/1709.01215), for the
+      reconstruction (ALICE)
     """
 
     def __init__(
@@ -96,6 +115,9 @@ class JointDistributionGAN(MultiTaskModel):
         gamma: float | str = 1.0,
         discriminator_steps: int = 2,
         warmup_epochs: int = 0,
+        ramp_epochs: int = 0,
+        joint_every: int = 1,
+        reconstruction_weight: float = 0.0,
         use_joint_score: bool = True,
         use_marginal_scores: bool = True,
         use_decoder: bool = True,
@@ -104,21 +126,24 @@ class JointDistributionGAN(MultiTaskModel):
         **kwargs: Any,
     ):
         super().__init__(encoder, **kwargs)
-        check_number(
-            "discriminator_steps", discriminator_steps, 1, integer=True
+        check_schedule(
+            discriminator_steps, warmup_epochs, ramp_epochs, joint_every
         )
-        check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
         self.lambda_joint, self.gamma = lambda_joint, gamma
         ratios = make_ratios(lambda_joint, gamma, self.tasks)
         self.lambda_ratio, self.gamma_ratio = ratios
         self.discriminator_steps = discriminator_steps
         self.warmup_epochs = warmup_epochs
+        self.ramp_epochs = ramp_epochs
+        self.joint_every = joint_every
+        self.reconstruction_weight = reconstruction_weight
         self.adversarial = warmup_epochs == 0
         self.use_joint_score = use_joint_score
         self.use_marginal_scores = use_marginal_scores
         self.use_decoder = use_decoder
         self.score_weights = {} if score_weights is None else score_weights
         self.seed = seed
+        check_reconstruction(reconstruction_weight, use_decoder)
         self.decoder = fit_network(
             "decoder", decoder, Decoder, encoder, use_decoder
         )
@@ -132,58 +157,54 @@ class JointDistributionGAN(MultiTaskModel):
         mean = keras.metrics.Mean
         self.joint_loss_tracker = mean("generator_joint_loss")
         self.discriminator_loss_tracker = mean("discriminator_loss")
+        self.reconstruction_tracker = mean("reconstruction_loss")
 
     # === The two tuples ===
 
     def make_tuples(
         self,
-        images: Tensor,
-        labels: Labels,
+        batch: Batch,
         encoder_noise: Tensor | None = None,
         decoder_noise: Tensor | None = None,
         training: bool = True,
     ) -> tuple[Labels, Labels, Labels]:
-        """Runs encoder and decoder once and makes the two tuples that the
+        """Runs encoder and decoder and makes the two tuples that the
         discriminator compares.
 
         Args:
-            images: Shape `(batch_size, size, size, channels)`.
-            labels: Standardized labels, a dict by task name.
+            batch: The `Batch`, of which images and labels are used.
             encoder_noise: Gaussian noise, shape
-                `(batch_size, noise_code_size)`; drawn if None.
+                `(batch_size, noise_code_size)`; drawn if one of both is None.
             decoder_noise: Likewise.
             training: Whether the networks run in training mode.
 
         Returns:
-            The encoder's outputs, and the tuples of the encoder and of the
-            decoder, each a dict as `Discriminator` takes it.
+            The encoder's outputs, with the `reconstruction` of the images if
+            it has a weight, and the tuples of the encoder and of the decoder,
+            each a dict as `Discriminator` takes it.
         """
-        outputs = self.encoder(images, training=training)
+        outputs = self.encoder(batch.images, training=training)
         mean, raw = outputs["mean"], outputs["labels"]
-        encoder_noise, decoder_noise = (
-            draw_noise(ops.shape(mean), self.seed_generator)
-            if each is None
-            else each
-            for each in (encoder_noise, decoder_noise)
-        )
+        if encoder_noise is None or decoder_noise is None:
+            shape, seed = ops.shape(mean), self.seed_generator
+            encoder_noise = draw_noise(shape, seed)
+            decoder_noise = draw_noise(shape, seed)
         deviation = ops.exp(0.5 * outputs["log_variance"])
+        noise_code = mean + encoder_noise * deviation
 
-        streams = label_tuples(self.tasks, labels, raw)
+        streams = label_tuples(self.tasks, batch, raw)
         encoder_streams, decoder_streams, decoder_labels = streams
-        decoded_images = images
+        encoded = {"noise_code": noise_code, "labels": encoder_streams}
+        decoded = {"noise_code": decoder_noise, "labels": decoder_streams}
+        encoded["image"] = batch.images
         if self.use_decoder:
             codes = {"noise_code": decoder_noise, "labels": decoder_labels}
-            decoded_images = self.decoder(codes, training=training)
-        encoded = {
-            "image": images,
-            "noise_code": mean + encoder_noise * deviation,
-            "labels": encoder_streams,
-        }
-        decoded = {
-            "image": decoded_images,
-            "noise_code": decoder_noise,
-            "labels": decoder_streams,
-        }
+            decoded["image"] = self.decoder(codes, training=training)
+        if self.reconstruction_weight:
+            labels = {t.name: t.activate(raw[t.name]) for t in self.tasks}
+            codes = {"noise_code": noise_code, "labels": labels}
+            image = self.decoder(codes, training=training)
+            outputs = {**outputs, "reconstruction": image}
         return outputs, encoded, decoded
 
     # === Both losses ===
@@ -196,17 +217,9 @@ class JointDistributionGAN(MultiTaskModel):
         training: bool = True,
     ) -> Tensor:
         """Hinge loss of the discriminator on the two tuples, a scalar."""
-        images = encoded["image"]
-        if self.use_decoder:
-            # Both tuples need the same passes: one batch for both.
-            images = ops.concatenate([images, decoded["image"]])
-        features = self.discriminator.image_stream(images, training=training)
-        if not self.use_decoder:
-            features = ops.concatenate([features, features])
-        score = self.discriminator.score_pair
-        first, second = score(features, encoded, decoded, training)
+        *scores, _ = self.discriminator.score_pair(encoded, decoded, training)
         shares = self.score_shares
-        return discriminator_hinge_loss(first, second, shares, sample_weight)
+        return discriminator_hinge_loss(*scores, shares, sample_weight)
 
     def generator_joint_loss(
         self,
@@ -218,42 +231,30 @@ class JointDistributionGAN(MultiTaskModel):
         """Joint-distribution loss of the generators on the two tuples.
 
         Returns:
-            A scalar, and the discriminator's features of the real images.
+            A scalar, and the discriminator's features of the images.
         """
-        stream = self.discriminator.image_stream
-        if self.use_decoder:
-            decoded_features = stream(decoded["image"], training=training)
-            # Apart from the decoded images, since real ones need no backward
-            # pass, and with the spectral norms that those have just updated.
-            features = stream(encoded["image"], training=False)
-        else:
-            features = stream(encoded["image"], training=training)
-            decoded_features = features
-        both = ops.concatenate([features, decoded_features])
         score = self.discriminator.score_pair
-        first, second = score(both, encoded, decoded, training)
+        *scores, features = score(encoded, decoded, training, True)
         shares = self.score_shares
-        loss = generator_hinge_loss(first, second, shares, sample_weight)
-        return loss, features
+        return generator_hinge_loss(*scores, shares, sample_weight), features
 
     def generator_loss(
         self, batch: Batch, outputs: Labels, encoded: Labels, decoded: Labels
     ) -> Tensor:
         """What encoder and decoder minimize, a scalar; updates the metrics
         and the automatic weights."""
-        joint_loss, features = self.generator_joint_loss(
-            encoded, decoded, batch.image_weights
-        )
+        weights = batch.image_weights
+        loss, features = self.generator_joint_loss(encoded, decoded, weights)
+        self.joint_loss_tracker.update_state(loss, batch.weight)
         update_ratios(self, batch, outputs, encoded, features)
-        self.joint_loss_tracker.update_state(joint_loss, batch.weight)
-        added = self.lambda_value * joint_loss
+        added = joint_weight(self) * loss
+        if self.reconstruction_weight:
+            loss = reconstruction_loss(
+                batch.images, outputs["reconstruction"], weights
+            )
+            self.reconstruction_tracker.update_state(loss, batch.weight)
+            added += self.reconstruction_weight * loss
         return self.tracked_loss(batch, outputs["labels"], added)
-
-    @property
-    def lambda_value(self) -> Tensor:
-        """The weight of the joint-distribution loss."""
-        automatic = self.lambda_ratio
-        return automatic.value if automatic else self.lambda_joint
 
     @property
     def gamma_value(self) -> Tensor:
@@ -264,8 +265,12 @@ class JointDistributionGAN(MultiTaskModel):
     # first and twice, on tuples that are made once, then the generators.
 
     def train_step(self, *arguments: Any) -> Any:
-        if not self.adversarial:
-            return super().train_step(*arguments)
+        plain, joint = super().train_step, self.alternating_step
+        if self.adversarial and self.joint_every > 1:
+            return either_step(self, joint, plain, arguments)
+        return (joint if self.adversarial else plain)(*arguments)
+
+    def alternating_step(self, *arguments: Any) -> Any:
         if ON_JAX:
             return jax_training.alternating_step(self, *arguments)
         (data,) = arguments
@@ -276,9 +281,7 @@ class JointDistributionGAN(MultiTaskModel):
         # no generator variable reaches, out of the backward pass.
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([each.value for each in generators])
-            outputs, encoded, decoded = self.make_tuples(
-                batch.images, batch.labels
-            )
+            outputs, encoded, decoded = self.make_tuples(batch)
             with tape.stop_recording():
                 fault, update = tf.constant(0), self.update_discriminator
                 # Traced once for all its repetitions. An optimizer cannot
@@ -317,11 +320,11 @@ class JointDistributionGAN(MultiTaskModel):
 
     @property
     def updates(self) -> Updates:
-        # In the warm-up; there is nothing for the decoder to learn.
+        # Of a plain step; there is nothing for the decoder to learn.
         return [(self.optimizer, self.encoder.trainable_variables)]
 
     def training_losses(self, batch: Batch) -> list[Tensor]:
-        # Of the warm-up, in which there is no joint loss to weigh.
+        # Of a plain step, in which there is no joint loss to weigh.
         outputs = self.encoder(batch.images, training=True)
         update_ratios(self, batch, outputs)
         return [self.tracked_loss(batch, outputs["labels"])]
@@ -359,8 +362,9 @@ class JointDistributionGAN(MultiTaskModel):
         super().compile(optimizer=optimizer, **options)
         name, given = "discriminator_optimizer", discriminator_optimizer
         variables = self.discriminator.trainable_variables
+        counts = self.discriminator_steps, self.joint_every
         self.discriminator_optimizer = make_second_optimizer(
-            self, name, given, variables, updates=self.discriminator_steps
+            self, name, given, variables, *counts
         )
 
     @property
@@ -371,7 +375,9 @@ class JointDistributionGAN(MultiTaskModel):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         ratios = (self.lambda_ratio, self.gamma_ratio)
-        losses = (self.joint_loss_tracker, self.discriminator_loss_tracker)
+        losses = [self.joint_loss_tracker, self.discriminator_loss_tracker]
+        if self.reconstruction_weight:
+            losses.append(self.reconstruction_tracker)
         weights = (ratio.tracker for ratio in ratios if ratio)
         return [*super().metrics, *losses, *weights]
 

@@ -7,9 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.models.multi_task import MultiTaskModel
+from keras_noisyfer.models.annotator_model import (
+    AnnotatorModel,
+    identity_matrices,
+)
 from keras_noisyfer.networks import Encoder
-from keras_noisyfer.tasks import check_tasks
 from keras_noisyfer.typing import Labels, Tasks, Tensor
 
 
@@ -28,7 +30,7 @@ class RowsOnSimplex(keras.constraints.Constraint):
 
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
-class LTNet(MultiTaskModel):
+class LTNet(AnnotatorModel):
     """One latent truth, and for each annotator a learned transition matrix.
 
     The encoder predicts the truth, `p(y | x)`. What annotator a says of a
@@ -37,9 +39,10 @@ class LTNet(MultiTaskModel):
     `T[a, i, j] = p(annotator a says j | truth i)`, and the loss of a
     categorical task is
 
-    `sum over annotators a of the mean cross entropy of p_a(y | x)`
+    `annotators * mean over the given labels y of -log p_a(y | x)`
 
-    against the labels that the annotator gave. Continuous tasks have no
+    where annotator a gave y; if all labelled all images, the sum over
+    annotators of their mean cross entropies. Continuous tasks have no
     matrix: their one prediction is compared with every annotator's labels.
     The model predicts, and is evaluated by, the truth.
 
@@ -99,17 +102,9 @@ class LTNet(MultiTaskModel):
         trace_weight: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(encoder, **kwargs)
+        super().__init__(encoder, tasks, **kwargs)
         check_number("warmup_epochs", warmup_epochs, minimum=0, integer=True)
         check_number("trace_weight", trace_weight, minimum=0)
-        tasks = check_tasks(tasks)
-        expected = tuple(task.with_annotators(1) for task in tasks)
-        if encoder.tasks != expected:
-            raise ValueError(
-                "`encoder` must have the tasks of `tasks` with one annotator "
-                f"each, {list(expected)}. Received: {list(encoder.tasks)}"
-            )
-        self.tasks = tasks
         self.warmup_epochs = warmup_epochs
         self.trace_weight = trace_weight
         self.transitions = {
@@ -118,36 +113,23 @@ class LTNet(MultiTaskModel):
         }
 
     def _add_transitions(self, task):
-        shape = (task.annotators, task.num_classes, task.num_classes)
         return self.add_weight(
             name=f"{task.name}_transitions",
-            shape=shape,
+            shape=(task.annotators, task.num_classes, task.num_classes),
             dtype="float32",
-            initializer=lambda shape, dtype: ops.broadcast_to(
-                ops.eye(shape[-1], dtype=dtype), shape
-            ),
+            initializer=identity_matrices,
             constraint=RowsOnSimplex(),
         )
 
     @property
     def transition_matrices(self) -> dict[str, np.ndarray]:
-        """Dict by categorical task of NumPy arrays `(annotators, num_classes,
-        num_classes)`: row i holds what an annotator says of class i."""
         return {
             name: np.array(ops.convert_to_numpy(each))
             for name, each in self.transitions.items()
         }
 
     def predict_annotators(self, outputs: Labels) -> dict[str, Tensor]:
-        """The truth as each annotator would label it.
-
-        Args:
-            outputs: The encoder's raw `labels`, a dict by task name.
-
-        Returns:
-            A dict by task name of raw outputs of shape
-            `(batch_size, annotators, num_outputs)`: log-probabilities; values.
-        """
+        # Log-probabilities of classes; values.
         raw = {}
         for task in self.tasks:
             output = outputs[task.name]
@@ -180,10 +162,8 @@ class LTNet(MultiTaskModel):
         outputs: Labels,
         sample_weight: Labels | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `MultiTaskModel`; with the penalty on the diagonals."""
-        loss, losses = super().compute_objective(
-            labels, self.predict_annotators(outputs), sample_weight
-        )
+        """See `AnnotatorModel`; with the penalty on the diagonals."""
+        loss, losses = super().compute_objective(labels, outputs, sample_weight)
         return loss + self.compute_penalty(), losses
 
     def _moving_matrices(self, name):
@@ -197,5 +177,5 @@ class LTNet(MultiTaskModel):
         return matrices / ops.sum(matrices, axis=-1, keepdims=True)
 
     @property
-    def trained_variables(self) -> list[keras.Variable]:
-        return [*self.encoder.trainable_variables, *self.transitions.values()]
+    def annotator_variables(self) -> list[keras.Variable]:
+        return list(self.transitions.values())

@@ -22,6 +22,7 @@ from keras_noisyfer.metrics import (
     metric_results,
     metrics_for,
 )
+from keras_noisyfer.mixup import Mixup, check_mixup
 from keras_noisyfer.models.base import ON_JAX, BaseModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.regularizers import Regularizer, check_regularizers
@@ -53,6 +54,7 @@ class MultiTaskModel(BaseModel):
         consensus: `"mean"` or `"first"`; see `labels.consensus`.
         regularizers: Sequence of `Regularizer` objects, whose terms are added
             to the loss in training.
+        mixup: `Mixup` of the training batches, or None.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Call arguments:
@@ -80,12 +82,16 @@ class MultiTaskModel(BaseModel):
     >>> model.fit(dataset, epochs=10)
     """
 
+    # Whether it can learn from mixed images.
+    takes_mixtures = True
+
     def __init__(
         self,
         encoder: Encoder,
         gamma: float = 1.0,
         consensus: str = "mean",
         regularizers: Sequence[Regularizer] = (),
+        mixup: Mixup | None = None,
         **kwargs: Any,
     ):
         super().__init__(encoder, **kwargs)
@@ -94,6 +100,8 @@ class MultiTaskModel(BaseModel):
         self.gamma: Any = gamma
         self.consensus = consensus
         self.regularizers = check_regularizers(regularizers, self.tasks)
+        check_mixup(mixup, [self, *self.regularizers])
+        self.mixup = mixup
         # Those of `compile` without arguments.
         self.loss_by_task = make_losses(self.tasks)
         self.loss_weights = make_loss_weights(self.tasks)
@@ -160,6 +168,11 @@ class MultiTaskModel(BaseModel):
     def categorical_tasks(self) -> list[CategoricalTask]:
         """List of the tasks that are classes."""
         return [t for t in self.tasks if isinstance(t, CategoricalTask)]
+
+    def unpack_batch(self, data: Any, evaluation: bool = False) -> Batch:
+        batch = super().unpack_batch(data, evaluation)
+        mixes = self.mixup is not None and not evaluation
+        return self.mixup(batch, self.tasks) if mixes else batch
 
     # === Prediction ===
 
@@ -260,8 +273,10 @@ class MultiTaskModel(BaseModel):
     ) -> Tensor:
         """The objective, the regularizers' terms, and what is added to them:
         a scalar; updates the metrics."""
-        loss, losses = self.compute_objective(
-            batch.labels, outputs, batch.sample_weight
+        loss, losses = batch.weigh(
+            lambda labels, weights: self.compute_objective(
+                labels, outputs, weights
+            )
         )
         for each in self.regularizers:
             loss += each(batch, outputs)

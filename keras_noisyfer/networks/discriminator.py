@@ -1,6 +1,5 @@
 """Discriminator: scores of an image, a noise code and labels."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -120,32 +119,49 @@ class Discriminator(Network):
 
     def score_pair(
         self,
-        features: Tensor,
-        first: dict[str, Any],
-        second: dict[str, Any],
+        encoded: dict[str, Any],
+        decoded: dict[str, Any],
         training: bool = False,
-    ) -> Sequence[Tensor]:
+        for_generators: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Scores of two tuples in one pass.
 
         Args:
-            features: What `image_stream` has made of the images of both, one
-                after the other.
-            first: A tuple, a dict of `noise_code` and `labels`.
-            second: Another one.
+            encoded: Tuple of the encoder: a dict as the call arguments, with
+                real images.
+            decoded: Tuple of the decoder; without `image` it has that of the
+                other.
             training: Whether the spectral norms are updated.
+            for_generators: Whether it is they who are trained.
 
         Returns:
-            Two tensors of shape `(batch_size, streams + 3)`.
+            Both tuples' scores, of shape `(batch_size, streams + 3)`, and the
+            features of their images, one after the other.
         """
-        keys = ("noise_code", "labels")
-        both = keras.tree.map_structure(
+        images = encoded["image"]
+        if "image" not in decoded:
+            features = self.image_stream(images, training=training)
+            features = ops.concatenate([features, features])
+        elif for_generators:
+            # Apart, since real images need no backward pass, and with the
+            # spectral norms that the decoded ones have just updated.
+            second = self.image_stream(decoded["image"], training=training)
+            first = self.image_stream(images, training=False)
+            features = ops.concatenate([first, second])
+        else:
+            images = ops.concatenate([images, decoded["image"]])
+            features = self.image_stream(images, training=training)
+        variables = keras.tree.map_structure(
             lambda *pair: ops.concatenate(pair),
-            *({key: each[key] for key in keys} for each in (first, second)),
+            *(
+                {key: each[key] for key in ("noise_code", "labels")}
+                for each in (encoded, decoded)
+            ),
         )
         scores = self.score_head(
-            {"image_features": features, **both}, training=training
+            {"image_features": features, **variables}, training=training
         )
-        return ops.split(scores, 2)
+        return (*ops.split(scores, 2), features)
 
     def share_weights(
         self,

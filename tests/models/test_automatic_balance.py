@@ -58,16 +58,15 @@ def test_gradients_are_those_of_the_objective():
     model = make_model()
     images, labels = make_data(TASKS, missing=True)
     labels = {name: tf.constant(each) for name, each in labels.items()}
-    batch = Batch(images, labels)
+    batch = Batch(tf.constant(images), labels)
     heads = [model.encoder.get_layer(name) for name in HEADS]
     biases = [head.bias.value for head in heads]
     with tf.GradientTape(persistent=True) as tape:
-        outputs, encoded, decoded = model.make_tuples(
-            tf.constant(images), labels, training=False
-        )
+        outputs, encoded, decoded = model.make_tuples(batch, training=False)
         losses = model.compute_task_losses(labels, outputs["labels"])
         joint, _ = model.generator_joint_loss(encoded, decoded, training=False)
     features = model.discriminator.image_stream(images)
+    features = tf.concat([features, features], axis=0)
     measured = [
         *task_gradients(model, batch, outputs),
         joint_gradient(model, batch, outputs, encoded, features),

@@ -6,6 +6,7 @@ from common import assert_relative, below, channels_last
 from gradients import differentiate
 from keras import ops
 
+from keras_noisyfer.batches import Batch
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import (
     Decoder,
@@ -78,8 +79,7 @@ def batch(model, numbers):
 def make_tuples(model, numbers):
     images, labels = batch(model, numbers)
     return labels, model.make_tuples(
-        images,
-        labels,
+        Batch(images, labels),
         encoder_noise=ops.convert_to_tensor(numbers["encoder_noise"]),
         decoder_noise=ops.convert_to_tensor(numbers["decoder_noise"]),
         training=False,

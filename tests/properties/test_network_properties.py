@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from keras import ops
 from label_strategies import array, generators, labels_of, task_lists
 
-from keras_noisyfer.batches import Batch
-from keras_noisyfer.labels import label_streams, label_tuples
+from keras_noisyfer.batches import Batch, label_tuples
+from keras_noisyfer.labels import label_streams
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import IMAGE_SIZES, Encoder
 from keras_noisyfer.tasks import CategoricalTask
@@ -73,12 +73,11 @@ def objective(model, images, labels, noise):
     """Both losses on a batch, and the tuples that they compare."""
     images = ops.convert_to_tensor(images)
     noise = ops.convert_to_tensor(noise)
-    outputs, encoded, decoded = model.make_tuples(
-        images, labels, *noise, training=False
-    )
+    batch = Batch(images, labels)
+    outputs, encoded, decoded = model.make_tuples(batch, *noise, training=False)
     joint, _ = model.generator_joint_loss(encoded, decoded, training=False)
     discriminator = model.discriminator_loss(encoded, decoded, training=False)
-    own = model.tracked_loss(Batch(images, labels), outputs["labels"])
+    own = model.tracked_loss(batch, outputs["labels"])
     return (joint, discriminator, own), outputs, encoded, decoded
 
 
@@ -157,10 +156,10 @@ def test_missing_labels_teach_nothing(plan):
     images, noise = map(ops.convert_to_tensor, (images, noise))
 
     def generator_loss():
-        outputs, encoded, decoded = model.make_tuples(
-            images, labels, *noise, training=False
-        )
         batch = Batch(images, labels)
+        outputs, encoded, decoded = model.make_tuples(
+            batch, *noise, training=False
+        )
         return model.generator_loss(batch, outputs, encoded, decoded), outputs
 
     (loss, outputs), _, gradients = differentiate(
@@ -183,7 +182,7 @@ def test_missing_labels_teach_nothing(plan):
 
     def tuple_of(*raw):
         raw = dict(zip(names, raw, strict=True))
-        streams, _, _ = label_tuples(model.tasks, labels, raw)
+        streams, _, _ = label_tuples(model.tasks, Batch(images, labels), raw)
         return sum(ops.sum(ops.square(each)) for each in streams.values()), None
 
     _, gradients, _ = differentiate(tuple_of, raw)

@@ -1,0 +1,99 @@
+"""Weights averaged over time, `use_ema=True` of any of a model's optimizers.
+
+Keras pairs the averages of `model.optimizer` with all variables of the model,
+in their order. Here each optimizer's averages go to the variables that it has.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_noisyfer.optimizers import inner_optimizer
+from keras_noisyfer.typing import Logs
+
+
+def averaged(
+    model: keras.Model,
+) -> list[tuple[keras.Variable, keras.Variable]]:
+    """List of pairs of a variable and its average."""
+    optimizers = [model.optimizer, *model.second_optimizers.values()]
+    return [
+        pair
+        for each in map(inner_optimizer, optimizers)
+        if each.use_ema
+        for pair in zip(
+            each._trainable_variables,
+            each._model_variables_moving_average,
+            strict=True,
+        )
+    ]
+
+
+def finalize_averages(model: keras.Model) -> None:
+    """Lets Keras' trainer end `fit` with all averages in the model."""
+
+    def finalize(_):
+        for variable, average in averaged(model):
+            variable.assign(average)
+
+    inner_optimizer(model.optimizer).finalize_variable_values = finalize
+
+
+class UseAverages(keras.callbacks.Callback):
+    """Lets validation, and the callbacks behind it, see the averaged weights,
+    which `fit` ends with.
+
+    They stay there from the end of an epoch until `LeaveAverages`, which
+    stands behind all that save or look at a model.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self._inside = False
+
+    def swap(self, inside: bool) -> None:
+        """Exchanges weights and averages if they are not as wanted."""
+        if self._inside == inside:
+            return
+        self._inside = inside
+        for variable, average in averaged(self.model):
+            kept = ops.convert_to_numpy(variable).copy()
+            variable.assign(average)
+            average.assign(kept)
+
+    def on_test_begin(self, logs: Logs = None) -> None:
+        self.swap(True)
+
+    def on_test_end(self, logs: Logs = None) -> None:
+        self.swap(False)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.swap(True)
+
+
+class LeaveAverages(keras.callbacks.Callback):
+    """Ends what `UseAverages` begins.
+
+    Args:
+        averages: The `UseAverages`.
+    """
+
+    def __init__(self, averages: UseAverages):
+        super().__init__()
+        self._averages = averages
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self._averages.swap(False)
+
+
+def average_callbacks(model: keras.Model, callbacks: Any) -> list[Any]:
+    """Callbacks of `fit`, with the two of these around them where weights are
+    averaged; Keras' `SwapEMAWeights` among them has their place."""
+    swapping = any(
+        isinstance(each, keras.callbacks.SwapEMAWeights) for each in callbacks
+    )
+    if swapping or not averaged(model):
+        return callbacks
+    averages = UseAverages()
+    return [averages, *callbacks, LeaveAverages(averages)]
