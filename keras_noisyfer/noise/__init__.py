@@ -8,7 +8,8 @@
   of a model, the more likely its label flips, and to the class across it.
 - **Values** (`ContinuousAnnotator`, `perturb_values`): a bias and Gaussian
   noise.
-- **Missing labels** (`missing=` of every annotator, `drop_labels`).
+- **Missing labels** (`missing=` of every annotator, `drop_labels`,
+  `keep_labels` for a crowd).
 - **Consensus** (`majority_vote`, `mean_vote`, `dawid_skene`): the annotators'
   labels made one.
 - **What came of it** (`realised_noise`, `format_realised_noise`,
@@ -54,6 +55,7 @@ from keras_noisyfer.noise.instance import (
     instance_flip_probabilities as instance_flip_probabilities,
 )
 from keras_noisyfer.noise.missing import drop_labels as drop_labels
+from keras_noisyfer.noise.missing import keep_labels as keep_labels
 from keras_noisyfer.noise.realised import (
     format_realised_noise as format_realised_noise,
 )
