@@ -7,8 +7,10 @@ from keras_noisyfer.checkpoints import (
     ChiefModelCheckpoint as ChiefModelCheckpoint,
 )
 from keras_noisyfer.checkpoints import ResumeTraining as ResumeTraining
+from keras_noisyfer.mixup import Mixup as Mixup
 from keras_noisyfer.models import AIR as AIR
 from keras_noisyfer.models import CoTeaching as CoTeaching
+from keras_noisyfer.models import CrowdLayer as CrowdLayer
 from keras_noisyfer.models import JointDistributionGAN as JointDistributionGAN
 from keras_noisyfer.models import LTNet as LTNet
 from keras_noisyfer.models import MultiTaskModel as MultiTaskModel

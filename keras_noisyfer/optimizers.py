@@ -165,13 +165,6 @@ def prepare_optimizer(
             f"{type(model).__name__}, whose weights it does not update. "
             f"Received: {inner.name} with use_ema=True"
         )
-    frequency = inner.ema_overwrite_frequency
-    if frequency and _ids(variables) != _ids(model.trainable_variables):
-        raise ValueError(
-            f"`{argument}` must have ema_overwrite_frequency=None for a "
-            f"{type(model).__name__}, not all of whose variables each step "
-            f"updates. Received: {inner.name} with {frequency}"
-        )
     if not optimizer.built:
         # Without this its state is not there yet when a file is loaded, and
         # is silently not restored.

@@ -85,7 +85,12 @@ def train(flags, data, test, seed, method):
     else:
         encoded = [TASK]
     encoder = Encoder(
-        encoded, (48, 48, 3), width=flags.width, batch_normalization=True
+        encoded,
+        (48, 48, 3),
+        width=flags.width,
+        batch_normalization=True,
+        # A narrow encoder has no units to spare for dropout.
+        dropout=0.0,
     )
     if method == "ltnet":
         model = LTNet(encoder, data.tasks)
@@ -170,7 +175,7 @@ def main(arguments=None):
     add = parser.add_argument
     seed = number_flag(int, minimum=0, maximum=2**31 - 1)
     add("--seeds", nargs="+", type=seed, default=[0, 1, 2])
-    add("--epochs", type=number_flag(int, minimum=1), default=30)
+    add("--epochs", type=number_flag(int, minimum=1), default=20)
     add("--train-size", type=number_flag(int, minimum=32), default=4000)
     add("--width", type=number_flag(float, above=0), default=0.125)
     add("--output-dir", default="runs/crowd")

@@ -16,9 +16,11 @@ from keras_noisyfer import (
     CategoricalTask,
     ContinuousTask,
     CoTeaching,
+    CrowdLayer,
     Encoder,
     JointDistributionGAN,
     LTNet,
+    Mixup,
 )
 from keras_noisyfer.models import joint_distribution_gan
 
@@ -45,6 +47,16 @@ def make_model(method):
             make_encoder(tasks, 1), lambda_joint="auto", gamma="auto"
         )
         optimizers.append(keras.optimizers.SGD(0.02))
+    elif method == "remedies":
+        model = JointDistributionGAN(
+            make_encoder(tasks, 1),
+            joint_every=2,
+            ramp_epochs=3,
+            reconstruction_weight=5.0,
+            mixup=Mixup(),
+        )
+        averages = {"use_ema": True, "ema_momentum": 0.5}
+        optimizers = [keras.optimizers.SGD(0.01, **averages) for _ in range(2)]
     elif method == "co_teaching":
         model = CoTeaching(
             make_encoder(tasks, 1),
@@ -55,7 +67,9 @@ def make_model(method):
         optimizers.append(keras.optimizers.Adam(1e-3))
     else:
         latent = [task.with_annotators(1) for task in tasks]
-        model = LTNet(make_encoder(latent, 1), tasks, warmup_epochs=0)
+        kind = CrowdLayer if method == "crowd_layer" else LTNet
+        options = {"warmup_epochs": 0} if kind is LTNet else {}
+        model = kind(make_encoder(latent, 1), tasks, **options)
     model.compile(*optimizers)
     return model
 
@@ -74,6 +88,10 @@ def make_batch(model, count=8):
 def main(method, path, output):
     # The backends draw other numbers from the same seed.
     joint_distribution_gan.draw_noise = lambda shape, _: ops.full(shape, 0.5)
+    Mixup.draw = lambda self, size: (
+        ops.convert_to_tensor(0.75),
+        ops.flip(ops.arange(size)),
+    )
     if not pathlib.Path(path).exists():
         make_model(method).save(path)
     model = keras.saving.load_model(path)

@@ -66,7 +66,9 @@ def values(variables):
     [
         "joint_distribution_gan",
         "automatic_weights",
+        "remedies",
         "co_teaching",
+        "crowd_layer",
         pytest.param("ltnet", marks=pytest.mark.smoke),
     ],
 )

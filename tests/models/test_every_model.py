@@ -11,6 +11,7 @@ from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.models import (
     AIR,
     CoTeaching,
+    CrowdLayer,
     JointDistributionGAN,
     LTNet,
     MultiTaskModel,
@@ -21,9 +22,9 @@ TASKS = CASES["expression_and_affect"]
 COUNT = 6
 
 
-def make_ltnet(encoder):
+def of_annotators(kind, **options):
     single = make_encoder([task.with_annotators(1) for task in TASKS])
-    return LTNet(single, TASKS, warmup_epochs=0, trace_weight=0.1)
+    return kind(single, TASKS, **options)
 
 
 MODELS = {
@@ -43,7 +44,10 @@ MODELS = {
         regularizers=[EarlyLearning(COUNT)],
     ),
     "co_teaching": lambda encoder: CoTeaching(encoder, forget_rate=0.4),
-    "ltnet": make_ltnet,
+    "ltnet": lambda encoder: of_annotators(
+        LTNet, warmup_epochs=0, trace_weight=0.1
+    ),
+    "crowd_layer": lambda encoder: of_annotators(CrowdLayer),
     "air": lambda encoder: AIR(encoder, group_weight=0.1),
 }
 

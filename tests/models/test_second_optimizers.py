@@ -9,6 +9,7 @@ from keras import optimizers
 from small_models import CASES, changed, make_data, make_encoder, values
 
 from keras_noisyfer.models import (
+    AIR,
     CoTeaching,
     JointDistributionGAN,
     LTNet,
@@ -133,6 +134,19 @@ def test_each_batch_updates_the_discriminator_several_times():
     assert int(model.optimizer.iterations) == 1
 
 
+def test_a_schedule_counts_the_batches_between():
+    schedule = optimizers.schedules.PiecewiseConstantDecay([6], [1e-3, 1e-4])
+    model = gan(discriminator_steps=2, joint_every=4)
+    model.compile(optimizers.Adam(schedule))
+    second = model.discriminator_optimizer
+    rates = []
+    for updates in (0, 2, 3, 4):
+        second.iterations.assign(updates)
+        rates.append(float(second.learning_rate))
+    # In batches 0, 4, 4 and 8.
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 1e-4])
+
+
 @pytest.mark.parametrize("given", [False, True])
 def test_a_schedule_counts_batches(given):
     schedule = optimizers.schedules.PiecewiseConstantDecay([2], [1e-3, 1e-4])
@@ -150,44 +164,112 @@ def test_a_schedule_counts_batches(given):
         np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-3, 1e-4])
 
 
-def test_averages_are_refused_where_keras_would_misplace_them():
-    averaging = {"use_ema": True, "ema_momentum": 0.5}
-    single = [task.with_annotators(1) for task in TASKS]
-    for function, argument in (
-        (lambda: gan().compile(optimizers.SGD(0.1, **averaging)), "optimizer"),
-        (
-            lambda: gan().compile("sgd", optimizers.SGD(0.1, **averaging)),
-            "discriminator_optimizer",
-        ),
-        (
-            lambda: CoTeaching(make_encoder(TASKS)).compile(
-                optimizers.SGD(0.1, **averaging)
-            ),
-            "optimizer",
-        ),
-        (
-            lambda: LTNet(make_encoder(single), TASKS).compile(
-                optimizers.SGD(0.1, **averaging)
-            ),
-            "optimizer",
-        ),
-    ):
-        refused(function, f"`{argument}` must have use_ema=False")
+AVERAGES = {"use_ema": True, "ema_momentum": 0.75}
 
 
-def test_averages_of_one_optimizer_go_where_they_belong():
-    model = MultiTaskModel(make_encoder(TASKS))
-    model.compile(
-        optimizers.SGD(0.1, use_ema=True, ema_momentum=0.0), run_eagerly=True
+def moving_average(seen):
+    average = seen[0]
+    for each in seen[1:]:
+        average = [
+            0.75 * one + 0.25 * other
+            for one, other in zip(average, each, strict=True)
+        ]
+    return average
+
+
+class Watch(keras.callbacks.Callback):
+    """Notes the weights after each batch, in validation and at the ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.validated, self.ended = [], [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(values(self.model.trainable_variables))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.validated.append(values(self.model.trainable_variables))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.ended.append(values(self.model.trainable_variables))
+
+
+def close(first, second):
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ["gan", "co_teaching", "ltnet"])
+def test_averages_of_all_optimizers_are_validated_and_stay(kind):
+    """By hand, from the weights after each of four steps."""
+    if kind == "gan":
+        model = gan(discriminator_steps=1)
+    elif kind == "co_teaching":
+        model = CoTeaching(make_encoder(TASKS))
+    else:
+        single = [task.with_annotators(1) for task in TASKS]
+        model = LTNet(make_encoder(single), TASKS, warmup_epochs=0)
+    given = [optimizers.SGD(0.1, **AVERAGES)]
+    model.compile(*given, run_eagerly=True)
+    watch = Watch()
+    model.fit(
+        *make_data(TASKS),
+        batch_size=4,
+        epochs=2,
+        validation_data=make_data(TASKS, clean=True),
+        callbacks=[watch],
+        verbose=0,
     )
-    model.train_on_batch(*make_data(TASKS))
-    expected = values(model.trainable_variables)
-    for variable in model.trainable_variables:
-        variable.assign(0.0 * variable)
-    model.optimizer.finalize_variable_values(model.trainable_weights)
-    found = values(model.trainable_variables)
-    for one, other in zip(expected, found, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert sum(changed(watch.seen[0], watch.seen[3])) > 10
+    for epoch in range(2):
+        expected = moving_average(watch.seen[: 2 * epoch + 2])
+        close(watch.validated[epoch], expected)
+        close(watch.ended[epoch], expected)
+    # Training went on from the weights, and ends with the averages.
+    close(values(model.trainable_variables), expected)
+
+
+def test_averages_of_one_optimizer_alone():
+    model = gan(discriminator_steps=1)
+    model.compile(
+        optimizers.SGD(0.1),
+        optimizers.SGD(0.1, **AVERAGES),
+        run_eagerly=True,
+    )
+    watch = Watch()
+    data = make_data(TASKS)
+    model.fit(*data, batch_size=4, callbacks=[watch], verbose=0)
+    averaged = {id(each) for each in model.discriminator.trainable_variables}
+    for variable, found, last, average in zip(
+        model.trainable_variables,
+        values(model.trainable_variables),
+        watch.seen[-1],
+        moving_average(watch.seen),
+        strict=True,
+    ):
+        expected = average if id(variable) in averaged else last
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_swapping_is_left_to_a_callback_that_was_given():
+    model = MultiTaskModel(make_encoder(TASKS))
+    model.compile(optimizers.SGD(0.1, **AVERAGES), run_eagerly=True)
+    watch = Watch()
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    model.fit(
+        *make_data(TASKS), batch_size=4, callbacks=[swap, watch], verbose=0
+    )
+    close(watch.ended[0], moving_average(watch.seen))
+    close(values(model.trainable_variables), watch.ended[0])
+
+
+def test_averages_of_what_is_not_trained_are_refused():
+    refused(
+        lambda: AIR(make_encoder(TASKS)).compile(
+            optimizers.SGD(0.1, **AVERAGES)
+        ),
+        "`optimizer` must have use_ema=False for a AIR",
+    )
 
 
 def test_losses_are_scaled_for_both():

@@ -141,6 +141,22 @@ class TestDropLabels:
     def test_rate_one_drops_all(self):
         assert (noise.drop_labels(class_ids(n=50), 1.0) == -1).all()
 
+    def test_a_crowd_gives_each_image_a_few_labels(self):
+        labels = class_ids(n=6000)[:, None].repeat(10, axis=1)
+        kept = noise.keep_labels(labels, 3, seed=1)
+        present = kept >= 0
+        assert (present.sum(axis=1) == 3).all()
+        np.testing.assert_array_equal(kept[present], labels[present])
+        # By chance 1800 an annotator, give or take 35.
+        assert np.abs(present.sum(axis=0) - 1800).max() < 180
+        values = np.zeros((5, 4, 2), "float32")
+        kept = noise.keep_labels(values, 1)
+        assert (np.isnan(kept).all(-1).sum(axis=1) == 3).all()
+        with pytest.raises(ValueError, match="`count` must be .*Received: 11"):
+            noise.keep_labels(labels, 11)
+        with pytest.raises(ValueError, match="must have an annotator axis"):
+            noise.keep_labels(labels[:, 0], 1)
+
     def test_is_independent_of_a_flip_with_the_same_seed(self):
         truth = class_ids()
         flipped = noise.flip_labels(truth, 10, 0.2, seed=0)
