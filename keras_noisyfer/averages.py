@@ -30,14 +30,19 @@ def averaged(
     ]
 
 
+def use_averages(model: keras.Model) -> None:
+    """Gives the averages to the variables."""
+    for variable, average in averaged(model):
+        # Keras averages what an update makes, before its constraint.
+        constraint = variable.constraint or (lambda value: value)
+        variable.assign(constraint(average.value))
+
+
 def finalize_averages(model: keras.Model) -> None:
     """Lets Keras' trainer end `fit` with all averages in the model."""
-
-    def finalize(_):
-        for variable, average in averaged(model):
-            variable.assign(average)
-
-    inner_optimizer(model.optimizer).finalize_variable_values = finalize
+    inner_optimizer(model.optimizer).finalize_variable_values = (
+        lambda variables: use_averages(model)
+    )
 
 
 class UseAverages(keras.callbacks.Callback):
@@ -50,26 +55,31 @@ class UseAverages(keras.callbacks.Callback):
 
     def __init__(self):
         super().__init__()
-        self._inside = False
+        self._kept = None
 
-    def swap(self, inside: bool) -> None:
-        """Exchanges weights and averages if they are not as wanted."""
-        if self._inside == inside:
-            return
-        self._inside = inside
-        for variable, average in averaged(self.model):
-            kept = ops.convert_to_numpy(variable).copy()
-            variable.assign(average)
-            average.assign(kept)
+    def enter(self) -> None:
+        """Puts the averages in the place of the weights."""
+        if self._kept is None:
+            variables = [variable for variable, _ in averaged(self.model)]
+            self._kept = [
+                (each, ops.convert_to_numpy(each).copy()) for each in variables
+            ]
+            use_averages(self.model)
+
+    def leave(self) -> None:
+        """Puts the weights back."""
+        for variable, value in self._kept or ():
+            variable.assign(value)
+        self._kept = None
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        self.swap(True)
+        self.enter()
 
     def on_test_end(self, logs: Logs = None) -> None:
-        self.swap(False)
+        self.leave()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self.swap(True)
+        self.enter()
 
 
 class LeaveAverages(keras.callbacks.Callback):
@@ -84,7 +94,7 @@ class LeaveAverages(keras.callbacks.Callback):
         self._averages = averages
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        self._averages.swap(False)
+        self._averages.leave()
 
 
 def average_callbacks(model: keras.Model, callbacks: Any) -> list[Any]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_noisyfer.evaluation.plots import draw_matrix
-from keras_noisyfer.models import LTNet, MultiTaskModel
+from keras_noisyfer.models import AnnotatorModel, MultiTaskModel
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.value_checks import check_images
 
@@ -22,7 +22,7 @@ def annotator_models(
     """What a model holds each annotator's confusion matrix to be.
 
     Args:
-        model: An `LTNet`, which has learned transition matrices, or a model
+        model: An `LTNet` or `CrowdLayer`, which has learned them, or a model
             of which `implied_confusion` reads them.
         images: See `implied_confusion`.
 
@@ -40,7 +40,7 @@ def annotator_models(
     >>> injected = noise.realised_confusion(labels, clean, num_classes=7)
     >>> plot_annotator_models(learned, injected, EXPRESSIONS)
     """
-    if isinstance(model, LTNet):
+    if isinstance(model, AnnotatorModel):
         return model.transition_matrices
     return implied_confusion(model, images)
 

@@ -82,7 +82,7 @@ class AnnotatorModel(MultiTaskModel):
         counts = {task.name: task.annotators for task in self.tasks}
         # As those of one annotator: a mean over each one's few labels of a
         # batch would weigh a label the more, the fewer its annotator gives.
-        pooled = [
+        pooled: list[Labels] = [
             keras.tree.map_structure(
                 lambda each: ops.reshape(each, (-1, 1, *each.shape[2:])), group
             )
@@ -92,7 +92,7 @@ class AnnotatorModel(MultiTaskModel):
             name: ops.repeat(each, counts[name])
             for name, each in sample_weight.items()
         }
-        losses = self.compute_task_losses(*pooled, weights)
+        losses = self.compute_task_losses(pooled[0], pooled[1], weights)
         losses = {name: counts[name] * each for name, each in losses.items()}
         return self.weigh_task_losses(losses), losses
 

@@ -36,14 +36,15 @@ class CrowdLayer(AnnotatorModel):
 
     Example:
 
-    >>> data = from_csv("labels.csv", "faces", tasks, columns,
-    ...                 max_annotators=1000)
+    >>> data = from_csv(
+    ...     "labels.csv", "faces", tasks, columns, max_annotators=None
+    ... )
     >>> single = [task.with_annotators(1) for task in data.tasks]
     >>> model = CrowdLayer(Encoder(single, (48, 48, 3)), data.tasks)
     >>> model.compile(keras.optimizers.Adam(1e-3))
     >>> model.fit(data.batches((48, 48, 3), training=True), epochs=30)
-    >>> dict(zip(data.annotators["expression"],
-    ...          model.transition_matrices["expression"]))
+    >>> names = data.annotators["expression"]
+    >>> dict(zip(names, model.transition_matrices["expression"]))
 
     Reference:
 

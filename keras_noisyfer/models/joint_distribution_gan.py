@@ -217,9 +217,10 @@ class JointDistributionGAN(MultiTaskModel):
         training: bool = True,
     ) -> Tensor:
         """Hinge loss of the discriminator on the two tuples, a scalar."""
-        *scores, _ = self.discriminator.score_pair(encoded, decoded, training)
+        score = self.discriminator.score_pair
+        first, second, _ = score(encoded, decoded, training)
         shares = self.score_shares
-        return discriminator_hinge_loss(*scores, shares, sample_weight)
+        return discriminator_hinge_loss(first, second, shares, sample_weight)
 
     def generator_joint_loss(
         self,
@@ -234,9 +235,10 @@ class JointDistributionGAN(MultiTaskModel):
             A scalar, and the discriminator's features of the images.
         """
         score = self.discriminator.score_pair
-        *scores, features = score(encoded, decoded, training, True)
+        first, second, features = score(encoded, decoded, training, True)
         shares = self.score_shares
-        return generator_hinge_loss(*scores, shares, sample_weight), features
+        loss = generator_hinge_loss(first, second, shares, sample_weight)
+        return loss, features
 
     def generator_loss(
         self, batch: Batch, outputs: Labels, encoded: Labels, decoded: Labels

@@ -171,8 +171,9 @@ class MultiTaskModel(BaseModel):
 
     def unpack_batch(self, data: Any, evaluation: bool = False) -> Batch:
         batch = super().unpack_batch(data, evaluation)
-        mixes = self.mixup is not None and not evaluation
-        return self.mixup(batch, self.tasks) if mixes else batch
+        if self.mixup is None or evaluation:
+            return batch
+        return self.mixup(batch, self.tasks)
 
     # === Prediction ===
 

@@ -1,5 +1,6 @@
 """Your own data: labels in a table or a CSV file, images in a folder."""
 
+import math
 import os
 import re
 from typing import Any
@@ -29,7 +30,7 @@ def from_dataframe(
     columns: dict[str, Any],
     *,
     on_error: str = "raise",
-    max_annotators: int = 5,
+    max_annotators: int | None = 5,
     streams: int = 3,
     seed: int = 0,
     decode: bool = True,
@@ -96,7 +97,8 @@ def from_dataframe(
             count them. Rows are named by the index of `df`, or by their
             position where it repeats.
         max_annotators: Largest number of annotators of a task with a stream
-            each, at least 1.
+            each, at least 1; None keeps all, with their names, for a
+            `CrowdLayer` or `LTNet`.
         streams: Number of resampled streams where there are more, at least 1.
         seed: Non-negative integer, for the resampling.
         decode: Whether to decode each image once to find damaged ones, or
@@ -148,7 +150,7 @@ def from_csv(
     *,
     where: dict[str, str] | None = None,
     on_error: str = "raise",
-    max_annotators: int = 5,
+    max_annotators: int | None = 5,
     streams: int = 3,
     seed: int = 0,
     decode: bool = True,
@@ -171,7 +173,7 @@ def from_csv(
         on_error: `"raise"` or `"skip"`. A row with more values than the
             first row has names is bad, too. Rows are numbered as in a
             spreadsheet: 1 is the row of names.
-        max_annotators: Integer, at least 1.
+        max_annotators: Integer, at least 1, or None.
         streams: Integer, at least 1.
         seed: Non-negative integer.
         decode: Boolean.
@@ -248,7 +250,10 @@ class _Table:
         self.tasks = check_tasks(tasks)
         self.columns = parse_columns(columns, self.tasks)
         self.report = ImportReport(on_error)
-        check_number("max_annotators", max_annotators, 1, integer=True)
+        if max_annotators is None:
+            max_annotators = math.inf
+        else:
+            check_number("max_annotators", max_annotators, 1, integer=True)
         check_number("streams", streams, 1, integer=True)
         check_number("seed", seed, 0, integer=True)
         self.crowd = {

@@ -155,6 +155,17 @@ def test_crowd_becomes_resampled_streams(root):
     assert by_image(other) != by_image(data)
 
 
+def test_who_gave_a_label_travels_with_it(root):
+    frame = crowd_frame()
+    data = from_dataframe(frame, root, IDS, SINGLE, max_annotators=None)
+    workers = sorted(frame.who.unique())
+    assert len(workers) > 5 and data.annotators == {"expression": workers}
+    given = {(row.file, row.who): int(row.said) for row in frame.itertuples()}
+    for name, labels in by_image(data.select([0, 2])).items():
+        for worker, label in zip(workers, labels, strict=True):
+            assert label == given.get((name, worker), -1)
+
+
 def test_wide_and_long_crowds_agree(root):
     frame = crowd_frame()
     wide = frame.pivot(index="file", columns="who", values="said").reset_index()
