@@ -25,7 +25,7 @@ class Mixup(keras.layers.Layer):
     `r` times that against an image's own labels plus `1 - r` times that
     against its partner's, annotator by annotator; a label that one of both
     lacks has no part. Values are mixed like the images, and missing where
-    one of both is. `r` is at least one half, so that an image has more of
+    one of both is, or weighs nothing. `r` is at least one half, so that an image has more of
     itself than of its partner: metrics of training compare the prediction
     with its own class labels. The discriminator of a `JointDistributionGAN`
     compares mixed images and predictions with mixed labels.
@@ -79,13 +79,17 @@ class Mixup(keras.layers.Layer):
             return share * values + (1.0 - share) * partner(values)
 
         own, others = dict(batch.labels), {}
+        weights = batch.sample_weight
         for task in tasks:
             labels = batch.labels[task.name]
             if isinstance(task, ContinuousTask):
+                if weights is not None:
+                    # What weighs nothing must not be mixed in.
+                    weight = ops.reshape(weights[task.name], (-1, 1, 1))
+                    labels = ops.where(weight > 0, labels, float("nan"))
                 own[task.name] = others[task.name] = mix(labels)
             else:
                 others[task.name] = partner(labels)
-        weights = batch.sample_weight
         other_weights = weights and {n: partner(w) for n, w in weights.items()}
         return batch._replace(
             images=mix(batch.images),

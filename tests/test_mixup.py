@@ -89,6 +89,9 @@ def test_a_loss_is_that_of_both_labels():
     weights = np.array([1.0, 2.0, 0.0, 0.5], "float32")
     mixed = FixedMixup()(make_batch(weights), TASKS)
     np.testing.assert_allclose(mixed.image_weights, [1.25, 1.5, 0.125, 0.625])
+    # The third image weighs nothing: neither its values nor mixtures of them.
+    missing = np.isnan(mixed.labels["affect"][..., 0])
+    np.testing.assert_array_equal(missing.all(axis=1), [0, 1, 1, 0])
     assert float(mixed.weight) == 3.5
     for both in (
         mixed.weigh(

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.pipeline import (
+    check_annotators,
     check_labels,
     check_target_shape,
     make_batches,
@@ -73,7 +74,6 @@ class LabelledImages:
         if isinstance(images, np.ndarray):
             images = ImageArray(images)
         self.images = images
-        self.annotators = dict(annotators or {})
         self.writer = writer
         self.names = images.names
         self.tasks = check_tasks(tasks)
@@ -82,6 +82,7 @@ class LabelledImages:
             name: check_labels({name: array}, [self._task(name)], True)[name]
             for name, array in (clean or {}).items()
         }
+        self.annotators = check_annotators(annotators, self.tasks)
         self.extras = dict(extras or {})
         self.report = report or ImportReport()
         self.report.accepted = len(self.names)

@@ -1,7 +1,7 @@
 """Checks of images and labels, and batches in the data contract."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -179,3 +179,24 @@ def check_labels(
             "float32" if continuous else "int32", copy=False
         )
     return checked
+
+
+def check_annotators(
+    annotators: Mapping[str, Sequence[str]] | None, tasks: Tasks
+) -> dict[str, list[str]]:
+    """Checks the annotators' names, a dict by task name or None.
+
+    Raises:
+        ValueError: if a task is unknown, or has another number of annotators
+            than different names.
+    """
+    names = {name: list(who) for name, who in (annotators or {}).items()}
+    counts = {task.name: task.annotators for task in tasks}
+    for name, who in names.items():
+        if len(set(who)) != counts.get(name) or len(set(who)) < len(who):
+            raise ValueError(
+                "`annotators` must be a dict by task name of as many different "
+                f"names as the task has annotators, {counts}. "
+                f"Received: {name!r}: {len(who)}"
+            )
+    return names

@@ -256,3 +256,17 @@ def test_make_dataset_is_the_array_case():
     ):
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1]["shade"], second[1]["shade"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [{"mood": ["ann", "bob"]}, {"shade": ["ann"]}, {"shade": ["ann", "ann"]}],
+)
+def test_as_many_names_as_annotators(names):
+    tasks = [SHADE.with_annotators(2)]
+    labels = {"shade": np.zeros((COUNT, 2), "int32")}
+    right = {"shade": ("ann", "bob")}
+    data = LabelledImages(grey_images(), labels, tasks, annotators=right)
+    assert data.take(3).annotators == {"shade": ["ann", "bob"]}
+    with pytest.raises(ValueError, match="`annotators` must be .*Received: '"):
+        LabelledImages(grey_images(), labels, tasks, annotators=names)
