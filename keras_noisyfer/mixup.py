@@ -25,9 +25,9 @@ class Mixup(keras.layers.Layer):
     `r` times that against an image's own labels plus `1 - r` times that
     against its partner's, annotator by annotator; a label that one of both
     lacks has no part. Values are mixed like the images, and missing where
-    one of both is, or weighs nothing. `r` is at least one half, so that an image has more of
-    itself than of its partner: metrics of training compare the prediction
-    with its own class labels. The discriminator of a `JointDistributionGAN`
+    one of both is, or weighs nothing. `r` is at least one half, so that an
+    image has more of itself than of its partner: metrics of training compare
+    the prediction with its own class labels. The discriminator of a `JointDistributionGAN`
     compares mixed images and predictions with mixed labels.
 
     It is the argument `mixup` of a model. In evaluation nothing is mixed.
