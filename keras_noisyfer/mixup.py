@@ -27,8 +27,9 @@ class Mixup(keras.layers.Layer):
     lacks has no part. Values are mixed like the images, and missing where
     one of both is, or weighs nothing. `r` is at least one half, so that an
     image has more of itself than of its partner: metrics of training compare
-    the prediction with its own class labels. The discriminator of a `JointDistributionGAN`
-    compares mixed images and predictions with mixed labels.
+    the prediction with its own class labels. The discriminator of a
+    `JointDistributionGAN` compares mixed images and predictions with mixed
+    labels.
 
     It is the argument `mixup` of a model. In evaluation nothing is mixed.
 
