@@ -115,6 +115,8 @@ def test_reconstruction_is_of_the_encoders_own_code_and_labels():
     assert float(loss) == pytest.approx((0.25 + 3 * 1.5) / 4)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_the_loss_has_the_reconstruction():
     model = compiled(gan(reconstruction_weight=2.0, lambda_joint=0.3))
     logs = model.train_on_batch(*make_data(TASKS), return_dict=True)
@@ -129,6 +131,8 @@ def test_the_loss_has_the_reconstruction():
     assert "reconstruction_loss" not in gan().get_metrics_result()
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_the_game_sees_mixed_images():
     """A step on mixed images is one on images that were mixed before."""
 

@@ -52,9 +52,7 @@ REFUSED = {
     ("air", "robust_loss"): r"`loss\['expression'\]` must be left out for AIR",
 }
 QUICK = (
-    ("ltnet", "mixup"),
     ("crowd_layer", "averages"),
-    ("early_learning", "robust_loss"),
     ("mixup", "backbone"),
 )
 
