@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_noisyfer.optimizers import inner_optimizer
+from keras_noisyfer.optimizers import inner_optimizer, optimizers_of
 from keras_noisyfer.typing import Logs
 
 
@@ -17,10 +17,9 @@ def averaged(
     model: keras.Model,
 ) -> list[tuple[keras.Variable, keras.Variable]]:
     """List of pairs of a variable and its average."""
-    optimizers = [model.optimizer, *model.second_optimizers.values()]
     return [
         pair
-        for each in map(inner_optimizer, optimizers)
+        for each in map(inner_optimizer, optimizers_of(model))
         if each.use_ema
         for pair in zip(
             each._trainable_variables,

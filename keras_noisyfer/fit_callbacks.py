@@ -15,7 +15,7 @@ from keras_noisyfer.numerical_fault import (
     check_weights,
     make_fault,
 )
-from keras_noisyfer.optimizers import Schedule, rate_of
+from keras_noisyfer.optimizers import Schedule, optimizers_of, rate_of
 from keras_noisyfer.typing import Logs
 
 # On JAX the next step would take the variables' values meanwhile.
@@ -159,10 +159,7 @@ class PassOnLearningRate(keras.callbacks.Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         self._optimizers = [
             each
-            for each in (
-                self.model.optimizer,
-                *self.model.second_optimizers.values(),
-            )
+            for each in optimizers_of(self.model)
             if not isinstance(rate_of(each), Schedule)
         ]
         if self.model.optimizer not in self._optimizers:

@@ -113,8 +113,8 @@ def check_mixup(mixup: Any, users: Iterable[Any]) -> None:
         users: The model and its regularizers, each with `takes_mixtures`.
 
     Raises:
-        ValueError: if it is something else than a new `Mixup` or None, or one
-            of these has to see single images.
+        ValueError: if it is something else than a `Mixup` or None, or one of
+            these has to see single images.
     """
     if mixup is None:
         return

@@ -133,6 +133,11 @@ class FusedAdam(keras.optimizers.Adam):
             )
 
 
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """All optimizers of a compiled model, `optimizer` first."""
+    return [model.optimizer, *model.second_optimizers.values()]
+
+
 def prepare_optimizer(
     model: keras.Model,
     argument: str,

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.optimizers import optimizers_of
 from keras_noisyfer.typing import PathLike
 
 VERSION = 1
@@ -22,10 +23,9 @@ _AS_FLOAT32 = ("bfloat16",)
 def state_variables(model: keras.Model) -> list[keras.Variable]:
     """All variables of a compiled model and of its training, each once:
     weights, random states, optimizers and metrics."""
-    optimizers = [model.optimizer, *model.second_optimizers.values()]
     variables = [
         *model.variables,
-        *(each for one in optimizers for each in one.variables),
+        *(each for one in optimizers_of(model) for each in one.variables),
         *model.metrics_variables,
     ]
     return list({id(each): each for each in variables}.values())

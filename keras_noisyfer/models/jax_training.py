@@ -52,9 +52,7 @@ def keep_values(model: keras.Model) -> Iterator[None]:
         raise
 
 
-def value_of(
-    model: keras.Model, variable: keras.Variable, state: Any, data: Any
-) -> Any:
+def value_of(model: keras.Model, variable: keras.Variable, state: Any) -> Any:
     """The value of a variable in a state; see `_Values`."""
     return _Values(model, state).run(lambda: variable.value)
 

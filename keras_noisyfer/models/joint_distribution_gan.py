@@ -85,7 +85,7 @@ class JointDistributionGAN(MultiTaskModel):
             `Discriminator.score_names`); 1 where not given. The loss is
             their weighted mean.
         seed: Seed of the noise; an integer or None.
-        **kwargs: `consensus`, `regularizers`, `name`, `dtype` and
+        **kwargs: `consensus`, `regularizers`, `mixup`, `name`, `dtype` and
             `trainable`; see `MultiTaskModel`.
 
     Raises:

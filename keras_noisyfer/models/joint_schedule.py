@@ -76,7 +76,7 @@ def either_step(
     """
     steps = model.fault_guard.steps
     if ON_JAX:
-        steps = jax_training.value_of(model, steps, *arguments)
+        steps = jax_training.value_of(model, steps, arguments[0])
     return ops.cond(
         ops.equal(steps % model.joint_every, 0),
         lambda: joint(*arguments),

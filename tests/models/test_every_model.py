@@ -16,6 +16,7 @@ from keras_noisyfer.models import (
     LTNet,
     MultiTaskModel,
 )
+from keras_noisyfer.optimizers import optimizers_of
 from keras_noisyfer.regularizers import EarlyLearning
 
 TASKS = CASES["expression_and_affect"]
@@ -92,7 +93,7 @@ def built():
 
 
 def state(model):
-    optimizers = [model.optimizer, *model.second_optimizers.values()]
+    optimizers = optimizers_of(model)
     return [
         *model.variables,
         *(v for each in optimizers for v in each.variables),
