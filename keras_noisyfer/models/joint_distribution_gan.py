@@ -60,7 +60,7 @@ class JointDistributionGAN(MultiTaskModel):
         lambda_joint: Weight of the joint-distribution loss, at least 0; the
             paper has 0.4 (CIFAR-10, AffectNet) and 1.0 (RAF). `"auto"` keeps
             its gradient half as long as that of the tasks' losses, from 0.05
-            to 1; see `GradientRatio`. The logs have automatic weights.
+            to 1; see `GradientRatio`. The logs have it, before the ramp.
         gamma: Weight of the continuous tasks' losses, at least 0. `"auto"`
             keeps their gradient as long as that of the categorical ones, from
             0.1 to 10; for tasks of both kinds.
@@ -68,15 +68,15 @@ class JointDistributionGAN(MultiTaskModel):
         warmup_epochs: Number of first epochs of plain training, without
             decoder and discriminator. They are counted over calls of `fit`
             and saved with the model.
-        ramp_epochs: Number of epochs after those in which the weight of the
-            joint-distribution loss grows to `lambda_joint`, in equal parts.
+        ramp_epochs: Number n of epochs after those in which `lambda_joint`
+            counts in part: 1 / (n + 1) of it in the first, n / (n + 1) last.
         joint_every: Period of the batches with an alternating step, at least
             1. The others have steps of plain training, which cost a part of
-            it, and `lambda_joint` counts as many times more.
+            it; both weights count as many times more.
         reconstruction_weight: Weight of the mean absolute difference between
             an image and what the decoder makes of the encoder's own noise
-            code and predicted labels, at least 0. Joint matching leaves open
-            which image that is (Li et al.); at 10 the decoder draws early.
+            code and predicted labels, at least 0; at 10 the decoder draws
+            early. Joint matching leaves that image open (Li et al.).
         use_joint_score: Whether the joint score takes part.
         use_marginal_scores: Whether the marginal scores take part.
         use_decoder: Whether there is a decoder. Without one D compares
@@ -255,7 +255,7 @@ class JointDistributionGAN(MultiTaskModel):
                 batch.images, outputs["reconstruction"], weights
             )
             self.reconstruction_tracker.update_state(loss, batch.weight)
-            added += self.reconstruction_weight * loss
+            added += self.joint_every * self.reconstruction_weight * loss
         return self.tracked_loss(batch, outputs["labels"], added)
 
     @property

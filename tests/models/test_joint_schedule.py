@@ -118,14 +118,15 @@ def test_reconstruction_is_of_the_encoders_own_code_and_labels():
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_the_loss_has_the_reconstruction():
-    model = compiled(gan(reconstruction_weight=2.0, lambda_joint=0.3))
+    options = {"reconstruction_weight": 2.0, "joint_every": 3}
+    model = compiled(gan(lambda_joint=0.3, **options))
     logs = model.train_on_batch(*make_data(TASKS), return_dict=True)
     assert logs["reconstruction_loss"] > 0.1
     assert logs["loss"] == pytest.approx(
         logs["expression_loss"]
         + logs["affect_loss"]
-        + 0.3 * logs["generator_joint_loss"]
-        + 2.0 * logs["reconstruction_loss"],
+        + 3 * 0.3 * logs["generator_joint_loss"]
+        + 3 * 2.0 * logs["reconstruction_loss"],
         rel=1e-5,
     )
     assert "reconstruction_loss" not in gan().get_metrics_result()
