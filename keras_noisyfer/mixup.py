@@ -59,7 +59,6 @@ class Mixup(keras.layers.Layer):
         self.alpha = check_number("alpha", alpha, above=0)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.built = True
 
     def draw(self, batch_size: Tensor) -> tuple[Tensor, Tensor]:
         """The ratio of a batch, a scalar, and its partners' indices."""
@@ -129,3 +128,9 @@ def check_mixup(mixup: Any, users: Iterable[Any]) -> None:
                 f"`mixup` must be None with {type(each).__name__}, which has "
                 f"to see single images. Received: Mixup({mixup.alpha})"
             )
+    if mixup.built:
+        raise ValueError(
+            "`mixup` must be a new one for each model. Received: one that "
+            "belongs to another"
+        )
+    mixup.built = True

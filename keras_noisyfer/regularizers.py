@@ -30,12 +30,12 @@ _MARGIN = 1e-4
 class Regularizer(keras.layers.Layer):
     """A term that any model of noisy labels adds to its loss in training.
 
-    A subclass says what the term is, in `call(batch, outputs)`: of a `Batch`
-    and the encoder's raw `labels`, a dict by task name, it makes a scalar. It
+    A subclass says what the term is, in `call(batch, outputs)`: a scalar. It
     may create variables for the tasks in `build_for(tasks)`, and change them
     in `call`: they are saved with the model, and restored after a step with a
-    fault. They are not trained. The logs have the term under the name. To be
-    saved, each argument of the constructor has to be an attribute.
+    fault. They are not trained. The logs have the term under the name, without
+    `strength`. To be saved, each argument of the constructor has to be an
+    attribute.
 
     Args:
         strength: Weight of the term, at least 0.
@@ -59,6 +59,8 @@ class Regularizer(keras.layers.Layer):
     takes_mixtures = True
 
     def __init__(self, strength: float = 1.0, name: str | None = None):
+        if not isinstance(name, str | None):
+            raise ValueError(f"`name` must be a string. Received: {name!r}")
         if name is None:
             name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__)
         super().__init__(dtype="float32", name=name.lower())
@@ -70,13 +72,21 @@ class Regularizer(keras.layers.Layer):
         """Creates variables for the model's tasks."""
 
     def call(self, batch: Batch, outputs: Labels) -> Tensor:
+        """The term, a scalar.
+
+        Args:
+            batch: A `keras_noisyfer.batches.Batch`: `images`, `labels` (a dict
+                by task name, with an annotator axis), `index` (or None).
+            outputs: The encoder's raw outputs, a dict by task name of shape
+                `(batch_size, annotators, num_outputs)`: logits or values.
+        """
         raise NotImplementedError(
             f"A {type(self).__name__} must have `call(batch, outputs)`"
         )
 
     def __call__(self, batch: Batch, outputs: Labels) -> Tensor:
         term = self.call(batch, outputs)
-        if tuple(getattr(term, "shape", ())) != ():
+        if term is None or tuple(getattr(term, "shape", ())) != ():
             raise ValueError(
                 f"`call` of the regularizer {self.name!r} must make a scalar. "
                 f"Received: {describe(term)}"
@@ -96,6 +106,11 @@ def check_regularizers(
     Raises:
         ValueError: if there is something else among them, or one twice.
     """
+    if not isinstance(regularizers, (list, tuple)):
+        raise ValueError(
+            "`regularizers` must be a list of Regularizer objects. "
+            f"Received: {regularizers!r}"
+        )
     regularizers = list(regularizers)
     for each in regularizers:
         if not isinstance(each, Regularizer):

@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from keras_noisyfer.batches import Batch, label_tuples
-from keras_noisyfer.mixup import Mixup
+from keras_noisyfer.mixup import Mixup, check_mixup
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 TASKS = (
@@ -133,6 +133,10 @@ def test_ratios_favour_the_image_itself_and_partners_are_all_of_the_batch():
 def test_is_made_again_from_its_config():
     with pytest.raises(ValueError, match="`alpha` must be .*Received: 0$"):
         Mixup(0)
+    used = Mixup()
+    check_mixup(used, [])
+    with pytest.raises(ValueError, match="`mixup` must be a new one"):
+        check_mixup(used, [])
     mixup = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(Mixup(0.3, seed=2))
     )

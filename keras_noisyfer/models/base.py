@@ -139,7 +139,7 @@ class BaseModel(keras.Model):
             optimizer: Optimizer of the encoder. By default `FusedAdam`
                 with learning rate 1e-4, as in the paper. With `use_ema=True`
                 validation and callbacks see the averaged weights at the end
-                of an epoch, and the model has them after `fit`.
+                of an epoch; `fit` ends with them, and the next one begins so.
             jit_compile: Whether to compile the steps with XLA; by default
                 on JAX alone. With TensorFlow it is slower on a CPU.
             run_eagerly: Whether to run the steps eagerly.

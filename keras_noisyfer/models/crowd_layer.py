@@ -26,6 +26,8 @@ class CrowdLayer(AnnotatorModel):
     annotators' layers are left out of the predictions.
 
     Unlike `LTNet`'s, the matrices are no probabilities and need no warm-up.
+    In training the loss is that of the annotators' labels, in evaluation that
+    of the truth's prediction: their sizes cannot be compared.
 
     Args:
         encoder: An `Encoder` with the tasks of the model, one annotator
@@ -91,6 +93,8 @@ class CrowdLayer(AnnotatorModel):
 
     @property
     def transition_matrices(self) -> dict[str, np.ndarray]:
+        """See `AnnotatorModel`. That of an annotator without labels stays as
+        it began, the softmax of an identity matrix."""
         return {
             name: ops.convert_to_numpy(ops.softmax(each.value, axis=-1))
             for name, each in self.matrices.items()

@@ -39,7 +39,7 @@ def check_array(
     array = np.asarray(array)
     valid = np.issubdtype(array.dtype, kind) and array.ndim in ranks
     rank = " or ".join(map(str, ranks))
-    expected = f"`{name}` must be a {kind.__name__} array of rank {rank}"
+    expected = f"`{name}` must be an array of {kind.__name__}, rank {rank}"
     received = f"{array.dtype} array of shape {array.shape}"
     require(valid and array.size, f"{expected}, not empty", received)
     return array

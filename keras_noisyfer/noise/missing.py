@@ -55,8 +55,9 @@ def keep_labels(labels: ArrayLike, count: int, seed: Seed = 0) -> np.ndarray:
     categorical = labels.dtype == "int32"
     require(
         labels.ndim == 3 - categorical,
-        "`labels` must have an annotator axis",
-        f"shape {labels.shape}",
+        "`labels` must have an annotator axis: class ids, integers, of shape "
+        "(n, annotators), or values (n, annotators, dimensions)",
+        f"{labels.dtype} array of shape {labels.shape}",
     )
     check_number("count", count, 1, maximum=labels.shape[1], integer=True)
     draws = make_generator(seed, "keep_labels").random(labels.shape[:2])

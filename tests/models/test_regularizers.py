@@ -58,6 +58,12 @@ def test_regularizers_that_cannot_work_are_refused():
     model.compile(run_eagerly=True)
     with pytest.raises(ValueError, match="'decay' must make a scalar"):
         model.fit(make_dataset(TASKS), verbose=0)
+    nothing = Decay()
+    nothing.call = lambda batch, outputs: None
+    with pytest.raises(ValueError, match="make a scalar. Received: None"):
+        nothing(None, None)
+    with pytest.raises(ValueError, match="`name` must be a string.*: 3"):
+        Regularizer(name=3)
     clashing = Decay()
     clashing.tracker = keras.metrics.Mean("loss")
     with pytest.raises(ValueError, match="other names .*Received: loss$"):
@@ -71,6 +77,8 @@ def test_regularizers_are_new_ones():
         ([used], "new ones for each model"),
         ([EarlyLearning(4), EarlyLearning(4)], "different names"),
         (["l2"], "must hold Regularizer objects"),
+        (EarlyLearning(4), "must be a list of Regularizer objects"),
+        (None, "must be a list of Regularizer objects. Received: None"),
     ):
         with pytest.raises(ValueError, match=message):
             MultiTaskModel(make_encoder(TASKS), regularizers=given)

@@ -110,7 +110,7 @@ def test_estimates_the_noise_without_the_truth(simulated):
     ("arguments", "message"),
     [
         (([[0, 3]], 3), r"`labels` must be -1 or class ids in \[0, 3\)"),
-        (([0, 1], 3), "`labels` must be a integer array of rank 2"),
+        (([0, 1], 3), "`labels` must be an array of integer, rank 2"),
         (([[0, 1]], 1), "`num_classes` must be an int >= 2"),
         (([[0, 1]], 3, 0), "`iterations` must be at least 1, an integer"),
     ],
