@@ -100,7 +100,7 @@ def test_methods_start_from_the_same_encoder():
 @pytest.mark.parametrize(
     "method, kind",
     [
-        ("air", AIR),
+        in_smoke("air", AIR),
         ("ltnet", LTNet),
         ("elr", MultiTaskModel),
         in_smoke("without-decoder", JointDistributionGAN),

@@ -275,6 +275,8 @@ def test_labels_that_are_not_kept_are_missing():
 # === fit, evaluate, predict, save, load ===
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_schedule_goes_on_after_loading(tmp_path):
     images, labels = make_batch(CATEGORICAL, 8)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(8)
@@ -304,6 +306,8 @@ def test_schedule_goes_on_after_loading(tmp_path):
     assert [each.sum() for each in picks] == [6, 6, 5, 5]
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_mixed_tasks_with_missing_labels(tmp_path):
     images, labels = make_batch(MIXED, 8)
     labels["expression"][[0, 3]] = -1

@@ -321,6 +321,8 @@ def test_batches_need_an_index(arrays):
         model.fit(make_batches(arrays, np.ones(N, "float32")), verbose=0)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 @pytest.mark.parametrize("wrong", [N, -1])
 def test_index_out_of_range(arrays, wrong):
     # Traced, where a look-up of its own would fail or be silent.

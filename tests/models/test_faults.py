@@ -148,6 +148,8 @@ def test_an_update_beyond_what_is_finite_ends_with_its_epoch():
         model.fit(make_batches([]).take(1), epochs=2, verbose=0)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_a_validation_loss_that_is_not_finite_stops():
     model = compiled(value=np.inf)
     batches, faulty = make_batches([]), make_batches([1])
@@ -231,6 +233,8 @@ def test_traced_steps_do_as_eager_ones():
             assert histories[1][name] == pytest.approx(values, rel=1e-3), name
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="JAX scales no losses")
 def test_scaled_gradients_may_overflow():
     keras.config.set_dtype_policy("mixed_float16")

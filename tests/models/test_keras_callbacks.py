@@ -75,6 +75,8 @@ def test_a_task_without_labels_cannot_be_monitored(model):
     assert np.isnan(history["val_affect_mse"]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_learning_rates_fall_together():
     model = CoTeaching(make_encoder(TASKS))
     model.compile(

@@ -22,6 +22,8 @@ def encoder():
     return Encoder(TASKS, (32, 32, 3), width=1 / 16, noise_code_size=5)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
     model = MultiTaskModel(encoder)
     model.compile()

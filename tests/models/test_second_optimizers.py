@@ -108,6 +108,8 @@ def test_accumulated_gradients_are_those_of_a_large_batch():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_several_updates_a_batch_are_not_accumulated():
     accumulating = {"gradient_accumulation_steps": 2}
     refused(

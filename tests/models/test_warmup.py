@@ -15,6 +15,8 @@ from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.networks import Encoder
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_warmup_trains_plainly_then_adversarially():
     tasks = CASES["three_label_sets"]
     data = make_dataset(tasks, count=4)

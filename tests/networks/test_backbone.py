@@ -84,6 +84,8 @@ def test_it_is_trained_or_frozen_and_saved(tmp_path):
         )
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_all_models_take_it():
     for make_model in (JointDistributionGAN, CoTeaching):
         model = make_model(make_encoder(make_backbone()))

@@ -27,7 +27,7 @@ from keras_noisyfer.tasks import CategoricalTask
 ANY_TASK = st.one_of(categorical_tasks(), continuous_tasks())
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(task_lists(), st.data())
 def test_standardized_labels_are_the_given_ones(tasks, data):
     count = data.draw(st.integers(1, 6))
@@ -47,7 +47,7 @@ def test_standardized_labels_are_the_given_ones(tasks, data):
     assert len(streams) == sum(task.annotators for task in tasks)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(batches(ANY_TASK))
 def test_encoded_labels_can_be_read_back(batch):
     task, labels, missing, _ = batch
@@ -83,7 +83,7 @@ def test_a_wrong_value_is_named_with_its_place(batch, rng):
     assert len(str(error.value).splitlines()) == 1
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(batches(ANY_TASK), generators())
 def test_the_consensus_is_a_label(batch, rng):
     task, labels, _, outputs = batch

@@ -30,7 +30,7 @@ def streams(loss, labels, outputs):
     return array(loss.call(labels, keras.ops.convert_to_tensor(outputs)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=25)
 @given(batches(ANY_TASK))
 def test_losses_are_finite_and_one_a_stream(batch):
     task, labels, missing, outputs = batch
@@ -44,7 +44,7 @@ def test_losses_are_finite_and_one_a_stream(batch):
         assert (values[silent.all(axis=(0, 2))] == 0).all(), name
 
 
-@settings(max_examples=100)
+@settings(max_examples=25)
 @given(batches(ANY_TASK), generators())
 def test_the_order_of_images_and_of_annotators_does_not_matter(batch, rng):
     task, labels, _, outputs = batch
@@ -61,7 +61,7 @@ def test_the_order_of_images_and_of_annotators_does_not_matter(batch, rng):
         )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(batches(ANY_TASK, scales=(0.0, 1e-3, 1.0, 30.0)), generators())
 def test_what_is_predicted_for_a_missing_label_has_no_part(batch, rng):
     task, labels, missing, outputs = batch
@@ -83,7 +83,7 @@ def test_what_is_predicted_for_a_missing_label_has_no_part(batch, rng):
         np.testing.assert_array_equal(gradient, moved, err_msg=name)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(batches(categorical_tasks()), generators())
 def test_a_missing_image_is_as_good_as_none(batch, rng):
     """A batch's losses are those of it without the images that nobody
@@ -102,7 +102,7 @@ def test_a_missing_image_is_as_good_as_none(batch, rng):
         )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(batches(ANY_TASK))
 def test_the_best_prediction_has_no_loss(batch):
     task, labels, missing, _ = batch
@@ -123,7 +123,7 @@ def test_the_best_prediction_has_no_loss(batch):
             assert values == pytest.approx(0, abs=1e-4), name
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.integers(1, 9),
     st.integers(1, 6),

@@ -55,7 +55,7 @@ def assert_equal(first, second):
         )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(evaluations(), generators())
 def test_neither_batches_nor_order_matter(evaluation, rng):
     task, labels, _, predictions, ends = evaluation
@@ -67,7 +67,7 @@ def test_neither_batches_nor_order_matter(evaluation, rng):
     assert_equal(whole, results(task, moved, predictions[images], ends))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(evaluations())
 def test_metrics_are_what_numpy_says(evaluation):
     task, labels, missing, predictions, ends = evaluation
@@ -107,7 +107,7 @@ def ccc(labels, predictions):
     return 2 * covariance / divisor if divisor else 0.0
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(evaluations(), generators())
 def test_predictions_without_a_label_do_not_count(evaluation, rng):
     task, labels, missing, predictions, _ = evaluation

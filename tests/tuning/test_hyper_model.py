@@ -68,6 +68,8 @@ def test_gamma_is_fixed_without_continuous_tasks():
     assert hp.values["gamma"] == 1.0
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_fits_on_noisy_labels_and_logs_the_objectives():
     hypermodel = make_hypermodel()
     hp = keras_tuner.HyperParameters()

@@ -61,6 +61,8 @@ def test_searches_and_goes_on_where_it_stopped(tmp_path):
     assert loss == pytest.approx(rows[0]["val_consensus_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_the_seed_decides_the_trials(tmp_path):
     def first_values(name, seed):
         tuner = make_tuner(tmp_path / name, seed=seed)
