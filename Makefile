@@ -23,6 +23,8 @@ export MPLBACKEND ?= Agg
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Off by default on processors without AVX-512 VNNI or AMX, and faster on all.
 export TF_ENABLE_ONEDNN_OPTS ?= 1
+# Without bytecode each process compiles TensorFlow anew, for 12 seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(ENV_TEST)/bin/python -m pytest
 PARALLEL := -n auto --dist worksteal
