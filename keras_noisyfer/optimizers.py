@@ -100,12 +100,20 @@ class FusedAdam(keras.optimizers.Adam):
         def _backend_update_step(
             self, grads, trainable_variables, learning_rate
         ):
-            # Once for all variables.
             step = ops.cast(self.iterations + 1, "float32")
-            self._powers = (
-                ops.power(self.beta_1, step),
-                ops.power(self.beta_2, step),
-            )
+            numbers = {
+                "beta1_power": ops.power(self.beta_1, step),
+                "beta2_power": ops.power(self.beta_2, step),
+                "lr": learning_rate,
+                "beta1": self.beta_1,
+                "beta2": self.beta_2,
+                "epsilon": self.epsilon,
+            }
+            # Once for all variables of a type, not for each.
+            self._numbers = {
+                dtype: {n: ops.cast(each, dtype) for n, each in numbers.items()}
+                for dtype in {each.dtype for each in trainable_variables}
+            }
             super()._backend_update_step(
                 grads, trainable_variables, learning_rate
             )
@@ -117,19 +125,12 @@ class FusedAdam(keras.optimizers.Adam):
             learning_rate: Tensor,
         ) -> None:
             index = self._get_variable_index(variable)
-            dtype = variable.dtype
-            power_1, power_2 = self._powers
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle,
                 m=self._momentums[index].value.handle,
                 v=self._velocities[index].value.handle,
-                beta1_power=ops.cast(power_1, dtype),
-                beta2_power=ops.cast(power_2, dtype),
-                lr=ops.cast(learning_rate, dtype),
-                beta1=ops.cast(self.beta_1, dtype),
-                beta2=ops.cast(self.beta_2, dtype),
-                epsilon=ops.cast(self.epsilon, dtype),
-                grad=ops.cast(gradient, dtype),
+                grad=ops.cast(gradient, variable.dtype),
+                **self._numbers[self._trainable_variables[index].dtype],
             )
 
 

@@ -80,7 +80,7 @@ class FaultGuard(keras.layers.Layer):
     def keep(self, model: keras.Model) -> list[tuple[keras.Variable, Tensor]]:
         """The values that `finish` gives back after a fault."""
         return [
-            (each, tf.identity(each.value))
+            (each, tf.convert_to_tensor(each.value))
             for each in revocable_variables(model)
         ]
 
@@ -146,12 +146,10 @@ class FaultGuard(keras.layers.Layer):
         """
         self.count(fault, index)
 
-        def restore():
-            for variable, value in kept:
-                variable.assign(value)
-
         if not tf.distribute.has_strategy():
-            _call_if(fault > 0, restore)
+            for variable, value in kept:
+                now = tf.convert_to_tensor(variable.value)
+                variable.assign(tf.where(fault > 0, value, now))
         model.mark_fault(fault)
 
     # === On any backend ===
