@@ -2,8 +2,8 @@
 
 Trains the same encoder on the same noisy labels with each of `REMEDIES`, over
 several seeds, and prints the last epoch's metrics on the clean test faces and
-the time of an epoch beside plain training's. A row is written as each ends; a
-comparison that was stopped goes on where it was.
+the time of an epoch beside plain training's. A row is written as each ends,
+and what its decoder draws; a comparison that was stopped goes on where it was.
 """
 
 import os
@@ -22,6 +22,8 @@ import pandas as pd
 from quickstart import REPORTED, SETTINGS, TASKS, make_data, make_test_data
 
 from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.datasets.synthetic_faces import AFFECT, EXPRESSIONS
+from keras_noisyfer.evaluation.plots import plot_image_grid
 from keras_noisyfer.evaluation.results import format_table, prepare_output_dir
 from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.losses import SparseSymmetricCrossentropy
@@ -62,7 +64,7 @@ class EpochTimes(keras.callbacks.Callback):
 
 
 def train(flags, seed, name):
-    """Trains once: the row of a table."""
+    """Trains once: the model, and the row of a table."""
     data, test, _ = make_data(flags.train_size, seed)
     keras.utils.set_random_seed(seed)
     batches = data.batches(
@@ -96,7 +98,7 @@ def train(flags, seed, name):
         verbose=0,
     ).history
     last = {each: history[key][-1] for each, key in REPORTED.items()}
-    return {
+    return model, {
         "remedy": name,
         "seed": seed,
         **last,
@@ -139,10 +141,25 @@ def run(flags):
             ):
                 continue
             print(f"{name}, seed {seed}", flush=True)
-            row = pd.DataFrame([train(flags, seed, name)])
+            model, row = train(flags, seed, name)
+            row = pd.DataFrame([row])
             pd.concat([rows, row]).to_csv(path, index=False)
+            if isinstance(model, JointDistributionGAN):
+                draw(model, output / f"{name}, seed {seed}.png")
     print(f"\nClean test faces, last epoch of {flags.epochs}, no selection:\n")
     print(format_table(summarise(pd.read_csv(path))))
+
+
+def draw(model, path):
+    """Writes a grid of decoded faces: five of each expression."""
+    classes = np.arange(len(EXPRESSIONS), dtype="int32")
+    labels = {
+        "expression": np.tile(classes, 5),
+        "affect": np.tile(AFFECT, (5, 1)),
+    }
+    images = model.generate(labels, seed=0)
+    grid = images.reshape(5, len(classes), *images.shape[1:])
+    plot_image_grid(grid, EXPRESSIONS).savefig(path, dpi=80)
 
 
 def summarise(rows):
