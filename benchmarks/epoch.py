@@ -14,7 +14,7 @@ import numpy as np
 from train_step import EpochTimes, environment, make_tasks
 
 from keras_noisyfer import Encoder, FusedAdam, JointDistributionGAN, noise
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 
 
 def main():

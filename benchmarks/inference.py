@@ -19,7 +19,7 @@ import tensorflow as tf
 from train_step import environment, make_parser, make_tasks
 
 from keras_noisyfer import Encoder, MultiTaskModel, export
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 
 
 def latencies(function, inputs, seconds, minimum=20):

@@ -30,7 +30,7 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.pipeline import PARALLEL_CALLS
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS, draw_faces
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 TASKS = [

@@ -14,7 +14,7 @@ from train_step import resident_mib
 
 from keras_noisyfer import CategoricalTask, LabelledImages
 from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
 from keras_noisyfer.tuning.isolated_trials import isolated
 

@@ -18,7 +18,7 @@ from train_step import environment, make_tasks, resident_mib
 
 from keras_noisyfer import Encoder, JointDistributionGAN, make_dataset
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 
 WARM_STEPS = 200
 MAX_GROWTH = 0.02

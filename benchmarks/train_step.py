@@ -35,7 +35,7 @@ from keras_noisyfer import (
     JointDistributionGAN,
 )
 from keras_noisyfer.arguments import AUTO, number_flag
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 
 MODELS = ("cifar10", "emotion")
 DTYPES = ("float32", "mixed_bfloat16")

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.evaluation.plots import (
+from keras_noisyfer.plots import (
     plot_image_grid,
     plot_training_curves,
 )

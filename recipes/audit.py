@@ -25,25 +25,25 @@ from keras_noisyfer.auditing.audit import METHODS, audit
 from keras_noisyfer.auditing.measures import measure_audit
 from keras_noisyfer.auditing.page import write_audit
 from keras_noisyfer.auditing.predictions import predict_images
-from keras_noisyfer.datasets.cifar10 import load_cifar10
-from keras_noisyfer.evaluation.comparison.profiles import (
-    CIFAR10_PROFILES,
-    FACE_PROFILES,
-)
-from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.results import (
-    format_table,
-    prepare_output_dir,
-    write_json,
-)
-from keras_noisyfer.evaluation.table_data import (
+from keras_noisyfer.command_line.tables import (
     add_table_flags,
     load_table_data,
     table_options,
 )
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.comparison.profiles import (
+    CIFAR10_PROFILES,
+    FACE_PROFILES,
+)
+from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.files import read_npz
 from keras_noisyfer.relabelling import load_model
+from keras_noisyfer.results import (
+    format_table,
+    prepare_output_dir,
+    write_json,
+)
 
 _MAX_BYTES = 2**32
 # What a profile sets of training.

@@ -10,7 +10,7 @@ import json
 
 import numpy as np
 
-from keras_noisyfer.evaluation.results import format_table, summarise_runs
+from keras_noisyfer.results import format_table, summarise_runs
 
 # Of a task of classes, and of one of values.
 METRICS = (

@@ -19,16 +19,16 @@ import numpy as np
 from quickstart import REPORTED, make_data, make_settings, make_test_data
 
 from keras_noisyfer.arguments import AUTO, number_flag
-from keras_noisyfer.evaluation.comparison.tables import LAMBDAS
-from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.results import (
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.comparison.tables import LAMBDAS
+from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.files import read_json
+from keras_noisyfer.results import (
     format_table,
     prepare_output_dir,
     summarise_runs,
     write_json,
 )
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
-from keras_noisyfer.files import read_json
 
 WEIGHTS = {
     **{f"lambda {value}": (value, 1.0) for value in LAMBDAS},

@@ -12,14 +12,14 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.datasets.augmentation import crop_and_flip
-from keras_noisyfer.datasets.cifar10 import load_cifar10
-from keras_noisyfer.evaluation.training_run import (
+from keras_noisyfer.command_line.training import (
     parse_flags,
     run_recipe,
     train_and_report,
     training_parser,
 )
+from keras_noisyfer.datasets.augmentation import crop_and_flip
+from keras_noisyfer.datasets.cifar10 import load_cifar10
 
 
 def run(flags):

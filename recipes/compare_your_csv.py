@@ -16,31 +16,31 @@ import dataclasses
 import pathlib
 
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.evaluation.comparison.command_line import (
+from keras_noisyfer.command_line.comparison import (
     Comparison,
     comparison_parser,
     raise_failed,
     run_comparison,
     test_images,
 )
-from keras_noisyfer.evaluation.comparison.profiles import FACE_PROFILES
-from keras_noisyfer.evaluation.comparison.publish import (
-    write_curves,
-    write_predictions,
-    write_report,
-)
-from keras_noisyfer.evaluation.comparison.report import (
-    methods_table,
-    metric_title,
-    summarise,
-)
-from keras_noisyfer.evaluation.comparison.tables import method_rows
-from keras_noisyfer.evaluation.table_data import (
+from keras_noisyfer.command_line.tables import (
     add_table_flags,
     table_identity,
     table_options,
 )
-from keras_noisyfer.evaluation.training_run import run_recipe
+from keras_noisyfer.command_line.training import run_recipe
+from keras_noisyfer.comparison.profiles import FACE_PROFILES
+from keras_noisyfer.comparison.publish import (
+    write_curves,
+    write_predictions,
+    write_report,
+)
+from keras_noisyfer.comparison.report import (
+    methods_table,
+    metric_title,
+    summarise,
+)
+from keras_noisyfer.comparison.tables import method_rows
 from keras_noisyfer.networks.network import IMAGE_SIZES
 
 SETTING = "your data"

@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets.labelled_images import (
     LabelledImages,
     make_dataset,
@@ -31,10 +32,9 @@ from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
 )
-from keras_noisyfer.evaluation.results import format_table, prepare_output_dir
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.models import CrowdLayer, LTNet, MultiTaskModel
 from keras_noisyfer.networks import Encoder
+from keras_noisyfer.results import format_table, prepare_output_dir
 from keras_noisyfer.tasks import CategoricalTask
 
 ANNOTATORS, LABELS = 60, 3

@@ -21,7 +21,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.serving.predictor import (
     Predictor,
     load_saved_model,

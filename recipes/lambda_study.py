@@ -13,27 +13,27 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.evaluation.comparison.command_line import (
+from keras_noisyfer.command_line.comparison import (
     comparison_of,
     comparison_parser,
     raise_failed,
     run_comparison,
 )
-from keras_noisyfer.evaluation.comparison.publish import (
+from keras_noisyfer.command_line.training import run_recipe
+from keras_noisyfer.comparison.publish import (
     write_lambda_study,
     write_report,
 )
-from keras_noisyfer.evaluation.comparison.report import (
+from keras_noisyfer.comparison.report import (
     lambda_table,
     metric_title,
     summarise,
 )
-from keras_noisyfer.evaluation.comparison.tables import (
+from keras_noisyfer.comparison.tables import (
     EXPRESSION,
     OBJECT,
     lambda_study,
 )
-from keras_noisyfer.evaluation.training_run import run_recipe
 
 CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
 

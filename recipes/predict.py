@@ -18,10 +18,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import tqdm
 
 from keras_noisyfer.arguments import number_flag, one_line
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets.conversion import list_convertible
-from keras_noisyfer.evaluation.results import format_table
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.files import spreadsheet_cell
+from keras_noisyfer.results import format_table
 from keras_noisyfer.serving.predictor import Predictor
 
 SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"

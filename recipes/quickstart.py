@@ -21,6 +21,8 @@ import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import (
     LabelledImages,
@@ -31,14 +33,12 @@ from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
 )
-from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.methods import METHODS
-from keras_noisyfer.evaluation.plots import (
+from keras_noisyfer.plots import (
     plot_confusion_matrix,
     plot_image_grid,
     plot_training_curves,
 )
-from keras_noisyfer.evaluation.results import (
+from keras_noisyfer.results import (
     format_table,
     prepare_output_dir,
     write_json,

@@ -6,8 +6,8 @@ clean test faces, and each method's mean and standard deviation over the runs.
 
 import argparse
 
-from keras_noisyfer.evaluation.results import format_table, summarise_runs
 from keras_noisyfer.files import read_json
+from keras_noisyfer.results import format_table, summarise_runs
 
 
 def main(arguments=None):

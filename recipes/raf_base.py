@@ -12,9 +12,7 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.faces.raf import MACHINE, load_raf_base
-from keras_noisyfer.evaluation.training_run import (
+from keras_noisyfer.command_line.training import (
     add_face_flags,
     face_options,
     parse_flags,
@@ -22,6 +20,8 @@ from keras_noisyfer.evaluation.training_run import (
     train_and_report,
     training_parser,
 )
+from keras_noisyfer.datasets.augmentation import face_affine
+from keras_noisyfer.datasets.faces.raf import MACHINE, load_raf_base
 
 
 def run(flags):

@@ -22,16 +22,16 @@ import pandas as pd
 from quickstart import REPORTED, SETTINGS, TASKS, make_data, make_test_data
 
 from keras_noisyfer.arguments import number_flag
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets.synthetic_faces import AFFECT, EXPRESSIONS
-from keras_noisyfer.evaluation.plots import plot_image_grid
-from keras_noisyfer.evaluation.results import format_table, prepare_output_dir
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.losses import SparseSymmetricCrossentropy
 from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.plots import plot_image_grid
 from keras_noisyfer.regularizers import EarlyLearning
+from keras_noisyfer.results import format_table, prepare_output_dir
 
 GAN = {"joint": True}
 # Arguments of the model; `joint`, `loss` and `use_ema` are not of them.

@@ -24,13 +24,13 @@ import pandas as pd
 from quickstart import SETTINGS, TASKS, make_data
 
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.evaluation.plots import plot_training_curves
-from keras_noisyfer.evaluation.results import (
+from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.plots import plot_training_curves
+from keras_noisyfer.results import (
     format_table,
     keep_settings,
     prepare_output_dir,
 )
-from keras_noisyfer.evaluation.training_run import recipe_parser, run_recipe
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
 from keras_noisyfer.tuning.isolated_trials import (
     HISTORY_FILE,

@@ -12,26 +12,26 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.evaluation.comparison.command_line import (
+from keras_noisyfer.command_line.comparison import (
     comparison_of,
     comparison_parser,
     raise_failed,
     run_comparison,
     test_images,
 )
-from keras_noisyfer.evaluation.comparison.publish import (
+from keras_noisyfer.command_line.training import run_recipe
+from keras_noisyfer.comparison.publish import (
     write_annotator_models,
     write_curves,
     write_predictions,
     write_report,
 )
-from keras_noisyfer.evaluation.comparison.report import (
+from keras_noisyfer.comparison.report import (
     methods_table,
     metric_title,
     summarise,
 )
-from keras_noisyfer.evaluation.comparison.tables import OBJECT, table1
-from keras_noisyfer.evaluation.training_run import run_recipe
+from keras_noisyfer.comparison.tables import OBJECT, table1
 
 
 def run(flags):

@@ -11,30 +11,30 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.evaluation.comparison.command_line import (
+from keras_noisyfer.command_line.comparison import (
     comparison_of,
     comparison_parser,
     raise_failed,
     run_comparison,
     test_images,
 )
-from keras_noisyfer.evaluation.comparison.publish import (
+from keras_noisyfer.command_line.training import run_recipe
+from keras_noisyfer.comparison.publish import (
     write_curves,
     write_predictions,
     write_report,
 )
-from keras_noisyfer.evaluation.comparison.report import (
+from keras_noisyfer.comparison.report import (
     EPOCHS,
     metrics_table,
     summarise,
 )
-from keras_noisyfer.evaluation.comparison.tables import (
+from keras_noisyfer.comparison.tables import (
     CCC,
     EXPRESSION,
     MSE,
     table2,
 )
-from keras_noisyfer.evaluation.training_run import run_recipe
 
 CASES = ("synthetic-faces", "raf-base", "affectnet-base")
 

@@ -12,28 +12,28 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.evaluation.comparison.command_line import (
+from keras_noisyfer.command_line.comparison import (
     comparison_of,
     comparison_parser,
     raise_failed,
     run_comparison,
 )
-from keras_noisyfer.evaluation.comparison.publish import (
+from keras_noisyfer.command_line.training import run_recipe
+from keras_noisyfer.comparison.publish import (
     write_curves,
     write_report,
 )
-from keras_noisyfer.evaluation.comparison.report import (
+from keras_noisyfer.comparison.report import (
     EPOCHS,
     settings_table,
     summarise,
 )
-from keras_noisyfer.evaluation.comparison.tables import (
+from keras_noisyfer.comparison.tables import (
     ABLATIONS,
     EXPRESSION,
     OBJECT,
     table3,
 )
-from keras_noisyfer.evaluation.training_run import run_recipe
 
 CASES = ("cifar10", "raf-base", "affectnet-base", "synthetic-faces")
 

@@ -16,18 +16,18 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.evaluation.table_data import (
+from keras_noisyfer.command_line.tables import (
     add_table_flags,
     load_table_data,
     table_options,
 )
-from keras_noisyfer.evaluation.training_run import (
+from keras_noisyfer.command_line.training import (
     parse_flags,
     run_recipe,
     train_and_report,
     training_parser,
 )
+from keras_noisyfer.datasets.augmentation import face_affine
 
 
 def run(flags):

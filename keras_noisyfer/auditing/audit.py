@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.auditing.annotator_report import annotator_report
 from keras_noisyfer.auditing.class_posteriors import fit_class_posterior
 from keras_noisyfer.auditing.cleanlab_scores import (
     score_classes,
@@ -15,7 +16,6 @@ from keras_noisyfer.auditing.cleanlab_scores import (
 from keras_noisyfer.auditing.predictions import predict_images
 from keras_noisyfer.auditing.value_posteriors import fit_value_posterior
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.evaluation.annotator_report import annotator_report
 from keras_noisyfer.noise.checks import nanmean
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Shape

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
+from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike
 from keras_noisyfer.value_checks import one_line_errors

@@ -14,7 +14,7 @@
   labels made one.
 - **What came of it** (`realised_noise`, `format_realised_noise`,
   `realised_confusion`); agreement is in
-  `keras_noisyfer.evaluation.annotator_report`.
+  `keras_noisyfer.auditing.annotator_report`.
 
 Any data set whose clean labels are known is labelled anew in one call; a task
 that is left out keeps its labels:

@@ -9,7 +9,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
 from keras_noisyfer.tuning.objectives import (
     DIRECTIONS,

@@ -17,6 +17,11 @@ from fixtures_faces import write_affectnet, write_affectnet_sets, write_raf
 from PIL import Image
 from target import AFFECT, SHADE, Target, damage_npz
 
+from keras_noisyfer.comparison.reading import (
+    read_arrays,
+    read_histories,
+)
+from keras_noisyfer.comparison.runner import read_rows
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.cifar10n import LABEL_SETS, load_cifar10n
 from keras_noisyfer.datasets.faces.affectnet import (
@@ -28,12 +33,7 @@ from keras_noisyfer.datasets.ferplus import USAGES, VOTE_COLUMNS, load_ferplus
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.tables.loaders import from_csv
 from keras_noisyfer.datasets.tables.table_tasks import infer_tasks
-from keras_noisyfer.evaluation.comparison.reading import (
-    read_arrays,
-    read_histories,
-)
-from keras_noisyfer.evaluation.comparison.runner import read_rows
-from keras_noisyfer.evaluation.results import keep_settings
+from keras_noisyfer.results import keep_settings
 
 
 def write_images(folder):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from attacks import Marker, refused, write_zip, zeros
 
+from keras_noisyfer.comparison.reading import read_arrays
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.cifar10n import LABEL_SETS, load_cifar10n
-from keras_noisyfer.evaluation.comparison.reading import read_arrays
 from keras_noisyfer.files import read_npy, read_npz
 from keras_noisyfer.networks import Encoder, load_release_weights
 from keras_noisyfer.tasks import CategoricalTask

@@ -11,14 +11,14 @@ import pytest
 from common import load_recipe
 from PIL import Image
 
-from keras_noisyfer.evaluation.comparison.cases import load_case
-from keras_noisyfer.evaluation.comparison.cell import Cell
-from keras_noisyfer.evaluation.comparison.profiles import (
+from keras_noisyfer.comparison.cell import Cell
+from keras_noisyfer.comparison.data import load_case
+from keras_noisyfer.comparison.profiles import (
     CIFAR10_PROFILES,
     FACE_PROFILES,
 )
-from keras_noisyfer.evaluation.comparison.runner import read_rows
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.comparison.runner import read_rows
+from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask
 
 TINY = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_noisyfer.evaluation.training_run import (
+from keras_noisyfer.command_line.training import (
     add_face_flags,
     face_options,
     training_parser,

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from keras_noisyfer.datasets.pipeline import check_labels
-from keras_noisyfer.evaluation.results import format_table
 from keras_noisyfer.noise import (
     MISSING,
     format_realised_noise,
     realised_confusion,
     realised_noise,
 )
+from keras_noisyfer.results import format_table
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 from keras_noisyfer.typing import Labels, Tasks
 

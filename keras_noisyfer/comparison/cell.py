@@ -1,6 +1,6 @@
 """One cell of a comparison: a method on a setting with a seed.
 
-`python -m keras_noisyfer.evaluation.comparison.cell FOLDER` trains the cell
+`python -m keras_noisyfer.comparison.cell FOLDER` trains the cell
 that `FOLDER/cell.json` describes, and writes its results next to it.
 """
 
@@ -14,14 +14,14 @@ import keras
 import numpy as np
 
 from keras_noisyfer import noise
-from keras_noisyfer.evaluation.annotator_models import annotator_models
-from keras_noisyfer.evaluation.comparison.cases import load_case
-from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog
-from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.methods import METHODS
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.comparison.annotator_models import annotator_models
+from keras_noisyfer.comparison.data import load_case
+from keras_noisyfer.comparison.epoch_log import EpochLog
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.files import read_json
 from keras_noisyfer.models import JointDistributionGAN
+from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike
 

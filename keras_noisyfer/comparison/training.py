@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_noisyfer.evaluation.methods import (
+from keras_noisyfer.comparison.methods import (
     check_method,
     make_model,
     method_data,

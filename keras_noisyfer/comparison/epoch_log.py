@@ -15,8 +15,8 @@ from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Logs, PathLike, Tasks
 
 if TYPE_CHECKING:
+    from keras_noisyfer.comparison.data import Case
     from keras_noisyfer.datasets.labelled_images import LabelledImages
-    from keras_noisyfer.evaluation.comparison.cases import Case
 
 TEST_BATCH_SIZE = 250
 # What `JointDistributionGAN` logs of its automatic weights.

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_noisyfer.evaluation.plots import draw_matrix
 from keras_noisyfer.models import AnnotatorModel, MultiTaskModel
+from keras_noisyfer.plots import draw_matrix
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.value_checks import check_images
 

@@ -10,28 +10,28 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.evaluation.comparison.cases import (
+from keras_noisyfer.command_line.training import recipe_parser
+from keras_noisyfer.comparison.data import (
     DATA_ARGUMENTS,
     load_case,
 )
-from keras_noisyfer.evaluation.comparison.profiles import (
+from keras_noisyfer.comparison.methods import method_data
+from keras_noisyfer.comparison.profiles import (
     CIFAR10_PROFILES,
     Profile,
     profile_of,
 )
-from keras_noisyfer.evaluation.comparison.runner import (
+from keras_noisyfer.comparison.runner import (
     check_settings,
     run_cells,
 )
-from keras_noisyfer.evaluation.methods import method_data
-from keras_noisyfer.evaluation.results import SETTINGS
-from keras_noisyfer.evaluation.training_run import recipe_parser
+from keras_noisyfer.results import SETTINGS
 
 if TYPE_CHECKING:
+    from keras_noisyfer.comparison.cell import Cell
+    from keras_noisyfer.comparison.data import Case
+    from keras_noisyfer.comparison.tables import Row
     from keras_noisyfer.datasets.labelled_images import LabelledImages
-    from keras_noisyfer.evaluation.comparison.cases import Case
-    from keras_noisyfer.evaluation.comparison.cell import Cell
-    from keras_noisyfer.evaluation.comparison.tables import Row
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,14 +12,14 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from keras_noisyfer.arguments import AUTO
-from keras_noisyfer.evaluation.comparison.examples import plot_examples
-from keras_noisyfer.evaluation.comparison.reading import (
+from keras_noisyfer.comparison.examples import plot_examples
+from keras_noisyfer.comparison.reading import (
     check_among,
     read_arrays,
     read_class_predictions,
     read_histories,
 )
-from keras_noisyfer.evaluation.plots import (
+from keras_noisyfer.plots import (
     JOINT_LOSSES,
     draw_confusion_matrix,
     plot_image_grid,

@@ -14,17 +14,17 @@ import pandas as pd
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import AUTO, number_flag
 from keras_noisyfer.checkpoints import ResumeTraining
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ON_ERROR
-from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.methods import METHODS
-from keras_noisyfer.evaluation.plots import (
+from keras_noisyfer.networks.network import IMAGE_SIZES
+from keras_noisyfer.numerical_fault import NumericalFault
+from keras_noisyfer.plots import (
     plot_confusion_matrix,
     plot_training_curves,
 )
-from keras_noisyfer.evaluation.results import prepare_output_dir, write_json
-from keras_noisyfer.networks.network import IMAGE_SIZES
-from keras_noisyfer.numerical_fault import NumericalFault
+from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.serving.export import export
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask

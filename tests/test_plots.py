@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_noisyfer.evaluation.plots import (
+from keras_noisyfer.plots import (
     plot_confusion_matrix,
     plot_image_grid,
     plot_training_curves,

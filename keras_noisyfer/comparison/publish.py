@@ -6,19 +6,19 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from keras_noisyfer.evaluation.annotator_models import plot_annotator_models
-from keras_noisyfer.evaluation.comparison import figures
-from keras_noisyfer.evaluation.comparison.cell import Cell, slug
-from keras_noisyfer.evaluation.comparison.reading import (
+from keras_noisyfer.comparison import figures
+from keras_noisyfer.comparison.annotator_models import plot_annotator_models
+from keras_noisyfer.comparison.cell import Cell, slug
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.reading import (
     read_arrays,
     read_cells,
 )
-from keras_noisyfer.evaluation.methods import METHODS
 from keras_noisyfer.typing import PathLike
 
 if TYPE_CHECKING:
+    from keras_noisyfer.comparison.tables import Row
     from keras_noisyfer.datasets.labelled_images import LabelledImages
-    from keras_noisyfer.evaluation.comparison.tables import Row
 
 TITLES = {key: method.title for key, method in METHODS.items()}
 # Whose predictions are shown side by side, as in App. Fig. 3 and 4.

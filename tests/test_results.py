@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 import pytest
 
-from keras_noisyfer.evaluation.results import (
+from keras_noisyfer.results import (
     format_table,
     prepare_output_dir,
     summarise_runs,

@@ -2,16 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.evaluation.comparison.figures import (
+from keras_noisyfer.comparison.figures import (
     plot_accuracy_by_step,
     plot_confusion_matrices,
     plot_examples,
     plot_lambda_study,
     plot_samples,
 )
-from keras_noisyfer.evaluation.comparison.reading import read_histories
+from keras_noisyfer.comparison.reading import read_histories
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 CLEAN = np.array([0, 1, 2, 0, 1, 2, -1], "int32")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from keras_noisyfer.evaluation.comparison.reading import (
+from keras_noisyfer.comparison.reading import (
     check_among,
     read_class_predictions,
 )

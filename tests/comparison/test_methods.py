@@ -3,16 +3,16 @@ import numpy as np
 import pytest
 from common import in_smoke
 
-from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.evaluation import methods
-from keras_noisyfer.evaluation.experiment import train_method
-from keras_noisyfer.evaluation.methods import (
+from keras_noisyfer.comparison import methods
+from keras_noisyfer.comparison.methods import (
     METHODS,
     estimate_noise_rate,
     make_model,
     method_data,
 )
+from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.models import (
     AIR,
     JointDistributionGAN,

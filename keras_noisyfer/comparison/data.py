@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_noisyfer import noise
+from keras_noisyfer.command_line.tables import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.faces.affectnet import load_affectnet_base
@@ -22,7 +23,6 @@ from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
 )
-from keras_noisyfer.evaluation.table_data import load_table_data
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 

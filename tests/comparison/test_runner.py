@@ -5,15 +5,15 @@ import subprocess
 
 import pytest
 
-from keras_noisyfer.evaluation.comparison import runner
-from keras_noisyfer.evaluation.comparison.cell import Cell
-from keras_noisyfer.evaluation.comparison.profiles import CIFAR10_PROFILES
-from keras_noisyfer.evaluation.comparison.runner import (
+from keras_noisyfer.comparison import runner
+from keras_noisyfer.comparison.cell import Cell
+from keras_noisyfer.comparison.profiles import CIFAR10_PROFILES
+from keras_noisyfer.comparison.runner import (
     check_settings,
     read_rows,
     run_cells,
 )
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 
 PROFILE = CIFAR10_PROFILES["small"]
 RESULTS = {

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from keras_noisyfer.evaluation.comparison.reading import (
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.reading import (
     CELL_COLUMNS,
     read_table,
 )
-from keras_noisyfer.evaluation.comparison.runner import CELLS, COLUMNS
-from keras_noisyfer.evaluation.methods import METHODS
+from keras_noisyfer.comparison.runner import CELLS, COLUMNS
 from keras_noisyfer.typing import PathLike
 
 if TYPE_CHECKING:
-    from keras_noisyfer.evaluation.comparison.tables import Row
+    from keras_noisyfer.comparison.tables import Row
 
 # Which of a cell's epochs a number is of.
 EPOCHS = {

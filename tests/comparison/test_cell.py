@@ -6,16 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.evaluation.comparison.cases import Case, load_case
-from keras_noisyfer.evaluation.comparison.cell import Cell, run_cell
-from keras_noisyfer.evaluation.comparison.epoch_log import EpochLog, evaluate
-from keras_noisyfer.evaluation.comparison.profiles import (
+from keras_noisyfer.comparison.cell import Cell, run_cell
+from keras_noisyfer.comparison.data import Case, load_case
+from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
+from keras_noisyfer.comparison.profiles import (
     CIFAR10_PROFILES,
     FACE_PROFILES,
 )
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 PROFILE = dataclasses.asdict(

@@ -3,14 +3,14 @@ import csv
 import numpy as np
 import pytest
 
-from keras_noisyfer.evaluation.comparison.report import (
+from keras_noisyfer.comparison.report import (
     methods_table,
     metrics_table,
     settings_table,
     summarise,
 )
-from keras_noisyfer.evaluation.comparison.runner import COLUMNS
-from keras_noisyfer.evaluation.comparison.tables import (
+from keras_noisyfer.comparison.runner import COLUMNS
+from keras_noisyfer.comparison.tables import (
     ABLATIONS,
     CCC,
     EXPRESSION,

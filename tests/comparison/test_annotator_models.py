@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_noisyfer.evaluation.annotator_models import (
+from keras_noisyfer.comparison.annotator_models import (
     annotator_models,
     implied_confusion,
     plot_annotator_models,

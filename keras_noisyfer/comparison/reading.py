@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.evaluation.comparison.cell import Cell
-from keras_noisyfer.evaluation.plots import JOINT_LOSSES
+from keras_noisyfer.comparison.cell import Cell
 from keras_noisyfer.files import open_rows, read_npz
+from keras_noisyfer.plots import JOINT_LOSSES
 from keras_noisyfer.typing import PathLike
 
 # 100,000 images that were drawn take 300 MB.

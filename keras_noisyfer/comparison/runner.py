@@ -17,17 +17,17 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.evaluation.results import (
+from keras_noisyfer.files import open_rows, read_json
+from keras_noisyfer.results import (
     keep_settings,
     prepare_output_dir,
     write_json,
 )
-from keras_noisyfer.files import open_rows, read_json
 from keras_noisyfer.typing import PathLike
 
 if TYPE_CHECKING:
-    from keras_noisyfer.evaluation.comparison.cell import Cell
-    from keras_noisyfer.evaluation.comparison.profiles import Profile
+    from keras_noisyfer.comparison.cell import Cell
+    from keras_noisyfer.comparison.profiles import Profile
 
 CELLS = "cells.csv"
 COLUMNS = (
@@ -192,7 +192,7 @@ def _start(cell, profile, folder, data, jobs, lock):
             [
                 sys.executable,
                 "-m",
-                "keras_noisyfer.evaluation.comparison.cell",
+                "keras_noisyfer.comparison.cell",
                 str(path),
             ],
             env={

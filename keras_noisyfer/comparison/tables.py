@@ -4,9 +4,9 @@ import dataclasses
 from typing import Any
 
 from keras_noisyfer.arguments import AUTO
-from keras_noisyfer.evaluation.comparison.cell import Cell
-from keras_noisyfer.evaluation.comparison.profiles import CIFAR10_PROFILES
-from keras_noisyfer.evaluation.methods import METHODS
+from keras_noisyfer.comparison.cell import Cell
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.profiles import CIFAR10_PROFILES
 
 OBJECT = "object_accuracy"
 EXPRESSION, CCC, MSE = "expression_accuracy", "affect_ccc", "affect_mse"

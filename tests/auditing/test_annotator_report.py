@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from keras_noisyfer import CategoricalTask, ContinuousTask, noise
-from keras_noisyfer.evaluation import annotator_report as module
-from keras_noisyfer.evaluation.annotator_report import (
+from keras_noisyfer.auditing import annotator_report as module
+from keras_noisyfer.auditing.annotator_report import (
     annotator_report,
     format_annotator_report,
 )
-from keras_noisyfer.evaluation.results import write_json
+from keras_noisyfer.results import write_json
 
 krippendorff = pytest.importorskip("krippendorff")
 pytest.importorskip("sklearn.metrics")

@@ -1,0 +1,1 @@
+"""What the commands and recipes share: flags, runs and what they print."""

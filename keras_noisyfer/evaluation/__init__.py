@@ -1,1 +1,0 @@
-"""Comparisons, tables and figures."""
