@@ -33,6 +33,7 @@ _MODULES = {
     "LabelledImages": "datasets.labelled_images",
     "align_faces": "datasets.faces.alignment",
     "audit": "auditing.audit",
+    "compare": "comparison.choice",
     "convert_images": "datasets.conversion",
     "crop_and_flip": "datasets.augmentation",
     "export": "serving.export",

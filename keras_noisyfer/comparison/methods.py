@@ -17,9 +17,11 @@ from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
     SparseSymmetricCrossentropy,
 )
+from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import (
     AIR,
     CoTeaching,
+    CrowdLayer,
     JointDistributionGAN,
     LTNet,
     MultiTaskModel,
@@ -41,22 +43,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One way to train on noisy labels.
-
-    Attributes:
-        title: Its name in tables and figures.
-        make_model: Function of the encoder, the `LabelledImages` it is
-            trained on and a dict of options that returns the model.
-        labels: Function of `LabelledImages` and a seed that returns those
-            with the labels that the method trains on.
-        one_head: Whether the encoder has one head for all annotators of a
-            task.
-        loss: Class of the loss of categorical tasks, or None for `compile`'s
-            default.
-        pretrained: Whether the encoder is first trained as `"vggnet"`.
-        requires: `(module, extra)`: a module that must be installed, and the
-            extra of this package that brings it.
-    """
+    """One way to train on noisy labels; see `method`."""
 
     title: str
     make_model: Callable
@@ -75,6 +62,53 @@ class Method:
             for task in tasks
             if isinstance(task, CategoricalTask)
         }
+
+
+METHODS: dict[str, Method] = {}
+
+
+def method(key: str, title: str, **options: Any) -> Callable:
+    """Registers a way to train, as the decorator of what makes its model.
+
+    Tables, figures, recipes and `compare` know it from then on by its key.
+
+    Args:
+        key: What it is called in files and on the command line.
+        title: Its name in tables and figures.
+        **options: `labels`, a function of `LabelledImages` and a seed that
+            returns those with the labels that it trains on; `loss`, a class
+            of the loss of categorical tasks; `one_head`, whether the encoder
+            has one head for all annotators of a task; `pretrained`, whether
+            the encoder is first trained as `"vggnet"`; `requires`, a pair of a
+            module that must be installed and the extra of this package that
+            brings it.
+
+    Returns:
+        A decorator of a function of the encoder, the `LabelledImages` it is
+        trained on and a dict of options (`lambda_joint`, `gamma`,
+        `warmup_epochs`, `forget_rate`, `strength`, `seed`) that returns the
+        model.
+
+    Raises:
+        ValueError: if the key is taken.
+
+    Example:
+
+    >>> @method("label-smoothing", "Label smoothing", loss=SmoothedLoss)
+    ... def label_smoothing(encoder, data, options):
+    ...     return MultiTaskModel(encoder, options["gamma"])
+    """
+
+    def register(make_model):
+        if key in METHODS:
+            raise ValueError(
+                f"`key` must be another than those of {', '.join(METHODS)}. "
+                f"Received: {key!r}"
+            )
+        METHODS[key] = Method(title, make_model, **options)
+        return make_model
+
+    return register
 
 
 # === Labels ===
@@ -124,13 +158,26 @@ def _one_annotator(data, labels):
     )
 
 
-# === Models ===
+# === The paper's methods, in its order ===
 
 
+# The lowest decorator is the first.
+@method("vggnet", "VGGNet, all noisy labels")
+@method("majority-vote", "VGGNet, majority vote", labels=_majority_labels)
+@method("vggnet-clean", "VGGNet, clean labels", labels=_clean_labels)
 def _plain(encoder, data, options):
     return MultiTaskModel(encoder, options["gamma"])
 
 
+@method("air", "AIR", pretrained=True)
+def _air(encoder, data, options):
+    return AIR(encoder, gamma=options["gamma"])
+
+
+method("sce", "SCE", loss=SparseSymmetricCrossentropy)(_plain)
+
+
+@method("co-teaching", "Co-teaching")
 def _co_teaching(encoder, data, options):
     rate = options["forget_rate"]
     if rate is None:
@@ -138,6 +185,7 @@ def _co_teaching(encoder, data, options):
     return CoTeaching(encoder, forget_rate=rate, gamma=options["gamma"])
 
 
+@method("ltnet", "LTNet", one_head=True)
 def _ltnet(encoder, data, options):
     return LTNet(
         encoder,
@@ -147,15 +195,7 @@ def _ltnet(encoder, data, options):
     )
 
 
-def _air(encoder, data, options):
-    return AIR(encoder, gamma=options["gamma"])
-
-
-def _elr(encoder, data, options):
-    regularizers = [EarlyLearning(len(data))]
-    return MultiTaskModel(encoder, options["gamma"], regularizers=regularizers)
-
-
+@method("proposed", "Joint-distribution GAN")
 def _joint(encoder, data, options, **switches):
     arguments = {
         name: getattr(encoder, name)
@@ -176,37 +216,59 @@ def _joint(encoder, data, options, **switches):
     )
 
 
+# === Others ===
+
+method("gce", "Generalized cross entropy", loss=SparseGeneralizedCrossentropy)(
+    _plain
+)
+method(
+    "dawid-skene",
+    "VGGNet, Dawid–Skene consensus",
+    labels=_dawid_skene_labels,
+    requires=("crowdkit", "crowd"),
+)(_plain)
+
+
+def _early_learning(data, options):
+    return EarlyLearning(len(data), strength=options["strength"])
+
+
+@method("elr", "ELR")
+def _elr(encoder, data, options):
+    regularizers = [_early_learning(data, options)]
+    return MultiTaskModel(encoder, options["gamma"], regularizers=regularizers)
+
+
+@method("mixup", "Mixup")
+def _mixup(encoder, data, options):
+    mixup = Mixup(0.4, seed=options["seed"])
+    return MultiTaskModel(encoder, options["gamma"], mixup=mixup)
+
+
+@method("crowd-layer", "Crowd layer", one_head=True)
+def _crowd_layer(encoder, data, options):
+    return CrowdLayer(encoder, data.tasks, gamma=options["gamma"])
+
+
+@method("joint-elr", "Joint-distribution GAN and ELR")
+def _joint_elr(encoder, data, options):
+    return _joint(
+        encoder, data, options, regularizers=[_early_learning(data, options)]
+    )
+
+
+# === Ablations of the paper's method ===
+
+
 def _without(switch):
     return lambda *arguments: _joint(*arguments, **{switch: False})
 
 
-METHODS = {
-    "vggnet-clean": Method("VGGNet, clean labels", _plain, _clean_labels),
-    "majority-vote": Method("VGGNet, majority vote", _plain, _majority_labels),
-    "vggnet": Method("VGGNet, all noisy labels", _plain),
-    "air": Method("AIR", _air, pretrained=True),
-    "sce": Method("SCE", _plain, loss=SparseSymmetricCrossentropy),
-    "co-teaching": Method("Co-teaching", _co_teaching),
-    "ltnet": Method("LTNet", _ltnet, one_head=True),
-    "proposed": Method("Joint-distribution GAN", _joint),
-    "gce": Method(
-        "Generalised cross entropy", _plain, loss=SparseGeneralizedCrossentropy
-    ),
-    "dawid-skene": Method(
-        "VGGNet, Dawid–Skene consensus",
-        _plain,
-        _dawid_skene_labels,
-        requires=("crowdkit", "crowd"),
-    ),
-    "elr": Method("ELR", _elr),
-    "without-joint": Method(
-        "GAN without joint score", _without("use_joint_score")
-    ),
-    "without-marginal": Method(
-        "GAN without marginal scores", _without("use_marginal_scores")
-    ),
-    "without-decoder": Method("GAN without decoder", _without("use_decoder")),
-}
+method("without-joint", "GAN without joint score")(_without("use_joint_score"))
+method("without-marginal", "GAN without marginal scores")(
+    _without("use_marginal_scores")
+)
+method("without-decoder", "GAN without decoder")(_without("use_decoder"))
 
 
 def check_method(method: str) -> Method:
@@ -291,6 +353,7 @@ def make_model(
     gamma: float | str = 1.0,
     warmup_epochs: int = 0,
     forget_rate: float | None = None,
+    strength: float = 3.0,
     seed: int | None = None,
 ) -> MultiTaskModel:
     """The model of a method; the encoder is the same for all of them.
@@ -307,6 +370,7 @@ def make_model(
         warmup_epochs: First epochs of plain training of the methods that
             have them: see `JointDistributionGAN` and `LTNet`.
         forget_rate: See `CoTeaching`; by default `estimate_noise_rate`.
+        strength: See `EarlyLearning`.
         seed: Seed of the joint-distribution GAN's noise.
 
     Returns:
@@ -330,6 +394,7 @@ def make_model(
         "gamma": gamma,
         "warmup_epochs": warmup_epochs,
         "forget_rate": forget_rate,
+        "strength": strength,
         "seed": seed,
     }
     return chosen.make_model(encoder, data, options)

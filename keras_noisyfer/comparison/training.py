@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 LAST_LAYER_EPOCHS = 10
 
 
-def train_method(
+def prepare_training(
     method: str,
     data: LabelledImages,
-    test_data: Any,
     image_shape: Shape | None = None,
     epochs: int = 1,
     batch_size: int = 128,
@@ -35,24 +34,21 @@ def train_method(
     decay: bool = False,
     augmentation: Augmentation | None = None,
     seed: int = 0,
-    callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: Any = "auto",
     **model_options: Any,
-) -> tuple[MultiTaskModel, keras.callbacks.History]:
-    """Trains one method and follows it on clean test data.
+) -> tuple[MultiTaskModel, Any, int]:
+    """The model of a method, ready for `fit`.
 
     The same seed gives every method the same initial encoder, order of
-    images and augmentation. The test data decides nothing.
+    images and augmentation.
 
     Args:
         method: A key of `METHODS`.
         data: `LabelledImages` to train on; its clean labels are read by
             `"vggnet-clean"` only.
-        test_data: `tf.data.Dataset` with clean labels, evaluated after each
-            epoch; or None.
         image_shape: See `LabelledImages.batches`.
-        epochs: Number of epochs; with a frozen encoder, of the plain training
-            before it.
+        epochs: Number of epochs that `decay` ends with; with a frozen
+            encoder, of the plain training before it.
         batch_size: Number of images a batch.
         learning_rate: Of Adam, for the encoder and the decoder.
         discriminator_learning_rate: Of Adam, for the discriminator; by
@@ -60,12 +56,12 @@ def train_method(
         decay: Whether `learning_rate` falls to a fiftieth along a cosine.
         augmentation: See `LabelledImages.batches`.
         seed: Seed of everything.
-        callbacks: Keras callbacks.
         verbose: As in `fit`.
         **model_options: Arguments of `make_model`.
 
     Returns:
-        The trained model and its Keras `History`.
+        The compiled model, the `tf.data.Dataset` that it is trained on, and
+        the number of epochs.
     """
     # First, since the order of a tf.data.Dataset depends on the global seed.
     keras.utils.set_random_seed(seed)
@@ -106,6 +102,34 @@ def train_method(
         epochs, optimizers = LAST_LAYER_EPOCHS, []
     losses = chosen.make_losses(data.tasks)
     model.compile(*optimizers, loss=losses)  # type: ignore[misc]
+    return model, dataset, epochs
+
+
+def train_method(
+    method: str,
+    data: LabelledImages,
+    test_data: Any,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: Any = "auto",
+    **options: Any,
+) -> tuple[MultiTaskModel, keras.callbacks.History]:
+    """Trains one method and follows it on clean test data.
+
+    Args:
+        method: A key of `METHODS`.
+        data: See `prepare_training`.
+        test_data: `tf.data.Dataset` with clean labels, evaluated after each
+            epoch, which decides nothing; or None.
+        callbacks: Keras callbacks.
+        verbose: As in `fit`.
+        **options: Further arguments of `prepare_training`.
+
+    Returns:
+        The trained model and its Keras `History`.
+    """
+    model, dataset, epochs = prepare_training(
+        method, data, verbose=verbose, **options
+    )
     history = model.fit(
         dataset,
         epochs=epochs,

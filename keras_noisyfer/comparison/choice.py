@@ -1,0 +1,382 @@
+"""Which remedy fits one's labels, told without a single clean one."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import pathlib
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.comparison.methods import METHODS, check_method
+from keras_noisyfer.comparison.noisy_scores import (
+    LEAST_LABELS,
+    count_labels,
+    score_tasks,
+)
+from keras_noisyfer.comparison.ranking import Ranking, rank_trials
+from keras_noisyfer.comparison.training import prepare_training
+from keras_noisyfer.files import read_json, read_npz
+from keras_noisyfer.results import keep_settings, prepare_output_dir, write_json
+from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import Augmentation, PathLike, Shape
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
+
+# Of a label each, these are plain training.
+_NEED_SEVERAL = ("majority-vote", "ltnet")
+DEFAULT_METHODS = (
+    "vggnet",
+    "majority-vote",
+    "sce",
+    "gce",
+    "elr",
+    "mixup",
+    "co-teaching",
+    "ltnet",
+    "proposed",
+    "joint-elr",
+)
+_MAX_BYTES = 2**30
+
+
+class _Watch(keras.callbacks.Callback):
+    """Scores each epoch on the held-out images and keeps the best one's
+    predictions."""
+
+    def __init__(self, trial):
+        super().__init__()
+        self.trial = trial
+
+    def on_epoch_end(self, epoch, logs=None):
+        trial = self.trial
+        predictions = self.model.predict(trial.held_out_batches, verbose=0)
+        score = trial.score(predictions)
+        trial.history.append(score)
+        # Of several tasks each counts as much as any other.
+        if score > trial.best:
+            trial.best, trial.epoch = score, epoch + 1
+            trial.predictions = predictions
+
+
+class _Trial:
+    """One method with its options, on its way."""
+
+    def __init__(self, method, options, build, held_out, batches, balanced):
+        told = "".join(f", {name} {each}" for name, each in options.items())
+        self.key, self.title = method + told, METHODS[method].title + told
+        self.method, self.options, self.build = method, options, build
+        self.held_out, self.held_out_batches = held_out, batches
+        self.balanced, self.path = balanced, None
+        self.reset()
+
+    def keep_in(self, folder):
+        """Keeps what is finished in a folder, and reads what is there."""
+        self.path = folder / f"{self.key.replace(', ', '_')}.json"
+        if self.path.exists():
+            kept = read_json(self.path)
+            for name in ("history", "best", "epoch", "seconds"):
+                setattr(self, name, kept[name])
+            self.predictions = read_npz(
+                self.path.with_suffix(".npz"), _MAX_BYTES
+            )
+
+    def reset(self):
+        self.model: Any = None
+        self.dataset: Any = None
+        self.history: list[float] = []
+        self.best, self.epoch, self.seconds = -np.inf, 0, 0.0
+        self.predictions: dict[str, np.ndarray] = {}
+
+    def score(self, predictions):
+        scores = score_tasks(
+            self.held_out.labelled_tasks,
+            self.held_out.labels,
+            predictions,
+            balanced=self.balanced,
+        )
+        # A CCC of constant values is not known and no merit.
+        return float(sum(np.nan_to_num(each[0]) for each in scores.values()))
+
+    def train(self, epochs):
+        """Goes on until it has had so many epochs."""
+        if len(self.history) >= epochs:
+            return
+        if self.model is None:
+            # What has been read of it has left no weights.
+            self.reset()
+            begin = time.perf_counter()
+            self.model, self.dataset, _ = self.build(
+                self.method, **self.options
+            )
+        else:
+            begin = time.perf_counter()
+        self.model.fit(
+            self.dataset,
+            epochs=epochs,
+            initial_epoch=len(self.history),
+            callbacks=[_Watch(self)],
+            verbose=0,
+        )
+        self.seconds += time.perf_counter() - begin
+        if self.path:
+            np.savez(self.path.with_suffix(".npz"), **self.predictions)
+            write_json(
+                self.path,
+                {
+                    "history": self.history,
+                    "best": self.best,
+                    "epoch": self.epoch,
+                    "seconds": self.seconds,
+                },
+            )
+
+    def forget(self):
+        self.model = self.dataset = None
+        gc.collect()
+
+
+def compare(
+    data: LabelledImages,
+    methods: Sequence[str] | None = None,
+    epochs: int = 24,
+    search: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
+    held_out: float = 0.2,
+    image_shape: Shape | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    augmentation: Augmentation | None = None,
+    balanced: bool = False,
+    minutes: float | None = None,
+    refit: bool = False,
+    output_dir: PathLike | None = None,
+    seed: int = 0,
+    report: Callable[[str], Any] = print,
+    **options: Any,
+) -> Ranking:
+    """Ranks remedies for noisy labels on those labels themselves.
+
+    Trains each on a part of the images and scores its predictions on the
+    *noisy* labels of the others, after each epoch; its best epoch counts. No
+    clean label is read. Methods of several tasks are ranked by their mean
+    rank over the tasks.
+
+    The ranking is that on clean labels as far as noise depends on the class
+    alone and leaves most labels of a class right (Chen et al.). Mistakes that
+    depend on the image, or that annotators share, are rewarded instead: then
+    prefer a small clean set.
+
+    Args:
+        data: `LabelledImages`.
+        methods: Keys of `methods.METHODS`; by default plain training and
+            remedies that need no extra.
+        epochs: Number of epochs, at least 1.
+        search: Optional dict by method of what to choose by the same rule: a
+            dict by option of values, such as
+            `{"proposed": {"lambda_joint": [0.1, 0.4, 1.0]}}`.
+        held_out: Fraction of the images that are held out, in (0, 1).
+        image_shape: See `LabelledImages.batches`.
+        batch_size: Number of images a batch.
+        learning_rate: Of Adam, for all networks.
+        augmentation: See `LabelledImages.batches`.
+        balanced: Whether classes count the same in a categorical task's
+            score.
+        minutes: A budget, by successive halving: all methods are trained for
+            an eighth of the epochs, the better half goes on for as many
+            again, and so forth. None: all have all epochs.
+        refit: Whether to train the first method on all images, for as many
+            epochs as were best.
+        output_dir: Folder that keeps what is finished: called again, the
+            comparison goes on where it was. None: nothing is kept.
+        seed: Seed of everything.
+        report: Function that is called with a line of progress.
+        **options: Arguments of `methods.make_model`, such as `width`.
+
+    Returns:
+        A `Ranking`. `print` it.
+
+    Raises:
+        ValueError: if an argument is wrong, a task has too few held-out
+            labels to choose by, or the folder has results of other settings.
+
+    Example:
+
+    >>> ranking = compare(data, epochs=24, width=0.25)
+    >>> print(ranking)
+    >>> ranking.figure().savefig("ranking.png")
+
+    Reference:
+
+    - [Chen et al., 2021](https://arxiv.org/abs/2012.04193)
+    """
+    check_number("epochs", epochs, minimum=1, integer=True)
+    check_number("held_out", held_out, above=0, below=1)
+    if minutes is not None:
+        check_number("minutes", minutes, above=0)
+    methods = _choose_methods(methods, data)
+    if set(search or ()) - set(methods):
+        raise ValueError(
+            f"`search` may only have the keys {methods}. "
+            f"Received: {list(search or ())}"
+        )
+    size = max(1, round(held_out * len(data)))
+    train, others = data.split([max(1, len(data) - size), size], seed)
+    tasks = others.labelled_tasks
+    _check_size(tasks, others)
+    settings = {
+        "data": {"images": len(data), "labels": _checksum(data)},
+        "settings": {
+            "held_out": held_out,
+            "image_shape": image_shape,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "augmentation": getattr(augmentation, "__name__", None),
+            "balanced": balanced,
+            "seed": seed,
+            **options,
+        },
+    }
+    folder = None
+    if output_dir is not None:
+        folder = prepare_output_dir(output_dir)
+        keep_settings(folder, settings)
+
+    def build(method, images=train, **searched):
+        return prepare_training(
+            method,
+            images,
+            image_shape=image_shape,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            augmentation=augmentation,
+            seed=seed,
+            **{"warmup_epochs": epochs // 4, **options, **searched},
+        )
+
+    batches = others.batches(image_shape, 256)
+    trials = [
+        _Trial(
+            method,
+            dict(zip(values, each, strict=True)),
+            build,
+            others,
+            batches,
+            balanced,
+        )
+        for method in methods
+        for values in [dict(search or {}).get(method, {})]
+        for each in itertools.product(*values.values())
+    ]
+    for trial in trials if folder else ():
+        trial.keep_in(folder)
+    left_out = _run(trials, epochs, minutes, report)
+    trials = [each for each in trials if each.history]
+    table = rank_trials(trials, tasks, others, balanced, seed)
+    remarks = _remarks(tasks, data, left_out)
+    ranking = Ranking(table, remarks)
+    if folder is not None:
+        table.to_csv(folder / "ranking.csv")
+        pathlib.Path(folder, "ranking.txt").write_text(f"{ranking}\n")
+        ranking.figure().savefig(folder / "ranking.png", dpi=120)
+    if refit:
+        (first,) = [e for e in trials if e.key == ranking.recommended]
+        report(f"{first.title}: {first.epoch} epochs on all images")
+        ranking.model, dataset, _ = build(first.method, data, **first.options)
+        ranking.model.fit(dataset, epochs=first.epoch, verbose=0)
+    return ranking
+
+
+def _choose_methods(methods, data):
+    several = any(task.annotators > 1 for task in data.tasks)
+    if methods is None:
+        return [m for m in DEFAULT_METHODS if several or m not in _NEED_SEVERAL]
+    methods = list(dict.fromkeys(methods))
+    for key in methods:
+        if check_method(key).pretrained or key == "vggnet-clean":
+            raise ValueError(
+                "`methods` must be ones that are trained epoch by epoch on "
+                f"noisy labels. Received: {key!r}"
+            )
+    if len(methods) < 2:
+        raise ValueError(f"`methods` must be at least two. Received: {methods}")
+    return methods
+
+
+def _products(values):
+    return [
+        dict(zip(values, each, strict=True))
+        for each in itertools.product(*values.values())
+    ]
+
+
+def _check_size(tasks, held_out):
+    counts = count_labels(tasks, held_out.labels)
+    if not counts or min(counts.values()) < LEAST_LABELS:
+        raise ValueError(
+            f"The data must leave at least {LEAST_LABELS} held-out labels of "
+            "each task to choose by. Received: "
+            + (", ".join(f"{n} of {t}" for t, n in counts.items()) or "none")
+        )
+
+
+def _checksum(data):
+    return {
+        name: zlib.crc32(np.ascontiguousarray(each))
+        for name, each in data.labels.items()
+    }
+
+
+def _run(trials, epochs, minutes, report):
+    """Trains the trials; returns the keys of those left out for time."""
+    begin = time.perf_counter()
+    running, left_out = list(trials), []
+    rung = epochs if minutes is None else max(1, epochs // 8)
+    while True:
+        for trial in list(running):
+            used = (time.perf_counter() - begin) / 60
+            if minutes is not None and used > minutes:
+                running.remove(trial)
+                left_out += [] if trial.history else [trial.key]
+                continue
+            trial.train(rung)
+            report(
+                f"{trial.title}: {len(trial.history)} of {epochs} "
+                f"epochs, {trial.best:.3f} after epoch {trial.epoch}, "
+                f"{trial.seconds:.0f} s"
+            )
+            if minutes is None:
+                trial.forget()
+        if rung >= epochs or not running:
+            break
+        running.sort(key=lambda each: -each.best)
+        for trial in running[max(2, (len(running) + 1) // 2) :]:
+            trial.forget()
+        running = running[: max(2, (len(running) + 1) // 2)]
+        rung = min(epochs, 2 * rung)
+    for trial in trials:
+        trial.forget()
+    return left_out
+
+
+def _remarks(tasks, data, left_out):
+    remarks = []
+    single = [
+        task.name
+        for task in tasks
+        if isinstance(task, CategoricalTask) and task.annotators < 2
+    ]
+    if single:
+        remarks.append(
+            f"With one annotator ({', '.join(single)}) nothing tells whether "
+            "mistakes depend on the image; if they do, do not trust this."
+        )
+    if left_out:
+        remarks.append(f"Not tried, for time: {', '.join(left_out)}.")
+    return remarks
