@@ -341,7 +341,8 @@ def _run(trials, epochs, minutes, report):
     while True:
         for trial in list(running):
             used = (time.perf_counter() - begin) / 60
-            if minutes is not None and used > minutes:
+            begun = any(each.history for each in trials)
+            if minutes is not None and used > minutes and begun:
                 running.remove(trial)
                 left_out += [] if trial.history else [trial.key]
                 continue

@@ -74,9 +74,12 @@ class Ranking:
             ]
         if len(names) > 1:
             shown["mean rank"] = self.table["mean_rank"].to_list()
-        behind = self.table["behind"].to_list()
+        longest = self.table["epochs"].max()
         shown["to the first"] = [
-            "behind" if each else "cannot be told apart" for each in behind
+            "stopped early"
+            if row.epochs < longest
+            else ("behind" if row.behind else "cannot be told apart")
+            for row in self.table.itertuples()
         ]
         shown.iloc[0, -1] = ""
         shown["epoch"] = [

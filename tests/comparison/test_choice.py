@@ -1,0 +1,304 @@
+"""Ranking remedies without clean labels."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+import keras_noisyfer as kn
+from keras_noisyfer.comparison import choice
+from keras_noisyfer.comparison.noisy_scores import resample_counts, score_tasks
+from keras_noisyfer.comparison.ranking import Ranking, rank_trials
+from keras_noisyfer.datasets.image_sources import ImageArray
+
+COUNT = 400
+TASKS = [
+    kn.CategoricalTask("mood", 3, annotators=2),
+    kn.ContinuousTask("pain", ("a", "b")),
+]
+
+
+def make_data(count=COUNT):
+    """Images that tell their class, and noisy labels."""
+    rng = np.random.default_rng(0)
+    mood = rng.integers(0, 3, count)
+    images = np.empty((count, 32, 32, 3), "uint8")
+    images[:] = (80 * mood)[:, None, None, None]
+    noisy = np.stack([mood, mood], axis=1)
+    wrong = rng.random((count, 2)) < 0.3
+    noisy[wrong] = rng.integers(0, 3, wrong.sum())
+    noisy[rng.random((count, 2)) < 0.1] = -1
+    pain = (mood[:, None, None] - 1 + rng.normal(0, 0.3, (count, 1, 2))).clip(
+        -1, 1
+    )
+    pain[:20] = np.nan
+    labels = {"mood": noisy.astype("int32"), "pain": pain.astype("float32")}
+    clean = {"mood": mood.astype("int32")}
+    return kn.LabelledImages(ImageArray(images), labels, TASKS, clean)
+
+
+def predictions(data, right, seed=1):
+    """Of a method that gets a fraction of the classes right."""
+    rng = np.random.default_rng(seed)
+    mood = data.clean["mood"].copy()
+    wrong = rng.random(len(mood)) >= right
+    mood[wrong] = (mood[wrong] + 1) % 3
+    pain = mood[:, None] - 1 + rng.normal(0, 0.1, (len(mood), 2))
+    return {"mood": np.eye(3)[mood], "pain": pain}
+
+
+def concordance(x, y):
+    deviation = (x.mean() - y.mean()) ** 2
+    return 2 * np.cov(x, y, bias=True)[0, 1] / (x.var() + y.var() + deviation)
+
+
+def test_scores_by_other_means():
+    data = make_data()
+    predicted = predictions(data, 0.8)
+    given = data.labels["mood"]
+    known = given >= 0
+    classes = predicted["mood"].argmax(axis=1)
+    answers = np.stack([classes, classes], axis=1)
+    scores = score_tasks(TASKS, data.labels, predicted)
+    accuracy = np.mean(given[known] == answers[known])
+    assert scores["mood"] == pytest.approx([accuracy])
+    balanced = score_tasks(TASKS, data.labels, predicted, balanced=True)
+    assert balanced["mood"] == pytest.approx(
+        [balanced_accuracy_score(given[known], answers[known])]
+    )
+    pain = data.labels["pain"][20:, 0].astype("float64")
+    expected = [
+        concordance(pain[:, each], predicted["pain"][20:, each])
+        for each in range(2)
+    ]
+    assert scores["pain"] == pytest.approx([np.mean(expected)], rel=1e-6)
+
+
+def test_a_resample_is_that_of_the_images_in_it():
+    data = make_data()
+    predicted = predictions(data, 0.8)
+    counts = resample_counts(COUNT, seed=3)
+    scores = score_tasks(TASKS, data.labels, predicted, counts)
+    assert counts[5].sum() == COUNT and (counts[0] == 1).all()
+    drawn = np.repeat(np.arange(COUNT), counts[5].astype(int))
+    again = score_tasks(
+        TASKS,
+        {name: each[drawn] for name, each in data.labels.items()},
+        {name: each[drawn] for name, each in predicted.items()},
+    )
+    for name, each in again.items():
+        assert scores[name][5] == pytest.approx(each[0], rel=1e-6)
+
+
+class Trial:
+    def __init__(self, key, predictions, seconds=10.0, epochs=4):
+        self.key, self.title = key, key.upper()
+        self.predictions, self.seconds = predictions, seconds
+        self.history, self.epoch = [0.0] * epochs, 3
+
+
+def test_what_cannot_be_told_apart_is_not_behind():
+    data = make_data()
+    good, same, bad = (
+        predictions(data, right, seed)
+        for right, seed in ((0.8, 1), (0.8, 2), (0.5, 3))
+    )
+    trials = [Trial("bad", bad), Trial("good", good), Trial("same", same, 2.0)]
+    for tasks in (TASKS, TASKS[:1]):
+        table = rank_trials(trials, tasks, data, False, seed=0)
+        assert set(table.index[:2]) == {"good", "same"}
+        assert table["behind"].to_list() == [False, False, True]
+        for name in ("mood",):
+            row = table.loc["good"]
+            assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+        # By hand: two methods of three better.
+        assert table.loc["bad", "mean_rank"] == 3
+    ranking = Ranking(table, ["A remark."])
+    assert ranking.recommended == table.index[0]
+    assert "cannot be told apart from it" in ranking.recommendation
+    text = str(ranking)
+    assert "A remark." in text and "behind" in text
+    alone = Ranking(
+        rank_trials([trials[1], trials[0]], TASKS, data, False, 0), []
+    )
+    assert (
+        alone.recommendation
+        == "Use GOOD for 3 epochs: it is ahead of all others."
+    )
+    trials[1].history = [0.0] * 9
+    stopped = str(Ranking(rank_trials(trials, TASKS, data, False, 0), []))
+    assert "stopped early" in stopped
+
+
+def test_a_cheaper_equal_is_named():
+    data = make_data()
+    trials = [
+        Trial("dear", predictions(data, 0.8)),
+        Trial("cheap", predictions(data, 0.8), seconds=5.0),
+    ]
+    table = rank_trials(trials, TASKS, data, False, seed=0)
+    ranking = Ranking(table.loc[["dear", "cheap"]], [])
+    assert ranking.recommendation.endswith("CHEAP takes 50% of the time.")
+    assert [each.get_title() for each in ranking.figure().axes] == [
+        "mood",
+        "pain",
+    ]
+
+
+class Script:
+    """A model whose predictions are as good as a script says of an epoch."""
+
+    def __init__(self, rights, data):
+        self.rights, self.data, self.trained = rights, data, 0
+
+    def fit(self, dataset, epochs, initial_epoch=0, callbacks=(), verbose=0):
+        for epoch in range(initial_epoch, epochs):
+            self.trained += 1
+            self.right = self.rights[min(epoch, len(self.rights) - 1)]
+            for each in callbacks:
+                each.set_model(self)
+                each.on_epoch_end(epoch)
+
+    def predict(self, batches, verbose):
+        return predictions(self.data, self.right)
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Methods that peak, rise and stay, and what has been built of them."""
+    data, built = make_data(), []
+    rights = {
+        "vggnet": (0.7, 0.8, 0.6),
+        "sce": (0.5, 0.75, 0.95),
+        "elr": (0.4,),
+    }
+
+    def build(method, images, **options):
+        (held_out,) = [
+            part for part in data.split([320, 80]) if len(part) == 80
+        ]
+        model = Script(rights[method], held_out)
+        built.append((method, len(images), model, options))
+        return model, None, 1
+
+    monkeypatch.setattr(choice, "prepare_training", build)
+    return data, built
+
+
+def run(data, tmp_path=None, **options):
+    options = {"methods": list(("vggnet", "sce", "elr")), "epochs": 3} | options
+    lines = []
+    ranking = kn.compare(
+        data, output_dir=tmp_path, report=lines.append, **options
+    )
+    return ranking, lines
+
+
+def test_each_method_counts_by_its_best_epoch(scripted, tmp_path):
+    data, built = scripted
+    ranking, lines = run(data, tmp_path, refit=True)
+    assert ranking.table.index.to_list() == ["sce", "vggnet", "elr"]
+    assert ranking.table["epoch"].to_list() == [3, 2, 1]
+    assert [each[:2] for each in built] == [
+        ("vggnet", 320),
+        ("sce", 320),
+        ("elr", 320),
+        ("sce", 400),
+    ]
+    # On all images for as many epochs as were best.
+    assert ranking.model is built[-1][2] and ranking.model.trained == 3
+    assert lines[0].startswith("VGGNet, all noisy labels: 3 of 3 epochs, ")
+    # The files say what the object says.
+    assert (tmp_path / "ranking.txt").read_text() == f"{ranking}\n"
+    assert (tmp_path / "ranking.png").stat().st_size > 1000
+
+
+def test_goes_on_where_it_was(scripted, tmp_path):
+    data, built = scripted
+    first, _ = run(data, tmp_path, methods=["vggnet", "sce"])
+    again, _ = run(data, tmp_path)
+    assert [each[0] for each in built] == ["vggnet", "sce", "elr"]
+    assert again.table.loc["sce", "mood"] == first.table.loc["sce", "mood"]
+    with pytest.raises(ValueError, match="batch_size=32.*Received: .*=16"):
+        run(data, tmp_path, batch_size=16)
+    other = data.with_labels({**data.labels, "mood": data.labels["mood"][::-1]})
+    with pytest.raises(ValueError, match="are of labels="):
+        run(other, tmp_path)
+
+
+def test_a_budget_halves_the_field(scripted):
+    data, built = scripted
+    ranking, _ = run(data, epochs=16, minutes=10)
+    # Two epochs each; then the better two go on.
+    trained = {method: model.trained for method, _, model, _ in built}
+    assert trained == {"vggnet": 16, "sce": 16, "elr": 2}
+    assert ranking.table.loc["elr", "epochs"] == 2
+    ranking, _ = run(data, minutes=1e-9)
+    assert ranking.table.index.to_list() == ["vggnet"]
+    assert "Not tried, for time: sce, elr." in ranking.remarks
+
+
+def test_options_are_chosen_by_the_same_rule(scripted):
+    data, built = scripted
+    search = {"elr": {"strength": [1.0, 3.0]}}
+    ranking, _ = run(data, methods=["sce", "elr"], search=search, width=0.5)
+    assert set(ranking.table.index) == {
+        "sce",
+        "elr, strength 1.0",
+        "elr, strength 3.0",
+    }
+    assert [each[3].get("strength") for each in built] == [None, 1.0, 3.0]
+    assert all(each[3]["width"] == 0.5 for each in built)
+
+
+def test_one_annotator_cannot_tell_shared_mistakes(scripted):
+    data, _ = scripted
+    single = data.with_labels(
+        {**data.labels, "mood": data.labels["mood"][:, :1]},
+        [TASKS[0].with_annotators(1), TASKS[1]],
+    )
+    ranking, _ = run(single)
+    assert "With one annotator (mood)" in ranking.remarks[0]
+    assert run(data)[0].remarks == []
+    assert "majority-vote" not in choice._choose_methods(None, single)
+    assert "majority-vote" in choice._choose_methods(None, data)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"methods": ["sce"]}, "`methods` must be at least two"),
+        ({"methods": ["sce", "scee"]}, "`method` must be one of .*: 'scee'"),
+        ({"methods": ["sce", "air"]}, "epoch by epoch .*Received: 'air'"),
+        ({"methods": ["sce", "vggnet-clean"]}, "Received: 'vggnet-clean'"),
+        ({"search": {"gce": {}}}, "`search` may only have the keys"),
+        ({"epochs": 0}, "`epochs` must be"),
+        ({"held_out": 1.0}, "`held_out` must be"),
+        ({"minutes": 0}, "`minutes` must be"),
+        ({"held_out": 0.05}, "at least 50 held-out labels .*: .* of mood"),
+    ],
+)
+def test_wrong_arguments(scripted, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        run(scripted[0], **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_trains_and_tells(tmp_path):
+    data = make_data()
+    ranking = kn.compare(
+        data,
+        methods=["vggnet", "joint-elr"],
+        epochs=2,
+        width=1 / 16,
+        dropout=0.0,
+        batch_normalization=True,
+        output_dir=tmp_path,
+        refit=True,
+        report=lambda line: None,
+    )
+    assert set(ranking.table.index) == {"vggnet", "joint-elr"}
+    assert ranking.table[["mood", "pain"]].notna().all(axis=None)
+    predicted = ranking.model.predict(data.batches(batch_size=100), verbose=0)
+    assert predicted["mood"].shape == (COUNT, 3)
