@@ -49,7 +49,7 @@ def plot_training_curves(
     figure = Figure(figsize=(13 / 3 * len(titles), 3.8), layout="constrained")
     panels = figure.subplots(1, len(titles), squeeze=False)[0]
     for panel, (key, title) in zip(panels, titles, strict=True):
-        for name, history in histories.items():
+        for index, (name, history) in enumerate(histories.items()):
             if key in history:
                 values = np.array(history[key], "float64")
                 epochs = np.arange(1, len(values) + 1)
@@ -59,7 +59,8 @@ def plot_training_curves(
                     values, epochs = values[started], epochs[started]
                 # A line of one point cannot be seen.
                 marker = "." if len(values) == 1 else None
-                panel.plot(epochs, values, marker=marker, label=name)
+                style = {"color": f"C{index}", "marker": marker}
+                panel.plot(epochs, values, label=name, **style)
         panel.set(xlabel="epoch", title=title)
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)

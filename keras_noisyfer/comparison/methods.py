@@ -55,13 +55,8 @@ class Method:
 
     def make_losses(self, tasks: Tasks) -> dict[str, Any]:
         """The losses that `compile` is given, a dict by task name."""
-        if self.loss is None:
-            return {}
-        return {
-            task.name: self.loss()
-            for task in tasks
-            if isinstance(task, CategoricalTask)
-        }
+        classes = [t for t in tasks if isinstance(t, CategoricalTask)]
+        return {t.name: self.loss() for t in classes} if self.loss else {}
 
 
 METHODS: dict[str, Method] = {}
@@ -86,8 +81,8 @@ def method(key: str, title: str, **options: Any) -> Callable:
     Returns:
         A decorator of a function of the encoder, the `LabelledImages` it is
         trained on and a dict of options (`lambda_joint`, `gamma`,
-        `warmup_epochs`, `forget_rate`, `strength`, `seed`) that returns the
-        model.
+        `warmup_epochs`, `joint_every`, `forget_rate`, `strength`, `seed`)
+        that returns the model.
 
     Raises:
         ValueError: if the key is taken.
@@ -211,6 +206,7 @@ def _joint(encoder, data, options, **switches):
         lambda_joint=options["lambda_joint"],
         gamma=options["gamma"],
         warmup_epochs=options["warmup_epochs"],
+        joint_every=options["joint_every"],
         seed=options["seed"],
         **switches,
     )
@@ -229,14 +225,14 @@ method(
 )(_plain)
 
 
-def _early_learning(data, options):
-    return EarlyLearning(len(data), strength=options["strength"])
+def _early(data, options):
+    return [EarlyLearning(len(data), strength=options["strength"])]
 
 
 @method("elr", "ELR")
 def _elr(encoder, data, options):
-    regularizers = [_early_learning(data, options)]
-    return MultiTaskModel(encoder, options["gamma"], regularizers=regularizers)
+    early = _early(data, options)
+    return MultiTaskModel(encoder, options["gamma"], regularizers=early)
 
 
 @method("mixup", "Mixup")
@@ -252,9 +248,8 @@ def _crowd_layer(encoder, data, options):
 
 @method("joint-elr", "Joint-distribution GAN and ELR")
 def _joint_elr(encoder, data, options):
-    return _joint(
-        encoder, data, options, regularizers=[_early_learning(data, options)]
-    )
+    early = _early(data, options)
+    return _joint(encoder, data, options, regularizers=early)
 
 
 # === Ablations of the paper's method ===
@@ -352,6 +347,7 @@ def make_model(
     lambda_joint: float | str = 0.4,
     gamma: float | str = 1.0,
     warmup_epochs: int = 0,
+    joint_every: int = 1,
     forget_rate: float | None = None,
     strength: float = 3.0,
     seed: int | None = None,
@@ -369,6 +365,7 @@ def make_model(
         gamma: See `MultiTaskModel`.
         warmup_epochs: First epochs of plain training of the methods that
             have them: see `JointDistributionGAN` and `LTNet`.
+        joint_every: See `JointDistributionGAN`.
         forget_rate: See `CoTeaching`; by default `estimate_noise_rate`.
         strength: See `EarlyLearning`.
         seed: Seed of the joint-distribution GAN's noise.
@@ -393,6 +390,7 @@ def make_model(
         "lambda_joint": lambda_joint,
         "gamma": gamma,
         "warmup_epochs": warmup_epochs,
+        "joint_every": joint_every,
         "forget_rate": forget_rate,
         "strength": strength,
         "seed": seed,

@@ -1,6 +1,7 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from common import load_recipe
 
@@ -11,6 +12,7 @@ RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "quickstart.py"
 def quickstart(monkeypatch, tmp_path):
     module = load_recipe("quickstart")
     monkeypatch.setattr(module, "TEST_SIZE", 50)
+    monkeypatch.setattr(module, "HELD_OUT_SIZE", 50)
     monkeypatch.setenv("HOME", str(tmp_path))
     return module
 
@@ -22,6 +24,7 @@ def test_runs_end_to_end(quickstart, tmp_path, capsys):
     flags = "--epochs 2 --train-size 64 --width 0.0625"
     quickstart.main([*flags.split(), "--output-dir", str(output)])
     assert {each.name for each in output.iterdir()} == {
+        *(f"{method}.csv" for method in quickstart.SHOWN),
         "training_curves.png",
         "confusion_matrix.png",
         "generated_faces.png",
@@ -30,22 +33,36 @@ def test_runs_end_to_end(quickstart, tmp_path, capsys):
         "results.json",
     }
     results = json.loads((output / "results.json").read_text())
-    assert [row["method"] for row in results["results"]] == [
+    titles = [row["method"] for row in results["results"]]
+    assert titles == [
         "VGGNet, all noisy labels",
         "VGGNet, majority vote",
+        "SCE",
+        "ELR",
         "Joint-distribution GAN",
+        "Joint-distribution GAN and ELR",
     ]
+    sums = []
     for row in results["results"]:
         history = results["histories"][row["method"]]
-        assert len(history["val_expression_accuracy"]) == 2
-        # The last epoch, not the best.
-        assert row["accuracy"] == history["val_expression_accuracy"][-1]
-        assert row["ccc"] == history["val_affect_ccc"][-1]
+        noisy = np.add(
+            history["validation_expression_accuracy"],
+            history["validation_affect_ccc"],
+        )
+        # What is chosen by is the noisy labels, of methods and of epochs.
+        epoch = int(noisy.argmax())
+        sums.append(noisy[epoch])
+        assert row["epoch"] == epoch + 1
+        clean = history["test_expression_accuracy"]
+        assert row["accuracy"] == clean[epoch]
+        assert row["last accuracy"] == clean[-1]
+        assert row["ccc"] == history["test_affect_ccc"][epoch]
+    assert results["chosen"] == titles[int(np.argmax(sums))]
     wrong = [each["wrong"] for each in results["realised_noise"]["expression"]]
     assert wrong == pytest.approx([0.3, 0.4, 0.5], abs=0.18)
     printed = capsys.readouterr().out
     assert "expression annotator 2:" in printed
-    assert "Joint-distribution GAN" in printed
+    assert f"The held-out noisy labels choose {results['chosen']}." in printed
 
 
 @pytest.mark.parametrize(
