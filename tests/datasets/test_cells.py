@@ -15,7 +15,7 @@ from small_tables import (
     write,
 )
 
-from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask
 
 

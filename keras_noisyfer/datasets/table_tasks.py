@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.cells import (
+from keras_noisyfer.datasets.table_cells import (
     MISSING_CELLS,
     cell_number,
     cell_text,
+    read_csv,
 )
-from keras_noisyfer.datasets.tables.columns import KEYS
-from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
+from keras_noisyfer.datasets.table_columns import KEYS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, Task
 from keras_noisyfer.typing import PathLike
 
@@ -64,11 +66,13 @@ def infer_tasks(
     >>> tasks, columns = infer_tasks("labels.csv")
     >>> data = from_csv("labels.csv", "faces", tasks, columns)
     """
-    header = read_header(path)
+    # Bad rows are for `from_csv` to report.
+    frame = read_csv(path, ImportReport("skip"))
+    header = list(frame)
     if columns is None and set(LONG_COLUMNS) <= set(header):
         columns = {name: name for name in LONG_COLUMNS}
         _check_once(path, header, LONG_COLUMNS)
-        found, dimensions, has_clean = _long_cells(path, header)
+        found, dimensions, has_clean = _long_cells(frame)
         if has_clean:
             columns["clean"] = CLEAN
         tasks = []
@@ -89,7 +93,6 @@ def infer_tasks(
         else:
             truth = columns.get("clean", {}).get(name)
             categorical[name] = [*groups, *([truth] if truth else [])]
-    found = {name: set() for name in categorical}
     for name, used in categorical.items():
         missing = [column for column in used if column not in header]
         if missing:
@@ -99,10 +102,10 @@ def infer_tasks(
                 f"Received: {', '.join(missing)}"
             )
     _check_once(path, header, sum(categorical.values(), []))
-    for chunk in _chunks(path, header):
-        for name, used in categorical.items():
-            for column in used:
-                found[name].update(chunk[column].unique())
+    found = {
+        name: pd.unique(frame[used].to_numpy().ravel())
+        for name, used in categorical.items()
+    }
     return tasks + _categorical_tasks(found, classes), columns
 
 
@@ -211,26 +214,17 @@ def _check_once(path, header, columns):
             )
 
 
-def _chunks(path, header):
-    # Bad rows are for `from_csv` to report.
-    for chunk, _ in read_rows(path, header, 100_000, ImportReport("skip")):
-        yield chunk
-
-
-def _long_cells(path, header):
+def _long_cells(frame):
     """The different values of each categorical task, the dimensions of
     affect, and whether there are clean labels."""
-    found, dimensions, has_clean = {}, set(), False
-    for chunk in _chunks(path, header):
-        has_clean |= (chunk["annotator"].str.strip() == CLEAN).any()
-        pairs = chunk[["task", "value"]].drop_duplicates()
-        for name, values in pairs.groupby("task")["value"]:
-            dimension = name.strip().removeprefix("affect.")
-            if dimension in AFFECT:
-                dimensions.add(dimension)
-            elif name.strip():
-                found.setdefault(name.strip(), set()).update(values)
-    return found, dimensions, has_clean
+    found, dimensions = {}, set()
+    for name, values in frame["value"].groupby(frame["task"].str.strip()):
+        dimension = name.removeprefix("affect.")
+        if dimension in AFFECT:
+            dimensions.add(dimension)
+        elif name:
+            found[name] = values.unique()
+    return found, dimensions, (frame["annotator"].str.strip() == CLEAN).any()
 
 
 def _categorical_tasks(found, classes):

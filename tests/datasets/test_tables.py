@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from small_tables import AFFECT, EXPRESSION, IDS, NAMES, NAN, ONE, SINGLE, write
 
-from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 WIDE = {
@@ -286,8 +286,7 @@ def test_labels_follow_their_images_when_rows_are_skipped(tmp_path, root):
 LOST = "good labels in rows that were rejected, left out with them"
 
 
-@pytest.mark.parametrize("chunk_size", [1, 100])
-def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root, chunk_size):
+def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root):
     text = (
         "file,ann,bob,cec,v,a\na.png,-,sad,happy,0.5,\n"
         "b.png,sad,,happy,,0.5\nc.png,,sad,,7,0\n,sad,,,,\n"
@@ -300,7 +299,6 @@ def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root, chunk_size):
         [EXPRESSION, AFFECT],
         columns,
         on_error="skip",
-        chunk_size=chunk_size,
     )
     assert by_name(data) == {"b.png": [2, -1, 1]}
     # sad, happy and valence of a.png, sad of c.png, sad without an image;
@@ -335,8 +333,7 @@ def test_task_without_any_label(tmp_path, root):
         from_csv(path, root, [EXPRESSION, AFFECT], columns)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 2, 100])
-def test_where_chooses_rows(tmp_path, root, chunk_size):
+def test_where_chooses_rows(tmp_path, root):
     text = (
         "file,ann,split\na.png,sad,train\nb.png,oops,test\n"
         "more/e.png,happy,train\n"
@@ -348,7 +345,6 @@ def test_where_chooses_rows(tmp_path, root, chunk_size):
         EXPRESSION,
         ONE,
         where={"split": "train"},
-        chunk_size=chunk_size,
     )
     assert by_name(data) == {"a.png": [2], "more/e.png": [1]}
     with pytest.raises(ValueError, match=r"row 3 \(b.png\): unknown class"):

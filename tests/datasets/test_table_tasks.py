@@ -1,6 +1,6 @@
 import pytest
 
-from keras_noisyfer.datasets.tables.table_tasks import (
+from keras_noisyfer.datasets.table_tasks import (
     columns_of_flags,
     infer_tasks,
 )
