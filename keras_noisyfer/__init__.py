@@ -45,6 +45,7 @@ _MODULES = {
     "load_cifar10": "datasets.cifar10",
     "load_cifar10n": "datasets.cifar10n",
     "load_ferplus": "datasets.ferplus",
+    "load_label_studio": "datasets.label_studio",
     "load_raf": "datasets.faces.raf",
     "load_raf_base": "datasets.faces.raf",
     "make_dataset": "datasets.labelled_images",

@@ -14,10 +14,15 @@ from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.long_table import from_long
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.table_cells import cell_reader, cell_text, read_csv
+from keras_noisyfer.datasets.table_cells import (
+    cell_reader,
+    cell_text,
+    check_header,
+    choose_rows,
+    read_csv,
+)
 from keras_noisyfer.datasets.table_columns import (
     check_cells,
-    check_header,
     parse_columns,
 )
 from keras_noisyfer.datasets.table_writer import CsvWriter
@@ -205,43 +210,13 @@ def from_csv(
     options = dict(on_error=on_error, max_annotators=max_annotators)
     options |= dict(streams=streams, seed=seed)
     table = _Table(image_root, tasks, columns, image_path, **options)
-    where = check_where(where)
-    frame = _choose_rows(read_csv(path, table.report), where, path)
+    frame = read_csv(path, table.report)
+    if where is not None:
+        frame = choose_rows(frame, where, path)
     numbers = frame.index
     data = table.load(frame, str(path), lambda r: f"row {numbers[r]}", decode)
     data.writer = CsvWriter(path, table.columns, table.with_ids)
     return data
-
-
-def check_where(where: Any) -> dict[str, str]:
-    """Checks the argument `where` of `from_csv` and returns it as a dict."""
-    where = {} if where is None else where
-    if not isinstance(where, dict) or not all(
-        isinstance(each, str) for item in where.items() for each in item
-    ):
-        raise ValueError(
-            f"`where` must be a dict by column of a text. Received: {where!r}"
-        )
-    return where
-
-
-def _choose_rows(frame, where, path):
-    """The rows that `where` chooses."""
-    if not where:
-        return frame
-    check_header(where, list(frame), path)
-    texts = frame[[*where]].map(cell_text)
-    chosen = frame[(texts == pd.Series(where).map(cell_text)).all(axis=1)]
-    if chosen.empty:
-        there = " and ".join(
-            f"{column} is {', '.join(sorted(map(repr, each.unique()[:20])))}"
-            for column, each in texts.items()
-        )
-        raise ValueError(
-            f"`where` must choose a row of {path}, in which {one_line(there)}. "
-            f"Received: {where}"
-        )
-    return chosen
 
 
 class _Table:
@@ -309,6 +284,16 @@ class _Table:
                 t.name: self.columns.names(t.name) for t in self.tasks
             }
             truths = self.columns.clean
+        elif isinstance(
+            frame[self.columns.annotator].dtype, pd.CategoricalDtype
+        ) and (frame[self.columns.annotator].cat.ordered):
+            who = map(cell_text, frame[self.columns.annotator].cat.categories)
+            order = list(who)
+            given = cells[~cells["clean"]].groupby("task")["annotator"]
+            annotators = {
+                task: [name for name in order if name in set(names_there)]
+                for task, names_there in given.unique().items()
+            }
         data = from_long(
             cells,
             ImageFiles(self.folder.image_root, names),

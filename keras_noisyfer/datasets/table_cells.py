@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,52 @@ def read_csv(path: PathLike, report: ImportReport) -> pd.DataFrame:
     for column in range(len(frame.columns)):
         blank = blank[blank.iloc[:, column].str.strip() == ""]
     return frame.drop(blank.index)
+
+
+def choose_rows(
+    frame: pd.DataFrame, where: dict[str, str], path: PathLike
+) -> pd.DataFrame:
+    """The rows that the argument `where` of `from_csv` chooses."""
+    if not isinstance(where, dict) or not all(
+        isinstance(each, str) for item in where.items() for each in item
+    ):
+        raise ValueError(
+            f"`where` must be a dict by column of a text. Received: {where!r}"
+        )
+    check_header(where, list(frame), str(path))
+    texts = frame[[*where]].map(cell_text)
+    chosen = frame[(texts == pd.Series(where).map(cell_text)).all(axis=1)]
+    if where and chosen.empty:
+        there = " and ".join(
+            f"{column} is {', '.join(sorted(map(repr, each.unique()[:20])))}"
+            for column, each in texts.items()
+        )
+        raise ValueError(
+            f"`where` must choose a row of {path}, in which {one_line(there)}. "
+            f"Received: {where}"
+        )
+    return chosen
+
+
+def check_header(used: Iterable[str], header: list[str], table: object) -> None:
+    """Raises a `ValueError` unless a header has each used column once."""
+    used = list(used)
+    for column in used:
+        if header.count(column) > 1:
+            raise ValueError(
+                f"{table} must have each column of `columns` once. "
+                f"Received: {header.count(column)} columns {column!r}"
+            )
+    missing = [column for column in used if column not in header]
+    if missing:
+        hint = ""
+        if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
+            hint = ". The values must be separated by commas"
+        there = one_line(", ".join(map(str, header)))
+        raise ValueError(
+            f"`columns` must name columns of {table}: {there}. "
+            f"Received: {', '.join(missing)}{hint}"
+        )
 
 
 def named_after(column: str, names: Sequence[str]) -> int | None:
@@ -220,7 +266,9 @@ class ClassCells(_Cells):
                     self._first[kind] = (text, where(index))
                     self._check_kinds()
             elif kind is not None:
-                problems[index] = (kind, f"{text!r}; {self._expected}")
+                json = text.startswith(("{", "["))
+                hint = "; it seems to be JSON, not one label" * json
+                problems[index] = (kind, f"{text!r}; {self._expected}{hint}")
                 if number == self.task.num_classes and not self._numbers:
                     self._beyond = self._beyond or where(index)
         return values, problems

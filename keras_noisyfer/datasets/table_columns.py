@@ -1,8 +1,7 @@
 """Tables of labels: what their columns hold."""
 
 import dataclasses
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -310,24 +309,3 @@ def check_cells(frame: pd.DataFrame, row_name: Callable[[int], str]) -> None:
                     f"{one_line(repr(cell), 80)} in column {column}, "
                     f"{row_name(position)}"
                 )
-
-
-def check_header(used: Iterable[str], header: list[str], table: object) -> None:
-    """Raises a `ValueError` unless a header has each used column once."""
-    used = list(used)
-    for column in used:
-        if header.count(column) > 1:
-            raise ValueError(
-                f"{table} must have each column of `columns` once. "
-                f"Received: {header.count(column)} columns {column!r}"
-            )
-    missing = [column for column in used if column not in header]
-    if missing:
-        hint = ""
-        if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
-            hint = ". The values must be separated by commas"
-        there = one_line(", ".join(map(str, header)))
-        raise ValueError(
-            f"`columns` must name columns of {table}: {there}. "
-            f"Received: {', '.join(missing)}{hint}"
-        )
