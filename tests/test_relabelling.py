@@ -6,8 +6,8 @@ import tensorflow as tf
 from keras_noisyfer import noise
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.tables.columns import WideColumns
-from keras_noisyfer.datasets.tables.csv_writer import CsvWriter
+from keras_noisyfer.datasets.table_columns import Columns
+from keras_noisyfer.datasets.table_writer import CsvWriter
 from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.relabelling import relabel
@@ -148,7 +148,7 @@ def test_preprocessing(data):
 
 def test_writes_next_to_the_data(data, tmp_path):
     table = tmp_path / "labels.csv"
-    data.writer = CsvWriter(table, WideColumns("file", {}, {}))
+    data.writer = CsvWriter(table, Columns("file", {}, {}))
     machine = relabel(brightness_model(), data, [SHADE, AFFECT], "bright")
     lines = (tmp_path / "labels_bright.csv").read_text().splitlines()
     assert lines[0] == "file,shade.bright,valence.bright,arousal.bright"

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from keras_noisyfer.datasets.report import ON_ERROR
-from keras_noisyfer.datasets.tables.loaders import from_csv
-from keras_noisyfer.datasets.tables.table_tasks import (
+from keras_noisyfer.datasets.table import from_csv
+from keras_noisyfer.datasets.table_tasks import (
     columns_of_flags,
     infer_tasks,
 )

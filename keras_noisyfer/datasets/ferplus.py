@@ -18,7 +18,7 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.pairing import check_numbers, check_pixels
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import SPLITS
-from keras_noisyfer.datasets.tables.cells import cell_text
+from keras_noisyfer.datasets.table_cells import cell_text
 from keras_noisyfer.files import open_rows
 from keras_noisyfer.typing import PathLike
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer import noise
+from keras_noisyfer.datasets.exchange import Exchange
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.pipeline import (
     check_annotators,
@@ -20,7 +21,7 @@ from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
 from keras_noisyfer.typing import ArrayLike, Augmentation, Labels, Shape, Tasks
 
 
-class LabelledImages:
+class LabelledImages(Exchange):
     """One split of a data set: its images and what annotators said of them.
 
     Labels are plain arrays, ready for noise, votes and tables; images stay
@@ -359,17 +360,14 @@ def make_dataset(
             `(n, dimensions)`, in [-1, 1]. With `training=False` also clean
             labels, which have no annotator axis.
         tasks: Sequence of tasks.
-        batch_size: Number of images a batch; at least 2 for a continuous
-            task, whose concordance one element does not define.
-        training: Whether to shuffle, to augment, and to drop a last batch
-            that is smaller than the others.
-        augmentation: `None`, or a function of a batch of images in [-1, 1]
-            and a seed, such as `crop_and_flip` or `face_affine`.
+        batch_size: See `LabelledImages.batches`, as the following ones.
+        training: Boolean.
+        augmentation: Function, or `None`.
         seed: Seed of the order and of the augmentation. The same seed gives
             the same batches, and other ones in each epoch; as everywhere in
             `tf.data` it counts together with the global seed, that of
             `keras.utils.set_random_seed`, when the data set is made.
-        with_index: See `LabelledImages.batches`.
+        with_index: Boolean.
 
     Returns:
         A `tf.data.Dataset` of float32 images in [-1, 1] and a dict of labels:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from keras_noisyfer.datasets.conversion import convert_images
 from keras_noisyfer.datasets.image_names import ImageFolder
-from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask
 
 SHADE = CategoricalTask("shade", class_names=("dark", "light"))

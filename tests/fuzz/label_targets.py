@@ -31,8 +31,8 @@ from keras_noisyfer.datasets.faces.affectnet import (
 from keras_noisyfer.datasets.faces.raf import RafDbConfig, load_raf_base
 from keras_noisyfer.datasets.ferplus import USAGES, VOTE_COLUMNS, load_ferplus
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.loaders import from_csv
-from keras_noisyfer.datasets.tables.table_tasks import infer_tasks
+from keras_noisyfer.datasets.table import from_csv
+from keras_noisyfer.datasets.table_tasks import infer_tasks
 from keras_noisyfer.results import keep_settings
 
 
@@ -65,7 +65,6 @@ class WideTable(Target):
             columns,
             on_error=self.on_error,
             decode=False,
-            chunk_size=2,
         )
 
 

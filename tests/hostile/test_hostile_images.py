@@ -23,7 +23,7 @@ from keras_noisyfer.datasets.image_files import (
     locate_image,
 )
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.loaders import from_csv
+from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.datasets.upright_images import (
     UnusableImage,
     read_upright_rgb,

@@ -15,7 +15,7 @@ from small_tables import (
     write,
 )
 
-from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -190,6 +190,7 @@ def test_names_and_ids_must_not_mix(tmp_path, root):
         ("3", r"class id out of range \(column ann: '3'"),
         ("-2", "class id out of range"),
         ("0.5", "unknown class"),
+        ("{x: 1}", "unknown class .*; classes are .*; it seems to be JSON"),
         ("9" * 5000 + ".0", "unknown class"),
         ("1e999", "unknown class"),
     ],

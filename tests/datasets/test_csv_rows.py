@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_noisyfer.datasets.tables.loaders import from_csv
+from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 NAMES = ("neutral", "happy", "sad")
@@ -40,8 +40,7 @@ def long_rows():
     ]
 
 
-@pytest.mark.parametrize("chunk_size", [1, 2, 3, 4, 5, 7, 15, 16])
-def test_chunks_do_not_change_anything(tmp_path, root, chunk_size):
+def test_every_kind_of_row(tmp_path, root):
     text = "\n".join(["file,who,what,said,note", *long_rows()])
     path = write(tmp_path, text)
     tasks = [EXPRESSION, AFFECT]
@@ -64,33 +63,32 @@ def test_chunks_do_not_change_anything(tmp_path, root, chunk_size):
     np.testing.assert_array_equal(
         whole.labels["affect"], [[[0.5, -0.25]], [[NAN, NAN]]]
     )
-    pieces = from_csv(
-        path, root, tasks, LONG, on_error="skip", chunk_size=chunk_size
-    )
-    assert pieces.names == whole.names and pieces.tasks == whole.tasks
-    for name, labels in whole.labels.items():
-        np.testing.assert_array_equal(pieces.labels[name], labels)
-    assert sorted(pieces.report.entries) == sorted(whole.report.entries)
-    assert pieces.report.notes == whole.report.notes
 
 
-def test_chunked_wide_table_finds_a_distant_duplicate(tmp_path, root):
-    rows = [f"{name}.png,sad" for name in ("a", "b", "c", "a")]
-    path = write(tmp_path, "\n".join(["file,ann", *rows]))
-    with pytest.raises(ValueError, match="row 5.*identical, see row 2"):
-        from_csv(path, root, EXPRESSION, ONE, chunk_size=2)
+def test_rows_are_numbered_where_pandas_reads_in_parts(tmp_path, root):
+    # It takes 256 KiB at a time.
+    blanks = [" " * 100 + ","] * 3000
+    rows = ["a.png,sad", "b.png,sad,x", *blanks, "c.png,sad", "b.png,bad,x"]
+    path = write(tmp_path, "\n".join(["file,ann", *rows, *rows[:1]]))
+    with pytest.raises(ValueError, match="row 3: too many values"):
+        from_csv(path, root, EXPRESSION, ONE)
+    data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
+    assert data.names == ["a.png", "c.png"]
+    assert [entry for entry, _, _ in data.report.entries] == [
+        "row 3",
+        "row 3005",
+        "row 3006 (a.png)",
+    ]
+    assert data.report.entries[-1][2] == "identical, see row 2"
 
 
 @pytest.mark.parametrize("row", ["", ",", "  ,", " , \t", '" "," "', "\u00a0,"])
-@pytest.mark.parametrize("chunk_size", [1, 2, 100])
-def test_rows_of_blanks_are_passed_over(tmp_path, root, row, chunk_size):
+def test_rows_of_blanks_are_passed_over(tmp_path, root, row):
     text = f"file,ann\na.png,sad\n{row}\n{row}\nb.png,happy\n,bad\n"
     path = write(tmp_path, text)
     with pytest.raises(ValueError, match="row 6: no image name"):
-        from_csv(path, root, EXPRESSION, ONE, chunk_size=chunk_size)
-    data = from_csv(
-        path, root, EXPRESSION, ONE, on_error="skip", chunk_size=chunk_size
-    )
+        from_csv(path, root, EXPRESSION, ONE)
+    data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
     assert data.labels["expression"].tolist() == [[2], [1]]
     assert data.report.entries == [("row 6", "no image name", "")]
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from small_tables import AFFECT, EXPRESSION, IDS, NAMES, NAN, ONE, SINGLE, write
 
-from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 WIDE = {
@@ -286,8 +286,7 @@ def test_labels_follow_their_images_when_rows_are_skipped(tmp_path, root):
 LOST = "good labels in rows that were rejected, left out with them"
 
 
-@pytest.mark.parametrize("chunk_size", [1, 100])
-def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root, chunk_size):
+def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root):
     text = (
         "file,ann,bob,cec,v,a\na.png,-,sad,happy,0.5,\n"
         "b.png,sad,,happy,,0.5\nc.png,,sad,,7,0\n,sad,,,,\n"
@@ -300,7 +299,6 @@ def test_labels_lost_with_a_bad_row_are_counted(tmp_path, root, chunk_size):
         [EXPRESSION, AFFECT],
         columns,
         on_error="skip",
-        chunk_size=chunk_size,
     )
     assert by_name(data) == {"b.png": [2, -1, 1]}
     # sad, happy and valence of a.png, sad of c.png, sad without an image;
@@ -335,8 +333,7 @@ def test_task_without_any_label(tmp_path, root):
         from_csv(path, root, [EXPRESSION, AFFECT], columns)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 2, 100])
-def test_where_chooses_rows(tmp_path, root, chunk_size):
+def test_where_chooses_rows(tmp_path, root):
     text = (
         "file,ann,split\na.png,sad,train\nb.png,oops,test\n"
         "more/e.png,happy,train\n"
@@ -348,7 +345,6 @@ def test_where_chooses_rows(tmp_path, root, chunk_size):
         EXPRESSION,
         ONE,
         where={"split": "train"},
-        chunk_size=chunk_size,
     )
     assert by_name(data) == {"a.png": [2], "more/e.png": [1]}
     with pytest.raises(ValueError, match=r"row 3 \(b.png\): unknown class"):
@@ -381,3 +377,68 @@ def test_where_chooses_a_row(tmp_path, root):
 def test_image_root_is_a_folder():
     with pytest.raises(ValueError, match="`image_root` must be a folder"):
         from_dataframe(pd.DataFrame({"file": []}), None, EXPRESSION, ONE)
+
+
+# === One row an image and annotator ===
+
+
+TURK = """Input.url,WorkerId,Answer.mood,Answer.v,Answer.a,Status
+https://x.org/a.png,w2,sad,0.5,,ok
+https://x.org/a.png,w1,happy,,,ok
+https://x.org/b.png,w2,,0.25,-1,ok
+https://x.org/b.png,gold,neutral,1,1,ok
+"""
+WORKERS = {
+    "image": "Input.url",
+    "annotator": "WorkerId",
+    "expression": "Answer.mood",
+    "affect": ("Answer.v", "Answer.a"),
+    "clean": "gold",
+}
+
+
+def base_name(cell):
+    return cell.rpartition("/")[2]
+
+
+def test_table_of_mechanical_turk(tmp_path, root):
+    tasks = [EXPRESSION, AFFECT]
+    path = write(tmp_path, TURK)
+    data = from_csv(path, root, tasks, WORKERS, image_path=base_name)
+    assert data.names == ["a.png", "b.png"]
+    assert data.annotators == {"expression": ["w1", "w2"], "affect": ["w2"]}
+    assert data.labels["expression"].tolist() == [[1, 2], [-1, -1]]
+    np.testing.assert_array_equal(
+        data.labels["affect"], [[[0.5, NAN]], [[0.25, -1]]]
+    )
+    assert data.clean["expression"].tolist() == [-1, 0]
+    with pytest.raises(ValueError, match="a.png: missing image .it is a URL"):
+        from_csv(path, root, tasks, WORKERS)
+    again = f"{TURK}https://x.org/a.png,w2,sad,0.5,,ok\n"
+    with pytest.raises(
+        ValueError, match=r"row 6 \(a.png\): duplicate row .ide"
+    ):
+        from_csv(
+            write(tmp_path, again), root, tasks, WORKERS, image_path=base_name
+        )
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"annotator": 3}, r"`columns\['annotator'\]` must be a string"),
+        ({"expression": ["x", "y"]}, "must be the columns of one label"),
+        ({"clean": {"expression": "x"}}, r"`columns\['clean'\]` must be a st"),
+        ({"clean": "w9"}, "name of an annotator in the table. Received: 'w9'"),
+        ({"Status": "x"}, "must have the keys image, expression, affect"),
+    ],
+)
+def test_wrong_columns_of_annotators(tmp_path, root, change, message):
+    columns = {**WORKERS, **change}
+    path = write(tmp_path, TURK.replace("mood,", "x,").replace("Status", "y"))
+    columns = {
+        **columns,
+        **{"expression": change.get("expression", "Answer.x")},
+    }
+    with pytest.raises(ValueError, match=message):
+        from_csv(path, root, [EXPRESSION, AFFECT], columns)

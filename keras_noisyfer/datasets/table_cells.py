@@ -1,9 +1,10 @@
-"""Tables of labels: what a cell says."""
+"""Tables of labels: a CSV file as text, and what a cell says."""
 
+import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,139 @@ import pandas as pd
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.columns import check_votes
+from keras_noisyfer.files import RowTooLong, open_rows
 from keras_noisyfer.tasks import CategoricalTask, Task
+from keras_noisyfer.typing import PathLike
 
 # What may be written, in any case, where there is no label.
 MISSING_CELLS = ("", "nan", "none", "null", "na", "n/a")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.I)
 _WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
+_SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
+
+
+def read_csv(path: PathLike, report: ImportReport) -> pd.DataFrame:
+    """Reads a CSV file: every cell as text, and none changes its column.
+
+    Rows with more values than the first one has names are rejected, rows
+    without any value but blanks are passed over.
+
+    Args:
+        path: The file, in UTF-8 with commas.
+        report: `ImportReport`.
+
+    Returns:
+        A `pandas.DataFrame` whose index numbers the rows as a spreadsheet
+        does: 1 is the row of names.
+
+    Raises:
+        ValueError: if the file cannot be read, and as the report says.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"`path` must be a CSV file. Received: {path}, where there is no "
+            "file"
+        )
+    try:
+        with open_rows(path) as file, warnings.catch_warnings(record=True) as w:
+            warnings.simplefilter("always", pd.errors.ParserWarning)
+            # Where pandas reads names it takes what is too much for an index.
+            frame = pd.read_csv(
+                file,
+                header=None,
+                dtype=object,
+                na_filter=False,
+                index_col=False,
+                skip_blank_lines=False,
+                on_bad_lines="warn",
+            )
+    except pd.errors.EmptyDataError:
+        raise ValueError(
+            "`path` must be a CSV file whose first row names the columns. "
+            f"Received: {path}, whose first row is empty"
+        ) from None
+    except (UnicodeError, pd.errors.ParserError, OSError, RowTooLong) as error:
+        raise ValueError(
+            "`path` must be a CSV file in UTF-8 whose quotes are closed. "
+            f"Received: {path}: {one_line(error)}"
+        ) from error
+    skipped = []
+    for row, names, values in _SKIPPED.findall(
+        "".join(str(e.message) for e in w)
+    ):
+        detail = f"{values} values, {names} names of columns"
+        report.reject(f"row {row}", "too many values", detail)
+        skipped.append(int(row))
+    numbers = np.arange(1, len(frame) + len(skipped) + 1)
+    frame.index = np.setdiff1d(numbers, skipped)
+    frame.columns = frame.iloc[0].str.strip().to_list()
+    blank = frame = frame.iloc[1:]
+    for column in range(len(frame.columns)):
+        blank = blank[blank.iloc[:, column].str.strip() == ""]
+    return frame.drop(blank.index)
+
+
+def choose_rows(
+    frame: pd.DataFrame, where: dict[str, str], path: PathLike
+) -> pd.DataFrame:
+    """The rows that the argument `where` of `from_csv` chooses."""
+    if not isinstance(where, dict) or not all(
+        isinstance(each, str) for item in where.items() for each in item
+    ):
+        raise ValueError(
+            f"`where` must be a dict by column of a text. Received: {where!r}"
+        )
+    check_header(where, list(frame), str(path))
+    texts = frame[[*where]].map(cell_text)
+    chosen = frame[(texts == pd.Series(where).map(cell_text)).all(axis=1)]
+    if where and chosen.empty:
+        there = " and ".join(
+            f"{column} is {', '.join(sorted(map(repr, each.unique()[:20])))}"
+            for column, each in texts.items()
+        )
+        raise ValueError(
+            f"`where` must choose a row of {path}, in which {one_line(there)}. "
+            f"Received: {where}"
+        )
+    return chosen
+
+
+def check_header(used: Iterable[str], header: list[str], table: object) -> None:
+    """Raises a `ValueError` unless a header has each used column once."""
+    used = list(used)
+    for column in used:
+        if header.count(column) > 1:
+            raise ValueError(
+                f"{table} must have each column of `columns` once. "
+                f"Received: {header.count(column)} columns {column!r}"
+            )
+    missing = [column for column in used if column not in header]
+    if missing:
+        hint = ""
+        if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
+            hint = ". The values must be separated by commas"
+        there = one_line(", ".join(map(str, header)))
+        raise ValueError(
+            f"`columns` must name columns of {table}: {there}. "
+            f"Received: {', '.join(missing)}{hint}"
+        )
+
+
+def named_after(column: str, names: Sequence[str]) -> int | None:
+    """Index of the one name that a column has, or that it begins or ends
+    with, as `valence` in `machine_valence`; None if there is none."""
+    column = column.strip().casefold()
+    names = [name.strip().casefold() for name in names]
+    if column in names:
+        return names.index(column)
+    found = [
+        index
+        for index, name in enumerate(names)
+        if re.search(
+            rf"^{re.escape(name)}[\W_]|[\W_]{re.escape(name)}$", column
+        )
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def cell_text(cell: Any, form: Any = "NFC") -> str:
@@ -139,7 +266,9 @@ class ClassCells(_Cells):
                     self._first[kind] = (text, where(index))
                     self._check_kinds()
             elif kind is not None:
-                problems[index] = (kind, f"{text!r}; {self._expected}")
+                json = text.startswith(("{", "["))
+                hint = "; it seems to be JSON, not one label" * json
+                problems[index] = (kind, f"{text!r}; {self._expected}{hint}")
                 if number == self.task.num_classes and not self._numbers:
                     self._beyond = self._beyond or where(index)
         return values, problems
@@ -166,8 +295,21 @@ class ClassCells(_Cells):
         return "id" in self._first
 
     def check_ids(self, annotators: Sequence[str]) -> None:
-        if self.has_ids:
-            check_votes(self.task, annotators)
+        names = self.task.class_names or ()
+        classes = [named_after(each, names) for each in annotators]
+        # Annotators of which each is called like another class.
+        if (
+            self.has_ids
+            and None not in classes
+            and len(set(classes)) == len(classes) > 1
+        ):
+            raise ValueError(
+                f"`columns` must name annotators of task '{self.task.name}', "
+                "not its classes, as one-hot or vote columns do: make one "
+                "column of class names with `df[columns].idxmax(axis=1)`, or "
+                f"rename the annotators. Received: "
+                f"{one_line(', '.join(annotators))}"
+            )
         # Skipping it alone would shift all other labels by one.
         if self._beyond and "name" not in self._first:
             count = self.task.num_classes

@@ -11,12 +11,11 @@ import numpy as np
 
 from keras_noisyfer.datasets.faces.label_files import replacing
 from keras_noisyfer.datasets.faces.label_writers import LabelWriter
-from keras_noisyfer.datasets.tables.columns import LongColumns
-from keras_noisyfer.datasets.tables.table_tasks import CLEAN
+from keras_noisyfer.datasets.table_tasks import CLEAN
 from keras_noisyfer.typing import Labels, PathLike, Tasks
 
 if TYPE_CHECKING:
-    from keras_noisyfer.datasets.tables.columns import WideColumns
+    from keras_noisyfer.datasets.table_columns import Columns
 
 
 class CsvWriter(LabelWriter):
@@ -29,14 +28,14 @@ class CsvWriter(LabelWriter):
 
     Args:
         table: The CSV file that the labels came from.
-        columns: Its `WideColumns` or `LongColumns`.
+        columns: Its `Columns`.
         with_ids: Names of the tasks whose cells are class ids.
     """
 
     def __init__(
         self,
         table: PathLike,
-        columns: WideColumns | LongColumns,
+        columns: Columns,
         with_ids: Iterable[str] = (),
     ):
         table = pathlib.Path(table)
@@ -51,8 +50,7 @@ class CsvWriter(LabelWriter):
     def check(self, annotator: str, tasks: Iterable[str]) -> None:
         super().check(annotator, tasks)
         columns = self.columns
-        is_long = isinstance(columns, LongColumns)
-        if is_long and annotator in (CLEAN, columns.clean):
+        if columns.annotator and annotator in (CLEAN, columns.clean):
             raise ValueError(
                 "`name` must not be that of the annotator whose labels count "
                 f"as the truth. Received: {annotator!r}"
@@ -73,7 +71,7 @@ class CsvWriter(LabelWriter):
                 cells[task.name, None] = np.array(task.class_names)[values]
             else:
                 cells[task.name, None] = values
-        if isinstance(self.columns, LongColumns):
+        if self.columns.value is not None:
             header, rows = self._long(annotator, names, cells)
         else:
             titles = [dimension or task for task, dimension in cells]

@@ -1,6 +1,6 @@
 import pytest
 
-from keras_noisyfer.datasets.tables.table_tasks import (
+from keras_noisyfer.datasets.table_tasks import (
     columns_of_flags,
     infer_tasks,
 )
@@ -117,6 +117,22 @@ def test_no_flags_leave_it_to_the_header():
             ["image,text"] + [f"{i},text {i}" for i in range(1001)],
             "'text' must have 2 to 1000 classes.*: 1001",
         ),
+        (
+            ["image,mood", "a,sad"],
+            "mood.<annotator>.*`columns` says .*Received: 1",
+        ),
+        (
+            ["image,mood,thumb", "a,x,1.png", "b,y,2.JPG"],
+            "'thumb'.*: 2 file names",
+        ),
+        (
+            ["image,key"] + [f"{i},k{i}" for i in range(30)],
+            "'key' must have 2 to 1000.*: 30 different cells, as of ids",
+        ),
+        (
+            ["image,valence_machine"] + [f"{i},0.{i:04}" for i in range(1002)],
+            "'valence_machine' .*valence.<annotator>.* Received: 1002",
+        ),
     ],
 )
 def test_headers_that_do_not_do(csv, lines, message):
@@ -126,7 +142,7 @@ def test_headers_that_do_not_do(csv, lines, message):
 
 def test_given_columns_must_be_there(csv):
     columns = {"image": "image", "mood": ["m1", "m9"]}
-    with pytest.raises(ValueError, match=r"columns\['mood'\].*Received: m9"):
+    with pytest.raises(ValueError, match="`columns` must name .*: m9$"):
         infer_tasks(csv("image,m1", "a,b"), columns)
 
 

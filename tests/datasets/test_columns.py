@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from small_tables import AFFECT, EXPRESSION, NAN, ONE, SINGLE, wide_frame, write
 
-from keras_noisyfer.datasets.tables.loaders import from_csv, from_dataframe
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.tasks import CategoricalTask
 
 
@@ -168,7 +168,6 @@ def test_several_values_need_a_task_column(root):
         ({"max_annotators": 0}, "`max_annotators`"),
         ({"streams": 1.5}, "`streams`"),
         ({"seed": -1}, "`seed`"),
-        ({"chunk_size": 0}, "`chunk_size`"),
     ],
 )
 def test_rejects_wrong_options(tmp_path, root, options, message):

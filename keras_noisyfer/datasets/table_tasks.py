@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.image_files import EXTENSIONS
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.tables.cells import (
+from keras_noisyfer.datasets.table_cells import (
     MISSING_CELLS,
     cell_number,
     cell_text,
+    check_header,
+    read_csv,
 )
-from keras_noisyfer.datasets.tables.columns import KEYS
-from keras_noisyfer.datasets.tables.csv_rows import read_header, read_rows
+from keras_noisyfer.datasets.table_columns import KEYS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, Task
 from keras_noisyfer.typing import PathLike
 
@@ -19,6 +23,8 @@ LONG_COLUMNS = ("image", "annotator", "task", "value")
 AFFECT = ("valence", "arousal")
 CLEAN = "clean"
 MAX_CLASSES = 1000
+# As many cells of which no two are alike are no classes.
+MANY_DIFFERENT = 20
 
 
 def infer_tasks(
@@ -56,19 +62,22 @@ def infer_tasks(
 
     Raises:
         ValueError: if there is no column of images or of labels, or a task
-            has fewer than 2 or more than 1,000 classes, or `classes` names
-            a task that is not there.
+            has fewer than 2 or more than 1,000 classes, or cells that are
+            file names or all different, as ids are, or `classes` names a
+            task that is not there.
 
     Example:
 
     >>> tasks, columns = infer_tasks("labels.csv")
     >>> data = from_csv("labels.csv", "faces", tasks, columns)
     """
-    header = read_header(path)
+    # Bad rows are for `from_csv` to report.
+    frame = read_csv(path, ImportReport("skip"))
+    header = list(frame)
     if columns is None and set(LONG_COLUMNS) <= set(header):
         columns = {name: name for name in LONG_COLUMNS}
-        _check_once(path, header, LONG_COLUMNS)
-        found, dimensions, has_clean = _long_cells(path, header)
+        check_header(LONG_COLUMNS, header, str(path))
+        found, dimensions, has_clean = _long_cells(frame)
         if has_clean:
             columns["clean"] = CLEAN
         tasks = []
@@ -89,20 +98,11 @@ def infer_tasks(
         else:
             truth = columns.get("clean", {}).get(name)
             categorical[name] = [*groups, *([truth] if truth else [])]
-    found = {name: set() for name in categorical}
-    for name, used in categorical.items():
-        missing = [column for column in used if column not in header]
-        if missing:
-            raise ValueError(
-                f"`columns['{name}']` must name columns of {path}: "
-                f"{one_line(', '.join(header))}. "
-                f"Received: {', '.join(missing)}"
-            )
-    _check_once(path, header, sum(categorical.values(), []))
-    for chunk in _chunks(path, header):
-        for name, used in categorical.items():
-            for column in used:
-                found[name].update(chunk[column].unique())
+    check_header(sum(categorical.values(), []), header, str(path))
+    found = {
+        name: frame[used].to_numpy().ravel()
+        for name, used in categorical.items()
+    }
     return tasks + _categorical_tasks(found, classes), columns
 
 
@@ -201,36 +201,17 @@ def _columns_of(path, header, ignored):
     return columns
 
 
-def _check_once(path, header, columns):
-    for column in columns:
-        if header.count(column) > 1:
-            raise ValueError(
-                f"{path} must have each column of labels once. "
-                f"Received: {header.count(column)} columns "
-                f"{one_line(column)!r}"
-            )
-
-
-def _chunks(path, header):
-    # Bad rows are for `from_csv` to report.
-    for chunk, _ in read_rows(path, header, 100_000, ImportReport("skip")):
-        yield chunk
-
-
-def _long_cells(path, header):
-    """The different values of each categorical task, the dimensions of
+def _long_cells(frame):
+    """The values of each categorical task, the dimensions of
     affect, and whether there are clean labels."""
-    found, dimensions, has_clean = {}, set(), False
-    for chunk in _chunks(path, header):
-        has_clean |= (chunk["annotator"].str.strip() == CLEAN).any()
-        pairs = chunk[["task", "value"]].drop_duplicates()
-        for name, values in pairs.groupby("task")["value"]:
-            dimension = name.strip().removeprefix("affect.")
-            if dimension in AFFECT:
-                dimensions.add(dimension)
-            elif name.strip():
-                found.setdefault(name.strip(), set()).update(values)
-    return found, dimensions, has_clean
+    found, dimensions = {}, set()
+    for name, values in frame["value"].groupby(frame["task"].str.strip()):
+        dimension = name.removeprefix("affect.")
+        if dimension in AFFECT:
+            dimensions.add(dimension)
+        elif name:
+            found[name] = values.to_numpy()
+    return found, dimensions, (frame["annotator"].str.strip() == CLEAN).any()
 
 
 def _categorical_tasks(found, classes):
@@ -251,17 +232,24 @@ def _categorical_tasks(found, classes):
 
 
 def _categorical(name, cells):
-    names = sorted({cell_text(each) for each in cells})
-    names = [n for n in names if n.lower() not in {"-1", *MISSING_CELLS}]
-    numbers = [cell_number(name) for name in names]
-    if names and all(n is not None and n.is_integer() for n in numbers):
-        count = 1 + int(max(numbers))
-        names = None
-    else:
-        count = len(names)
-    if not 2 <= count <= MAX_CLASSES:
+    texts = pd.Series(cells).map(cell_text)
+    texts = texts[~texts.str.lower().isin({"-1", *MISSING_CELLS})]
+    names = sorted(texts.unique())
+    numbers = [cell_number(each) for each in names]
+    count, kind = len(names), ""
+    if any(each.lower().endswith(EXTENSIONS) for each in names):
+        kind = "file names"
+    elif names and all(n is not None and n.is_integer() for n in numbers):
+        count, names = 1 + int(max(numbers)), None
+    elif count == len(texts) > MANY_DIFFERENT:
+        kind = "different cells, as of ids"
+    if kind or not 2 <= count <= MAX_CLASSES:
+        task = one_line(name).partition("_")[0]
         raise ValueError(
             f"Column or task {one_line(name)!r} must have 2 to {MAX_CLASSES} "
-            f"classes to be a categorical task. Received: {count}"
+            "classes to be a categorical task. Columns of labels are called "
+            f"{task} or {task}.<annotator>, valence and arousal are values; "
+            "`columns` says which they are where they have other names, and "
+            f"`ignored` which hold no labels. Received: {count} {kind}".rstrip()
         )
     return CategoricalTask(name, count, class_names=names)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_noisyfer.datasets.tables.loaders import from_csv
+from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 MOOD = CategoricalTask("mood", class_names=("sad", "happy"))

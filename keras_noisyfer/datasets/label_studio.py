@@ -1,0 +1,260 @@
+"""Exports of Label Studio: choices, ratings and numbers by several people."""
+
+import json
+import os
+import re
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.table import from_dataframe
+from keras_noisyfer.datasets.table_cells import cell_text, read_csv
+from keras_noisyfer.datasets.table_tasks import (
+    AFFECT,
+    LONG_COLUMNS,
+    MAX_CLASSES,
+)
+from keras_noisyfer.files import read_json
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from keras_noisyfer.typing import PathLike
+
+TRUTH = "ground truth"
+KINDS = ("choices", "rating", "number")
+# What the flat exports have beside the data and the labels.
+_OTHER = ("id", "annotator", "annotation_id", "created_at", "updated_at")
+_OTHER += ("lead_time",)
+# What Label Studio puts before the name of a file that is uploaded.
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-")
+
+
+def load_label_studio(
+    export: PathLike,
+    image_dir: PathLike,
+    *,
+    image: str = "image",
+    controls: Sequence[str] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    **options: Any,
+) -> LabelledImages:
+    """Loads what people labelled in Label Studio.
+
+    Each control is a task: choices are a categorical one whose classes are
+    the choices that occur, sorted; numbers, and ratings with a range, a
+    continuous one of one dimension. Ratings without a range are the classes
+    1, 2 and so on. Controls `valence` and `arousal` with numbers are the task
+    `affect`. Each person who labelled is an annotator; annotations that were
+    cancelled are left out, those marked as ground truth are the clean labels.
+
+    Args:
+        export: File that Label Studio exports as JSON, JSON-MIN or CSV.
+        image_dir: Folder of the images. Paths of uploaded and of local files
+            (`/data/upload/1/6e0f-cat.jpg`, `/data/local-files/?d=pets/cat.jpg`)
+            and URLs are looked for by their last parts.
+        image: Name of the image in the data.
+        controls: Names of the controls to load; by default all. JSON-MIN and
+            CSV files do not tell them from other data.
+        ranges: Dict by control of `(low, high)`, which become -1 and 1. By
+            default numbers are in [-1, 1].
+        **options: `on_error`, `max_annotators`, `streams`, `seed` and
+            `decode`, see `from_dataframe`.
+
+    Returns:
+        A `LabelledImages`. A row of the report is called after the number of
+        the task in Label Studio, the annotator and the control.
+
+    Raises:
+        ValueError: if the file is no such export, has no label, or as
+            `from_dataframe`.
+
+    Example:
+
+    >>> ranges = {"pain": (1, 5)}
+    >>> data = load_label_studio("export.json", "faces", ranges=ranges)
+    >>> data.annotators
+    {'pain': ['ann@example.org', 'bob@example.org']}
+
+    Reference:
+
+    - [Label Studio's export formats](https://labelstud.io/guide/export)
+    """
+    rows = []
+    for item in _read(export):
+        if not isinstance(item, dict):
+            raise _no_export(export, f"{item!r} for a task")
+        data = item.get("data", item) if "annotations" in item else item
+        if not isinstance(data, dict) or image not in data:
+            known = ", ".join(data) if isinstance(data, dict) else data
+            raise ValueError(
+                f"`image` must be a name in the data of {export}: "
+                f"{one_line(known)}. Received: {image!r}"
+            )
+        for who, control, kind, value in _labels(item, image, export):
+            if controls is None or control in controls:
+                entry = f"{item.get('id', len(rows))}, {who}, {control}"
+                rows.append((entry, data[image], who, control, value, kind))
+    if not rows:
+        raise _no_export(export, "no label")
+    names = ("row", *LONG_COLUMNS, "kind")
+    frame = pd.DataFrame(rows, columns=names, dtype=object).set_index("row")
+    tasks = _scale_and_infer(frame, dict(ranges or {}))
+    columns = {name: name for name in LONG_COLUMNS}
+    if (frame["annotator"] == TRUTH).any():
+        columns["clean"] = TRUTH
+    return from_dataframe(
+        frame,
+        image_dir,
+        tasks,
+        columns,
+        image_path=lambda cell: find_image(image_dir, cell),
+        **options,
+    )
+
+
+def find_image(image_dir: PathLike, written: str) -> str:
+    """The file that Label Studio calls by a URL or a path of its own.
+
+    Returns:
+        The longest last part of the path that is a file of the folder, with
+        or without what Label Studio puts before the names of uploaded files;
+        or else `written`.
+    """
+    url = urllib.parse.urlsplit(written)
+    local = urllib.parse.parse_qs(url.query).get("d")
+    path = local[0] if local else urllib.parse.unquote(url.path)
+    parts = [part for part in path.split("/") if part]
+    for candidate in (
+        parts,
+        [*parts[:-1], _UPLOAD.sub("", (parts or [""])[-1])],
+    ):
+        for start in range(len(candidate)):
+            name = "/".join(candidate[start:])
+            if os.path.isfile(os.path.join(image_dir, name)):
+                return name
+    return written
+
+
+def _read(export):
+    if os.fspath(export).lower().endswith(".csv"):
+        return read_csv(export, ImportReport()).to_dict("records")
+    try:
+        items = read_json(export)
+    except OSError as error:
+        raise _no_export(export, error.strerror) from error
+    if not isinstance(items, list):
+        raise _no_export(export, type(items).__name__)
+    return items
+
+
+def _no_export(export, received):
+    return ValueError(
+        "`export` must be a file that Label Studio exports as JSON, JSON-MIN "
+        f"or CSV. Received: {one_line(received)} in {export}"
+    )
+
+
+def _labels(item, image, export):
+    """Annotator, control, kind and value of each label of a task."""
+    if "annotations" not in item:
+        for control, cell in item.items():
+            if control != image and control not in _OTHER:
+                kind, value = _flat(cell)
+                if cell_text(value):
+                    yield cell_text(item.get("annotator")), control, kind, value
+        return
+    try:
+        for each in item["annotations"]:
+            if each.get("was_cancelled"):
+                continue
+            who = each.get("completed_by")
+            if isinstance(who, dict):
+                who = who.get("email") or who.get("id")
+            who = TRUTH if each.get("ground_truth") else cell_text(who)
+            for result in each["result"]:
+                if result["type"] in KINDS:
+                    value = _single(result["value"][result["type"]])
+                    yield who, result["from_name"], result["type"], value
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _no_export(export, f"an annotation without {error}") from error
+
+
+def _flat(cell):
+    """Kind and value of a cell of JSON-MIN or CSV, which is JSON within them
+    unless it is one choice."""
+    if isinstance(cell, str) and cell[:1] in ("[", "{"):
+        try:
+            cell = json.loads(cell)
+        except (ValueError, RecursionError):
+            return "choices", cell
+    if isinstance(cell, list) and len(cell) == 1:
+        cell = cell[0]
+    if isinstance(cell, dict):
+        for kind in KINDS:
+            if kind in cell:
+                return kind, _single(cell[kind])
+    is_number = isinstance(cell, (int, float))
+    return ("number" if is_number else "choices"), _single(cell)
+
+
+def _single(value):
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    # Several choices are no class.
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+
+def _scale_and_infer(frame, ranges):
+    """The tasks of a long table, whose numbers become those of its ranges."""
+    kinds = frame.groupby("task")["kind"].unique()
+    unknown = sorted(set(ranges) - set(kinds.index))
+    if unknown:
+        raise ValueError(
+            f"`ranges` must be of controls: {', '.join(kinds.index)}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    tasks, numbers = [], []
+    for control, kind in kinds.items():
+        own = frame["task"] == control
+        cells = frame.loc[own, "value"]
+        if control in ranges:
+            low, high = ranges[control]
+            cells = pd.to_numeric(cells, errors="coerce").where(
+                lambda n: n.notna(), cells
+            )
+            frame.loc[own, "value"] = [
+                (2 * n - low - high) / (high - low) if _is_number(n) else n
+                for n in cells
+            ]
+        if control in ranges or "number" in kind:
+            numbers.append(control)
+        else:
+            names = {cell_text(cell) for cell in cells}
+            if "rating" in kind:
+                most = max((n for n in cells if _is_number(n)), default=0)
+                names = map(str, range(1, min(int(most), MAX_CLASSES + 1) + 1))
+            names = [name for name in names if name[:1] not in ("[", "{")]
+            if not 2 <= len(names) <= MAX_CLASSES:
+                raise ValueError(
+                    f"Control {one_line(control)!r} must have 2 to "
+                    f"{MAX_CLASSES} classes; `ranges` makes a value of a "
+                    f"rating, `controls` leaves it out. Received: {len(names)}"
+                )
+            if "rating" not in kind:
+                names = sorted(names)
+            tasks.append(CategoricalTask(control, class_names=names))
+    if set(AFFECT) <= set(numbers):
+        tasks.append(ContinuousTask("affect", AFFECT))
+        numbers = [control for control in numbers if control not in AFFECT]
+    # A slot of a table is `task.dimension`, or the dimension alone.
+    tasks += [ContinuousTask(control, ("value",)) for control in numbers]
+    is_single = frame["task"].isin(numbers)
+    frame.loc[is_single, "task"] += ".value"
+    return tasks
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

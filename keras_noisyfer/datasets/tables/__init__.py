@@ -1,1 +1,0 @@
-"""Your own data: tables of labels and a folder of images."""
