@@ -4,7 +4,8 @@ No clean label is needed or read. The columns are those of your_csv.py. What is
 finished is kept: started again, this goes on where it was. Prints a table and
 a recommendation, and writes `ranking.csv`, `ranking.txt` and `ranking.png`;
 with --refit also `model.keras`, the first method's model, trained on all
-images, and what it makes of test images, if any are named.
+images. Test images with clean labels, if any are named, show what the ranking
+is worth; nothing is chosen by them.
 """
 
 import os
@@ -21,7 +22,6 @@ from keras_noisyfer.command_line.tables import (
 )
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison.choice import DEFAULT_METHODS, compare
-from keras_noisyfer.comparison.epoch_log import evaluate
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.datasets.augmentation import face_affine
 from keras_noisyfer.networks.network import IMAGE_SIZES
@@ -31,10 +31,6 @@ from keras_noisyfer.results import prepare_output_dir
 def run(flags):
     output = prepare_output_dir(flags.output_dir)
     data, test = load_table_data(table_options(flags), flags.seed)
-    if test is not None and not flags.refit:
-        raise ValueError(
-            "Test images are used with --refit. Received: test images without"
-        )
     print(data.report)
     if flags.train_size:
         (data,) = data.split([flags.train_size])
@@ -55,6 +51,7 @@ def run(flags):
         balanced=flags.balanced,
         minutes=flags.minutes,
         refit=flags.refit,
+        test=test,
         output_dir=output,
         seed=flags.seed,
         report=lambda line: print(line, flush=True),
@@ -65,12 +62,6 @@ def run(flags):
     print(f"\n{ranking}\n")
     if ranking.model is not None:
         ranking.model.save(output / "model.keras")
-        if test is not None:
-            batches = test.batches(shape, 256)
-            predictions = ranking.model.predict(batches, verbose=0)
-            print(f"On {len(test):,} test images with clean labels:")
-            for name, value in evaluate(test, predictions).items():
-                print(f"  {name} {value:.4f}")
     print(f"Table, figure and finished runs: {output}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import pathlib
 import time
@@ -10,20 +9,18 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.comparison.methods import METHODS, check_method
+from keras_noisyfer.comparison.methods import check_method
 from keras_noisyfer.comparison.noisy_scores import (
     LEAST_LABELS,
     count_labels,
-    score_tasks,
 )
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
 from keras_noisyfer.comparison.training import prepare_training
-from keras_noisyfer.files import read_json, read_npz
-from keras_noisyfer.results import keep_settings, prepare_output_dir, write_json
+from keras_noisyfer.comparison.trial import Trial
+from keras_noisyfer.results import keep_settings, prepare_output_dir
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Augmentation, PathLike, Shape
 
@@ -44,103 +41,6 @@ DEFAULT_METHODS = (
     "proposed",
     "joint-elr",
 )
-_MAX_BYTES = 2**30
-
-
-class _Watch(keras.callbacks.Callback):
-    """Scores each epoch on the held-out images and keeps the best one's
-    predictions."""
-
-    def __init__(self, trial):
-        super().__init__()
-        self.trial = trial
-
-    def on_epoch_end(self, epoch, logs=None):
-        trial = self.trial
-        predictions = self.model.predict(trial.held_out_batches, verbose=0)
-        score = trial.score(predictions)
-        trial.history.append(score)
-        # Of several tasks each counts as much as any other.
-        if score > trial.best:
-            trial.best, trial.epoch = score, epoch + 1
-            trial.predictions = predictions
-
-
-class _Trial:
-    """One method with its options, on its way."""
-
-    def __init__(self, method, options, build, held_out, batches, balanced):
-        told = "".join(f", {name} {each}" for name, each in options.items())
-        self.key, self.title = method + told, METHODS[method].title + told
-        self.method, self.options, self.build = method, options, build
-        self.held_out, self.held_out_batches = held_out, batches
-        self.balanced, self.path = balanced, None
-        self.reset()
-
-    def keep_in(self, folder):
-        """Keeps what is finished in a folder, and reads what is there."""
-        self.path = folder / f"{self.key.replace(', ', '_')}.json"
-        if self.path.exists():
-            kept = read_json(self.path)
-            for name in ("history", "best", "epoch", "seconds"):
-                setattr(self, name, kept[name])
-            self.predictions = read_npz(
-                self.path.with_suffix(".npz"), _MAX_BYTES
-            )
-
-    def reset(self):
-        self.model: Any = None
-        self.dataset: Any = None
-        self.history: list[float] = []
-        self.best, self.epoch, self.seconds = -np.inf, 0, 0.0
-        self.predictions: dict[str, np.ndarray] = {}
-
-    def score(self, predictions):
-        scores = score_tasks(
-            self.held_out.labelled_tasks,
-            self.held_out.labels,
-            predictions,
-            balanced=self.balanced,
-        )
-        # A CCC of constant values is not known and no merit.
-        return float(sum(np.nan_to_num(each[0]) for each in scores.values()))
-
-    def train(self, epochs):
-        """Goes on until it has had so many epochs."""
-        if len(self.history) >= epochs:
-            return
-        if self.model is None:
-            # What has been read of it has left no weights.
-            self.reset()
-            begin = time.perf_counter()
-            self.model, self.dataset, _ = self.build(
-                self.method, **self.options
-            )
-        else:
-            begin = time.perf_counter()
-        self.model.fit(
-            self.dataset,
-            epochs=epochs,
-            initial_epoch=len(self.history),
-            callbacks=[_Watch(self)],
-            verbose=0,
-        )
-        self.seconds += time.perf_counter() - begin
-        if self.path:
-            np.savez(self.path.with_suffix(".npz"), **self.predictions)
-            write_json(
-                self.path,
-                {
-                    "history": self.history,
-                    "best": self.best,
-                    "epoch": self.epoch,
-                    "seconds": self.seconds,
-                },
-            )
-
-    def forget(self):
-        self.model = self.dataset = None
-        gc.collect()
 
 
 def compare(
@@ -156,6 +56,7 @@ def compare(
     balanced: bool = False,
     minutes: float | None = None,
     refit: bool = False,
+    test: LabelledImages | None = None,
     output_dir: PathLike | None = None,
     seed: int = 0,
     report: Callable[[str], Any] = print,
@@ -193,6 +94,9 @@ def compare(
             again, and so forth. None: all have all epochs.
         refit: Whether to train the first method on all images, for as many
             epochs as were best.
+        test: `LabelledImages` with clean labels, to see what the ranking is
+            worth: `<task>_clean` in the table is the score on them, after the
+            epoch that the noisy labels have chosen. Nothing is chosen by it.
         output_dir: Folder that keeps what is finished: called again, the
             comparison goes on where it was. None: nothing is kept.
         seed: Seed of everything.
@@ -239,6 +143,7 @@ def compare(
             "learning_rate": learning_rate,
             "augmentation": getattr(augmentation, "__name__", None),
             "balanced": balanced,
+            "test": None if test is None else len(test),
             "seed": seed,
             **options,
         },
@@ -261,13 +166,15 @@ def compare(
         )
 
     batches = others.batches(image_shape, 256)
+    test_batches = test and test.batches(image_shape, 256)
     trials = [
-        _Trial(
+        Trial(
             method,
             dict(zip(values, each, strict=True)),
             build,
             others,
             batches,
+            test_batches,
             balanced,
         )
         for method in methods
@@ -278,7 +185,7 @@ def compare(
         trial.keep_in(folder)
     left_out = _run(trials, epochs, minutes, report)
     trials = [each for each in trials if each.history]
-    table = rank_trials(trials, tasks, others, balanced, seed)
+    table = rank_trials(trials, tasks, others, balanced, seed, test)
     remarks = _remarks(tasks, data, left_out)
     ranking = Ranking(table, remarks)
     if folder is not None:

@@ -54,7 +54,8 @@ def score_tasks(
 
     Args:
         tasks: The tasks.
-        labels: Dict by task name of labels with an annotator axis.
+        labels: Dict by task name of labels; clean ones may be without an
+            annotator axis.
         predictions: Dict by task name of class probabilities
             `(n, num_classes)` or values `(n, dimensions)`.
         counts: Array `(samples, n)`, see `resample_counts`; by default each
@@ -70,9 +71,10 @@ def score_tasks(
         given, predicted = labels[task.name], predictions[task.name]
         if counts is None:
             counts = np.ones((1, len(given)))
-        function = (
-            _accuracy if isinstance(task, CategoricalTask) else _concordance
-        )
+        categorical = isinstance(task, CategoricalTask)
+        if given.ndim == 2 - categorical:
+            given = np.expand_dims(given, 1)
+        function = _accuracy if categorical else _concordance
         scores[task.name] = function(task, given, predicted, counts, balanced)
     return scores
 

@@ -27,8 +27,8 @@ class Ranking:
             (`<task>`, `<task>_low`, `<task>_high`: a 95 % bootstrap interval),
             `mean_rank` over the tasks, `behind` (whether the interval of its
             distance to the first is above 0: otherwise they cannot be told
-            apart), `epoch` (the best one), `epochs` (how many it was trained)
-            and `seconds`.
+            apart), with test images `<task>_clean`, `epoch` (the best one),
+            `epochs` (how many it was trained) and `seconds`.
         remarks: List of what to know before it is trusted.
         model: The first method's model, trained on all images, or None.
     """
@@ -72,6 +72,10 @@ class Ranking:
                 f"{row[f'{name}_high']:.3f}]"
                 for _, row in self.table.iterrows()
             ]
+        for name in names:
+            if f"{name}_clean" in self.table:
+                clean = self.table[f"{name}_clean"]
+                shown[f"{name}, clean"] = clean.map("{:.3f}".format).to_list()
         if len(names) > 1:
             shown["mean rank"] = self.table["mean_rank"].to_list()
         longest = self.table["epochs"].max()
@@ -134,16 +138,19 @@ def rank_trials(
     held_out: LabelledImages,
     balanced: bool,
     seed: int,
+    test: LabelledImages | None = None,
 ) -> pd.DataFrame:
     """The `table` of a `Ranking`.
 
     Args:
-        trials: List of objects with `key`, `title`, `predictions` (a dict by
-            task name), `epoch`, `history` and `seconds`.
+        trials: List of objects with `key`, `title`, `predictions` and
+            `test_predictions` (dicts by task name), `epoch`, `history` and
+            `seconds`.
         tasks: The tasks that held-out images have labels of.
         held_out: `LabelledImages`.
         balanced: See `score_tasks`.
         seed: Of the bootstrap.
+        test: `LabelledImages` with clean labels, or None.
     """
     counts = resample_counts(len(held_out), seed)
     rows, samples = [], []
@@ -155,6 +162,14 @@ def rank_trials(
         for name, each in scores.items():
             low, high = np.nanpercentile(each[1:], [2.5, 97.5])
             row |= {name: each[0], f"{name}_low": low, f"{name}_high": high}
+        if test is not None:
+            clean = score_tasks(
+                test.labelled_tasks,
+                test.labels,
+                trial.test_predictions,
+                balanced=balanced,
+            )
+            row |= {f"{name}_clean": each[0] for name, each in clean.items()}
         row |= {
             "epoch": trial.epoch,
             "epochs": len(trial.history),

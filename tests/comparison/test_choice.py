@@ -94,6 +94,7 @@ class Trial:
         self.key, self.title = key, key.upper()
         self.predictions, self.seconds = predictions, seconds
         self.history, self.epoch = [0.0] * epochs, 3
+        self.test_predictions = predictions
 
 
 def test_what_cannot_be_told_apart_is_not_behind():
@@ -159,7 +160,9 @@ class Script:
                 each.on_epoch_end(epoch)
 
     def predict(self, batches, verbose):
-        return predictions(self.data, self.right)
+        # The held-out images fit in one batch.
+        data = self.data if len(batches) == 1 else make_data()
+        return predictions(data, self.right)
 
 
 @pytest.fixture
@@ -210,6 +213,20 @@ def test_each_method_counts_by_its_best_epoch(scripted, tmp_path):
     # The files say what the object says.
     assert (tmp_path / "ranking.txt").read_text() == f"{ranking}\n"
     assert (tmp_path / "ranking.png").stat().st_size > 1000
+
+
+def test_clean_labels_tell_and_choose_nothing(scripted, tmp_path):
+    data, built = scripted
+    for _ in range(2):
+        ranking, _ = run(data, tmp_path, test=data.clean_labels())
+        # Of the epoch that the noisy labels have chosen.
+        clean = ranking.table["mood_clean"].to_list()
+        assert clean == pytest.approx([0.95, 0.8, 0.4], abs=0.06)
+        assert "mood, clean" in str(ranking)
+    assert len(built) == 3
+    without, _ = run(data)
+    assert "mood_clean" not in without.table
+    assert without.table.index.equals(ranking.table.index)
 
 
 def test_goes_on_where_it_was(scripted, tmp_path):

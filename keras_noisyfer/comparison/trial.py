@@ -1,0 +1,130 @@
+"""One method of a comparison on its way, followed on held-out noisy labels."""
+
+from __future__ import annotations
+
+import gc
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.noisy_scores import score_tasks
+from keras_noisyfer.files import read_json, read_npz
+from keras_noisyfer.results import write_json
+
+_MAX_BYTES = 2**30
+# What precedes the names of the test images' predictions in a file.
+_CLEAN = "clean."
+
+
+class _Watch(keras.callbacks.Callback):
+    """Scores each epoch on the held-out images and keeps the best one's
+    predictions."""
+
+    def __init__(self, trial):
+        super().__init__()
+        self.trial = trial
+
+    def on_epoch_end(self, epoch, logs=None):
+        trial = self.trial
+        predictions = self.model.predict(trial.held_out_batches, verbose=0)
+        score = trial.score(predictions)
+        trial.history.append(score)
+        # Of several tasks each counts as much as any other.
+        if score > trial.best:
+            trial.best, trial.epoch = score, epoch + 1
+            trial.predictions = predictions
+            if trial.test_batches is not None:
+                trial.test_predictions = self.model.predict(
+                    trial.test_batches, verbose=0
+                )
+
+
+class Trial:
+    """One method with its options, on its way."""
+
+    def __init__(
+        self, method, options, build, held_out, batches, test_batches, balanced
+    ):
+        told = "".join(f", {name} {each}" for name, each in options.items())
+        self.key, self.title = method + told, METHODS[method].title + told
+        self.method, self.options, self.build = method, options, build
+        self.held_out, self.held_out_batches = held_out, batches
+        self.test_batches = test_batches
+        self.balanced, self.path = balanced, None
+        self.reset()
+
+    def keep_in(self, folder):
+        """Keeps what is finished in a folder, and reads what is there."""
+        self.path = folder / f"{self.key.replace(', ', '_')}.json"
+        if self.path.exists():
+            kept = read_json(self.path)
+            for name in ("history", "best", "epoch", "seconds"):
+                setattr(self, name, kept[name])
+            arrays = read_npz(self.path.with_suffix(".npz"), _MAX_BYTES)
+            for name, array in arrays.items():
+                clean = name.startswith(_CLEAN)
+                kept = self.test_predictions if clean else self.predictions
+                kept[name.removeprefix(_CLEAN)] = array
+
+    def reset(self):
+        self.model: Any = None
+        self.dataset: Any = None
+        self.history: list[float] = []
+        self.best, self.epoch, self.seconds = -np.inf, 0, 0.0
+        self.predictions: dict[str, np.ndarray] = {}
+        self.test_predictions: dict[str, np.ndarray] = {}
+
+    def score(self, predictions):
+        scores = score_tasks(
+            self.held_out.labelled_tasks,
+            self.held_out.labels,
+            predictions,
+            balanced=self.balanced,
+        )
+        # A CCC of constant values is not known and no merit.
+        return float(sum(np.nan_to_num(each[0]) for each in scores.values()))
+
+    def train(self, epochs):
+        """Goes on until it has had so many epochs."""
+        if len(self.history) >= epochs:
+            return
+        if self.model is None:
+            # What has been read of it has left no weights.
+            self.reset()
+            begin = time.perf_counter()
+            self.model, self.dataset, _ = self.build(
+                self.method, **self.options
+            )
+        else:
+            begin = time.perf_counter()
+        self.model.fit(
+            self.dataset,
+            epochs=epochs,
+            initial_epoch=len(self.history),
+            callbacks=[_Watch(self)],
+            verbose=0,
+        )
+        self.seconds += time.perf_counter() - begin
+        if self.path:
+            clean = self.test_predictions
+            np.savez(
+                self.path.with_suffix(".npz"),
+                **self.predictions,
+                **{f"{_CLEAN}{name}": each for name, each in clean.items()},
+            )
+            write_json(
+                self.path,
+                {
+                    "history": self.history,
+                    "best": self.best,
+                    "epoch": self.epoch,
+                    "seconds": self.seconds,
+                },
+            )
+
+    def forget(self):
+        self.model = self.dataset = None
+        gc.collect()
