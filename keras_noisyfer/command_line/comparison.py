@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.command_line.training import recipe_parser
 from keras_noisyfer.comparison.data import (
-    DATA_ARGUMENTS,
+    DATASETS,
     load_case,
 )
 from keras_noisyfer.comparison.methods import method_data
@@ -40,7 +40,7 @@ class Comparison:
 
     Attributes:
         folder: Its folder, a `pathlib.Path`.
-        case: A key of `cases.CASES`.
+        case: A key of `data.DATASETS`.
         profile: `Profile`.
         data: Dict of arguments of the case's loader.
         identity: Dict that tells data of one's own from other data.
@@ -67,7 +67,7 @@ def comparison_parser(
 
     Args:
         description: What the recipe does.
-        cases: Keys of `cases.CASES` that it can run on, the first by
+        cases: Keys of `data.DATASETS` that it can run on, the first by
             default; none where other flags say what the data is.
         methods: Keys of the methods, of which flags can choose; `None`: they
             cannot.
@@ -141,7 +141,7 @@ _DATA_HELP = {
 def comparison_of(flags: argparse.Namespace) -> Comparison:
     """The `Comparison` that the flags of a `comparison_parser` ask for."""
     folder = f"runs/{_folder_name(flags.case)}_{flags.profile}"
-    argument = DATA_ARGUMENTS[flags.case]
+    argument = DATASETS[flags.case].argument
     return Comparison(
         pathlib.Path(flags.output_dir or folder),
         flags.case,
@@ -197,7 +197,7 @@ def test_images(
 ) -> LabelledImages | None:
     """The test images, to be drawn; None where only figures are asked for
     and the flags do not say where the data is."""
-    argument = DATA_ARGUMENTS.get(comparison.case)
+    argument = DATASETS[comparison.case].argument
     unknown = argument is not None and comparison.data[argument] is None
     if flags.report_only and unknown:
         return None

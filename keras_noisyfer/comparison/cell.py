@@ -37,7 +37,7 @@ class Cell:
             `"multi-label"`.
         method: A key of `METHODS`.
         seed: Seed of everything: noise, initial weights, order.
-        case: A key of `cases.CASES`.
+        case: A key of `data.DATASETS`.
         tasks: Names of the tasks that are learnt; `None`: all.
         annotators: How many annotators' labels are seen, the first ones;
             `None`: all.

@@ -15,14 +15,17 @@ from keras_noisyfer import noise
 from keras_noisyfer.command_line.tables import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
+from keras_noisyfer.datasets.cifar10n import load_cifar10n
 from keras_noisyfer.datasets.faces.affectnet import load_affectnet_base
 from keras_noisyfer.datasets.faces.raf import load_raf_base
+from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
 )
+from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
@@ -45,41 +48,157 @@ class Case:
     augmentation: Callable | None
 
 
-def _cifar10(profile, seed, **data):
-    train = load_cifar10(split="train", seed=seed, **data)
-    return train, load_cifar10(split="test", **data), crop_and_flip
+FACE_TASKS = [
+    CategoricalTask("expression", class_names=EXPRESSIONS),
+    ContinuousTask("affect", dimensions=("valence", "arousal")),
+]
+# One of each, as the machine labels of RAF-base.
+FACE_ANNOTATORS = {
+    "expression": [noise.CategoricalAnnotator(rate=0.4)],
+    "affect": [
+        noise.ContinuousAnnotator(bias=(0.15, -0.1), standard_deviation=0.3)
+    ],
+}
+FERPLUS_TASKS = [
+    CategoricalTask(
+        "expression",
+        class_names=(
+            "neutral",
+            "happiness",
+            "surprise",
+            "sadness",
+            "anger",
+            "disgust",
+            "fear",
+        ),
+    ),
+    ContinuousTask("affect", dimensions=("valence", "arousal")),
+]
 
 
-def _raf_base(profile, seed, **data):
-    data = {"image_size": profile["image_size"], **data}
-    train = load_raf_base(split="train", **data)
-    return train, load_raf_base(split="test", **data), face_affine
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set that can be compared on; see `dataset`."""
+
+    title: str
+    load: Callable
+    argument: str | None
+    augmentation: Callable
 
 
-def _affectnet_base(profile, seed, **data):
-    data = {"image_size": profile["image_size"], **data}
-    train = load_affectnet_base(split="train", **data)
-    test = load_affectnet_base(split="validation", **data)
-    return train, test, face_affine
+DATASETS: dict[str, Dataset] = {}
 
 
-def _synthetic_faces(profile, seed):
+def dataset(
+    name: str,
+    title: str,
+    argument: str | None = None,
+    augmentation: Callable = face_affine,
+) -> Callable:
+    """Registers a data set, as the decorator of what loads it.
+
+    Args:
+        name: What it is called in files and on the command line.
+        title: Its name in tables.
+        argument: The argument of the function that says where its files are.
+        augmentation: See `LabelledImages.batches`.
+
+    Returns:
+        A decorator of a function `(split, profile, seed, **where)`: `split`
+        is `"train"` (with labels as noisy as they come) or `"test"` (with
+        clean labels), `profile` the dict of a `Profile`, `seed` that of noise
+        that is drawn. It returns `LabelledImages`.
+
+    Raises:
+        ValueError: if the name is taken.
+
+    Example:
+
+    >>> @dataset("stripes", "Stripes", argument="path")
+    ... def stripes(split, profile, seed, path):
+    ...     return from_csv(f"{path}/{split}.csv", path, TASKS)
+    """
+
+    def register(load):
+        if name in DATASETS:
+            raise ValueError(
+                f"`name` must be another than those of {', '.join(DATASETS)}. "
+                f"Received: {name!r}"
+            )
+        DATASETS[name] = Dataset(title, load, argument, augmentation)
+        return load
+
+    return register
+
+
+@dataset("cifar10", "CIFAR-10", "path", crop_and_flip)
+def _cifar10(split, profile, seed, path=None):
+    return load_cifar10(path, split, seed=seed)
+
+
+@dataset("cifar10n", "CIFAR-10N", "labels_path", crop_and_flip)
+def _cifar10n(split, profile, seed, labels_path, path=None):
+    return load_cifar10n(labels_path, split, path)
+
+
+@dataset("ferplus", "FER+, sampled votes", "data_dir")
+def _ferplus(split, profile, seed, data_dir):
+    split = "validation" if split == "test" else split
+    return load_ferplus(data_dir, split, seed=seed)
+
+
+@dataset("ferplus-machine", "FER+, machine labels", "data_dir")
+def _ferplus_machine(split, profile, seed, data_dir):
+    """As RAF-base is made: labels of machines, tested on the crowd's. In the
+    folder are `labels.csv`, with the columns below, and `images`."""
+    return from_csv(
+        f"{data_dir}/labels.csv",
+        f"{data_dir}/images",
+        FERPLUS_TASKS,
+        {
+            "image": "image",
+            "expression": "expression_machine",
+            "affect": ("valence_machine", "arousal_machine"),
+            "clean": {
+                "expression": "majority",
+                "affect": ("valence_crowd", "arousal_crowd"),
+            },
+        },
+        where={"split": "train" if split == "train" else "validation"},
+    )
+
+
+@dataset("raf-base", "RAF-base", "data_dir")
+def _raf_base(split, profile, seed, data_dir, **options):
+    options = {"image_size": profile["image_size"], **options}
+    return load_raf_base(data_dir, split, **options)
+
+
+@dataset("affectnet-base", "AffectNet-base", "data_dir")
+def _affectnet_base(split, profile, seed, data_dir, **options):
+    options = {"image_size": profile["image_size"], **options}
+    split = "validation" if split == "test" else split
+    return load_affectnet_base(data_dir, split, **options)
+
+
+@dataset("synthetic-faces", "drawn faces")
+def _synthetic_faces(split, profile, seed):
     faces = load_synthetic_faces(
         profile["train_size"] + profile["validation_size"],
         profile["test_size"],
         image_size=profile["image_size"],
-    )
-    splits = []
-    for split in ("train", "test"):
-        images = ImageArray(faces[split]["image"])
-        clean = {task.name: faces[split][task.name] for task in FACE_TASKS}
-        splits.append(LabelledImages(images, clean, FACE_TASKS, clean))
-    train, test = splits
-    return train.with_noise(FACE_ANNOTATORS, seed), test, face_affine
+    )[split]
+    clean = {task.name: faces[task.name] for task in FACE_TASKS}
+    images = ImageArray(faces["image"])
+    data = LabelledImages(images, clean, FACE_TASKS, clean)
+    return data.with_noise(FACE_ANNOTATORS, seed) if split == "train" else data
 
 
-def _csv(profile, seed, **data):
-    train, test = load_table_data(data, seed)
+@dataset("csv", "your data")
+def _csv(split, profile, seed, **where):
+    train, test = load_table_data(where, seed)
+    if split == "train":
+        return train
     if test is None:
         raise ValueError(
             "A comparison needs test images: --test-csv or --test-where. "
@@ -92,34 +211,7 @@ def _csv(profile, seed, **data):
         else np.full_like(test.labels[task.name], float(task.missing_value))
         for task in test.tasks
     }
-    return train, test.with_labels(labels), face_affine
-
-
-FACE_TASKS = [
-    CategoricalTask("expression", class_names=EXPRESSIONS),
-    ContinuousTask("affect", dimensions=("valence", "arousal")),
-]
-# One of each, as the machine labels of RAF-base.
-FACE_ANNOTATORS = {
-    "expression": [noise.CategoricalAnnotator(rate=0.4)],
-    "affect": [
-        noise.ContinuousAnnotator(bias=(0.15, -0.1), standard_deviation=0.3)
-    ],
-}
-CASES = {
-    "cifar10": _cifar10,
-    "raf-base": _raf_base,
-    "affectnet-base": _affectnet_base,
-    "synthetic-faces": _synthetic_faces,
-    "csv": _csv,
-}
-# The argument of each case's loader that says where the data is.
-DATA_ARGUMENTS = {
-    "cifar10": "path",
-    "raf-base": "data_dir",
-    "affectnet-base": "data_dir",
-    "synthetic-faces": None,
-}
+    return test.with_labels(labels)
 
 
 def load_case(
@@ -133,7 +225,7 @@ def load_case(
     """Loads the data of a cell.
 
     Args:
-        case: A key of `CASES`.
+        case: A key of `DATASETS`.
         profile: Dict of a `Profile`.
         seed: Seed of the noise.
         tasks: Names of the tasks that are kept; `None`: all.
@@ -148,8 +240,10 @@ def load_case(
         ValueError: if files are missing or wrong, or there are fewer images
             than the profile asks for.
     """
-    train, test, augmentation = CASES[case](profile, seed, **data)
+    known = DATASETS[case]
+    train = known.load("train", profile, seed, **data)
     train = _keep(train, tasks, annotators)
+    test = known.load("test", profile, seed, **data)
     test = _keep(test.clean_labels(), tasks, None)
     sizes = [profile["train_size"], profile["validation_size"]]
     if sizes[0] is None:
@@ -171,7 +265,7 @@ def load_case(
                 "Received: none"
             )
     size = profile["image_size"]
-    return Case(train, validation, test, (size, size, 3), augmentation)
+    return Case(train, validation, test, (size, size, 3), known.augmentation)
 
 
 def _keep(data, names, annotators):

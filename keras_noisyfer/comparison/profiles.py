@@ -98,6 +98,6 @@ FACE_PROFILES = {
 
 
 def profile_of(case: str, name: str) -> Profile:
-    """The `Profile` of a case, see `cases.CASES`, by its name."""
+    """The `Profile` of a case, see `data.DATASETS`, by its name."""
     profiles = CIFAR10_PROFILES if case == "cifar10" else FACE_PROFILES
     return profiles[name]
