@@ -1,6 +1,7 @@
 """Which remedy fits your labels: ranks methods on held-out noisy labels.
 
-No clean label is needed or read. The columns are those of your_csv.py. What is
+No clean label is needed or read. The data is a table of your own (--csv, with
+the columns of your_csv.py) or one of the library's data sets (--data). What is
 finished is kept: started again, this goes on where it was. Prints a table and
 a recommendation, and writes `ranking.csv`, `ranking.txt` and `ranking.png`;
 with --refit also `model.keras`, the first method's model, trained on all
@@ -22,22 +23,42 @@ from keras_noisyfer.command_line.tables import (
 )
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison.choice import DEFAULT_METHODS, compare
+from keras_noisyfer.comparison.data import DATASETS
 from keras_noisyfer.comparison.methods import METHODS
-from keras_noisyfer.datasets.augmentation import face_affine
 from keras_noisyfer.networks.network import IMAGE_SIZES
 from keras_noisyfer.results import prepare_output_dir
 
 
+def load(flags):
+    """Images with noisy labels, and test images with clean ones or None."""
+    if flags.data is None:
+        return load_table_data(table_options(flags), flags.seed)
+    known = DATASETS[flags.data]
+    where = {known.argument: flags.data_dir} if known.argument else {}
+    sizes = {
+        "image_size": flags.image_size,
+        "train_size": flags.train_size or 2000,
+        "validation_size": 0,
+        "test_size": 1000,
+    }
+    data, test = (
+        known.load(split, sizes, flags.seed, **where)
+        for split in ("train", "test")
+    )
+    return data, test.clean_labels()
+
+
 def run(flags):
     output = prepare_output_dir(flags.output_dir)
-    data, test = load_table_data(table_options(flags), flags.seed)
+    data, test = load(flags)
     print(data.report)
-    if flags.train_size:
+    if flags.train_size and flags.train_size < len(data):
         (data,) = data.split([flags.train_size])
     shape = (flags.image_size, flags.image_size, flags.channels)
     search = {}
     if flags.lambdas:
         search["proposed"] = {"lambda_joint": flags.lambdas}
+    augmentation = DATASETS[flags.data or "csv"].augmentation
     ranking = compare(
         data,
         methods=flags.methods,
@@ -47,7 +68,7 @@ def run(flags):
         image_shape=shape,
         batch_size=flags.batch_size,
         learning_rate=flags.learning_rate,
-        augmentation=face_affine if flags.augment else None,
+        augmentation=augmentation if flags.augment else None,
         balanced=flags.balanced,
         minutes=flags.minutes,
         refit=flags.refit,
@@ -70,7 +91,10 @@ def main(arguments=None):
     add = parser.add_argument
     count = number_flag(int, minimum=1)
     more = number_flag(float, above=0)
-    add_table_flags(parser)
+    add_table_flags(parser, required=False)
+    names = [each for each in DATASETS if each != "csv"]
+    add("--data", choices=names, help="a data set in the place of --csv")
+    add("--data-dir", metavar="PATH", help="where its files are")
     add(
         "--methods",
         nargs="+",
@@ -111,14 +135,19 @@ def main(arguments=None):
     add("--width", type=more, default=0.25, help="of the networks")
     add("--batch-size", type=count, default=64, help="number of images")
     add("--learning-rate", type=more, default=1e-3, help="of Adam")
-    add("--augment", action="store_true", help="as faces are")
+    add("--augment", action="store_true", help="as the data set is")
     add("--balanced", action="store_true", help="classes count the same")
     add("--refit", action="store_true", help="train the first on all images")
     add(
         "--seed", type=number_flag(int, minimum=0, maximum=2**31 - 1), default=0
     )
     add("--output-dir", default="runs/compare", help="folder of the results")
-    run_recipe(run, parser.parse_args(arguments))
+    flags = parser.parse_args(arguments)
+    if (flags.data is None) == (flags.csv is None):
+        parser.error("give either --csv and --image-root, or --data")
+    if flags.csv is not None and flags.image_root is None:
+        parser.error("--csv needs --image-root, the folder of its images")
+    run_recipe(run, flags)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from typing import Any
 
 from keras_noisyfer.arguments import AUTO
 from keras_noisyfer.comparison.cell import Cell
-from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.profiles import CIFAR10_PROFILES
 
 OBJECT = "object_accuracy"
@@ -188,16 +187,6 @@ def lambda_study(case: str) -> dict[Any, Row]:
         )
         for value in LAMBDAS
     }
-
-
-def method_rows(setting: str, case: str) -> list[Row]:
-    """A row a method, ablations left out, for data of one's own."""
-    ablations = set(ABLATIONS) - {"vggnet", "proposed"}
-    return [
-        Row(Cell(setting, method, 0, case))
-        for method in METHODS
-        if method not in ablations
-    ]
 
 
 def _face_row(case, setting, method, numbers):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from common import load_recipe
-from PIL import Image
 
 from keras_noisyfer.comparison.cell import Cell
 from keras_noisyfer.comparison.data import load_case
@@ -203,43 +202,6 @@ def test_lambda_study(cifar10, tmp_path, untrained):
     assert "lambda_object_accuracy.png" in files(tmp_path)
 
 
-def write_csv(folder, count=60):
-    lines = ["image,mood.ann,mood.bob,clean.mood,split"]
-    for index in range(count):
-        name, mood = f"{index}.png", ("calm", "glad")[index % 2]
-        Image.new("RGB", (32, 32), (4 * index,) * 3).save(folder / name)
-        split = "train" if index < 40 else "test"
-        lines.append(f"{name},{mood},glad,{mood},{split}")
-    path = folder / "labels.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return ["--csv", path, "--image-root", folder, "--where", "split=train"]
-
-
-@pytest.mark.slow
-@pytest.mark.smoke
-def test_your_csv(tmp_path, untrained, capsys):
-    flags = write_csv(tmp_path)
-    output = tmp_path / "run"
-    test = ["--test-where", "split=test", "--validation-size", 10]
-    test += ["--epochs", 7, "--methods", "vggnet", "proposed"]
-    run_recipe("compare_your_csv", output, *flags, *test)
-    assert [cell.method for cell in untrained] == ["vggnet", "proposed"]
-    profile = json.loads((output / "settings.json").read_text())["profile"]
-    assert profile["epochs"] == 7 and profile["validation_size"] == 10
-    table = (output / "methods.md").read_text()
-    assert "mood accuracy on clean test images, percent:" in table
-    assert "paper" not in table
-    assert "accuracy_by_step_your-data.png" in files(output)
-    (output / "accuracy_by_step_your-data.png").unlink()
-    run_recipe("compare_your_csv", output, *flags, *test, "--report-only")
-    assert "accuracy_by_step_your-data.png" in files(output)
-    # Labels that were mended are other data.
-    flags[1].write_text(flags[1].read_text().replace("calm,glad", "glad,glad"))
-    with pytest.raises(SystemExit):
-        run_recipe("compare_your_csv", output, *flags, *test)
-    assert "are of csv=" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     "recipe, flags, message",
     [
@@ -261,43 +223,10 @@ def test_bad_flags_are_said_in_one_line(
     assert not untrained
 
 
-def test_your_csv_needs_clean_test_labels(tmp_path, untrained, capsys):
-    flags = write_csv(tmp_path)
-    with pytest.raises(SystemExit):
-        run_recipe("compare_your_csv", tmp_path / "r", *flags)
-    assert "--test-csv or --test-where" in capsys.readouterr().err
-    path = flags[1]
-    path.write_text(path.read_text().replace("clean.mood", "mood.cas"))
-    flags += ["--test-where", "split=test", "--validation-size", "10"]
-    with pytest.raises(SystemExit):
-        run_recipe("compare_your_csv", tmp_path / "r", *flags)
-    assert "needs clean labels of the test" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        run_recipe("compare_your_csv", tmp_path / "r", *flags, "--epochs", 1)
-    assert "--epochs must be above" in capsys.readouterr().err
-    assert not untrained
-
-
 def test_an_empty_output_folder_is_not_the_default(capsys, untrained):
     with pytest.raises(SystemExit):
         run_recipe("table1_cifar10", "")
     assert "--output-dir: must name a folder" in capsys.readouterr().err
-
-
-def test_your_csv_keeps_test_images_out_of_training(
-    tmp_path, untrained, capsys
-):
-    *flags, _, _ = write_csv(tmp_path)
-    with pytest.raises(SystemExit):
-        run_recipe(
-            "compare_your_csv",
-            tmp_path / "r",
-            *flags,
-            "--test-where",
-            "split=test",
-        )
-    assert "20 image(s) in both, such as 40.png" in capsys.readouterr().err
-    assert not untrained
 
 
 def test_a_failed_cell_leaves_a_report_of_the_others(
