@@ -5,7 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
+from keras_noisyfer.comparison import data as comparison_data
 from keras_noisyfer.comparison.cell import Cell, run_cell
 from keras_noisyfer.comparison.data import Case, load_case
 from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
@@ -193,3 +195,45 @@ def test_cell_writes_what_the_decoder_draws(trained):
         assert list(file["class_names"][:2]) == ["airplane", "automobile"]
     model = keras.saving.load_model(trained["proposed"] / "model.keras")
     assert int(model.completed_epochs) == 2
+
+
+def test_a_data_set_of_ones_own_is_one_registration(monkeypatch):
+    monkeypatch.setattr(comparison_data, "DATASETS", {})
+    tasks = [CategoricalTask("shade", 2)]
+
+    @comparison_data.dataset("shades", "Shades", argument="count")
+    def shades(split, profile, seed, count):
+        labels = {"shade": np.arange(count, dtype="int32") % 2}
+        images = np.zeros((count, 32, 32, 3), "uint8")
+        return LabelledImages(ImageArray(images), labels, tasks, labels)
+
+    case = load_case("shades", PROFILE, 0, count=80)
+    assert case.train.tasks == case.test.tasks == tuple(tasks)
+    assert len(case.train) == PROFILE["train_size"]
+    with pytest.raises(ValueError, match="`name` must be another .*: 'shades'"):
+        comparison_data.dataset("shades", "Shades")(shades)
+
+
+def test_machine_labels_of_ferplus_are_tested_on_the_crowds(tmp_path):
+    (tmp_path / "images").mkdir()
+    lines = [
+        "image,split,expression_machine,valence_machine,arousal_machine,"
+        "majority,valence_crowd,arousal_crowd"
+    ]
+    for index in range(6):
+        image = Image.new("L", (48, 48), 40 * index)
+        image.save(tmp_path / "images" / f"{index}.png")
+        split = "train" if index < 4 else "validation"
+        truth = "fear" if index % 2 else ""
+        lines.append(f"{index}.png,{split},anger,0.5,-0.5,{truth},0.25,0.0")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    load = comparison_data.DATASETS["ferplus-machine"].load
+    train = load("train", {}, 0, data_dir=tmp_path)
+    names = train.tasks[0].class_names
+    assert set(train.labels["expression"].ravel()) == {names.index("anger")}
+    np.testing.assert_array_equal(train.labels["affect"][0, 0], [0.5, -0.5])
+    test = load("test", {}, 0, data_dir=tmp_path).clean_labels()
+    # The crowd is undecided about the first.
+    expected = [-1, names.index("fear")]
+    assert test.labels["expression"].ravel().tolist() == expected
+    np.testing.assert_array_equal(test.labels["affect"].ravel()[:2], [0.25, 0])

@@ -10,9 +10,13 @@ from keras_noisyfer.comparison.methods import (
     make_model,
     method_data,
 )
-from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.comparison.training import (
+    prepare_training,
+    train_method,
+)
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.losses import SparseSymmetricCrossentropy
 from keras_noisyfer.models import (
     AIR,
     JointDistributionGAN,
@@ -188,3 +192,21 @@ def test_training_repeats_with_the_seed(eagerly):
     first = losses(1)
     np.testing.assert_allclose(first, losses(1), rtol=1e-4)
     assert abs(first[0] - losses(2)[0]) > 1e-3
+
+
+def test_a_method_of_ones_own_is_one_registration(monkeypatch):
+    monkeypatch.setattr(methods, "METHODS", dict(METHODS))
+
+    @methods.method("smooth", "Smooth", loss=SparseSymmetricCrossentropy)
+    def smooth(encoder, data, options):
+        return MultiTaskModel(encoder, options["gamma"])
+
+    model, _, epochs = prepare_training("smooth", data(), width=1 / 16)
+    assert isinstance(
+        model.loss_by_task["expression"], SparseSymmetricCrossentropy
+    )
+    assert epochs == 1
+    with pytest.raises(ValueError, match="`key` must be another.*'smooth'$"):
+        methods.method("smooth", "Smooth")(smooth)
+    with pytest.raises(ValueError, match="smooth"):
+        methods.check_method("smoth")
