@@ -47,8 +47,8 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 
 test-smoke: $(ENV_TEST)/installed
 	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
-	  tests/distributed tests/comparison tests/models tests/properties \
-	  tests/recipes tests/resume tests/serving tests/tuning
+	  tests/distributed tests/comparison tests/models tests/networks \
+	  tests/properties tests/recipes tests/resume tests/serving tests/tuning
 	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
 	  tests/models
 

@@ -188,6 +188,8 @@ def test_batches_that_do_not_tell_their_images():
     assert caught.value.images == [] and caught.value.step == 1
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_a_gan_stops_before_the_fault_and_goes_on():
     model = compiled(GAN, np.nan)
     with pytest.raises(NumericalFault) as caught:

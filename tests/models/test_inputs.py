@@ -171,6 +171,8 @@ def test_compile_takes_what_it_uses(model):
     refused(lambda: gan.compile("adam", "mse"), "mse")
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_class_ids_of_every_integer_dtype(model):
     expected = model.evaluate(IMAGES, LABELS, return_dict=True, verbose=0)
     for dtype in ("uint8", "uint16", "uint64", "int8", "int64"):

@@ -122,6 +122,8 @@ def test_loss_scaling_does_not_change_the_step():
         np.testing.assert_allclose(scaled, plain, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_generators_run_forward_once_a_step():
     tasks = CASES["three_label_sets"]
     encoder = make_encoder(tasks, batch_normalization=True)
@@ -135,6 +137,8 @@ def test_generators_run_forward_once_a_step():
     np.testing.assert_allclose(layer.moving_mean, expected, rtol=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_no_backward_pass_into_image_stream_for_real_images():
     tasks = CASES["three_label_sets"]
     model = JointDistributionGAN(make_encoder(tasks), use_decoder=False)

@@ -313,6 +313,8 @@ def test_missing_labels_take_no_part():
     np.testing.assert_array_equal(second, np.eye(3))
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_export_serves_the_truth(tmp_path):
     model = make_model()
     export(model, tmp_path / "1")

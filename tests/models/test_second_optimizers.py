@@ -202,6 +202,8 @@ def close(first, second):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 @pytest.mark.parametrize("kind", [in_smoke("gan"), "co_teaching", "ltnet"])
 def test_averages_of_all_optimizers_are_validated_and_stay(kind):
     """By hand, from the weights after each of four steps."""

@@ -165,6 +165,8 @@ def test_damaged_files_are_refused(state, tmp_path, change):
     refused("state.npz must be a whole file of ResumeTraining", path)
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_files_of_others_are_refused(state, tmp_path):
     foreign = tmp_path / "foreign.npz"
     np.savez(foreign, weights=np.zeros(3))
@@ -230,6 +232,8 @@ def test_a_fault_leaves_the_last_state_from_which_to_go_on(tmp_path):
     assert history == train(tmp_path / "whole.npz").history
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     path = tmp_path / "state.npz"
 
@@ -321,6 +325,8 @@ def test_a_full_disk_leaves_the_last_state(tmp_path):
     assert int(model.completed_epochs) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.smoke
 def test_left_over_temporary_files_are_removed(tmp_path):
     (tmp_path / "state.npz.123.tmp").write_text("of a killed process")
     small_fit(tmp_path / "state.npz")
