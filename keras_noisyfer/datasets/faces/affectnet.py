@@ -10,7 +10,7 @@ from keras_noisyfer.datasets.faces.expressions import (
     affect_task,
     expression_task,
 )
-from keras_noisyfer.datasets.faces.label_tables import (
+from keras_noisyfer.datasets.faces.label_files import (
     read_affectnet_annotations,
     read_affectnet_labels,
 )

@@ -19,7 +19,7 @@ from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.conversion import JPEG_QUALITY, output_path
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, align_faces
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
-from keras_noisyfer.datasets.faces.label_tables import BOX_COLUMNS
+from keras_noisyfer.datasets.faces.label_files import BOX_COLUMNS
 from keras_noisyfer.datasets.image_files import locate_image
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageRecords
