@@ -132,12 +132,14 @@ class LabelStudio(WideTable):
     def make(self):
         super().make()
         self.path = self.path.rename(self.folder / "export.json")
-        self.files = [(self.path, damage_text)]
+        self.files = [(self.path, damage_json)]
 
     def load(self):
         load_label_studio(
             self.path,
             self.folder / "images",
+            controls=["shade", "stars"],
+            ranges={"stars": (1, 5)} if self.on_error == "skip" else None,
             on_error=self.on_error,
             decode=False,
         )
