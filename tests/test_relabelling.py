@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from keras_noisyfer import noise
+from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.table_columns import Columns
-from keras_noisyfer.datasets.table_writer import CsvWriter
 from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.relabelling import relabel

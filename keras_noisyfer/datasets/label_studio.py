@@ -93,6 +93,8 @@ def load_label_studio(
                 f"`image` must be a name in the data of {export}: "
                 f"{one_line(known)}. Received: {image!r}"
             )
+        if not isinstance(data[image], str):
+            raise _no_export(export, f"{data[image]!r} for an image")
         for who, control, kind, value in _labels(item, image, export):
             if controls is None or control in controls:
                 entry = f"{item.get('id', len(rows))}, {who}, {control}"
@@ -160,11 +162,17 @@ def _no_export(export, received):
 def _labels(item, image, export):
     """Annotator, control, kind and value of each label of a task."""
     if "annotations" not in item:
+        who = cell_text(_single(item.get("annotator")))
         for control, cell in item.items():
             if control != image and control not in _OTHER:
                 kind, value = _flat(cell)
                 if cell_text(value):
-                    yield cell_text(item.get("annotator")), control, kind, value
+                    yield (
+                        cell_text(_single(item.get("annotator"))),
+                        control,
+                        kind,
+                        value,
+                    )
         return
     try:
         for each in item["annotations"]:
@@ -173,11 +181,12 @@ def _labels(item, image, export):
             who = each.get("completed_by")
             if isinstance(who, dict):
                 who = who.get("email") or who.get("id")
-            who = TRUTH if each.get("ground_truth") else cell_text(who)
+            is_truth = each.get("ground_truth")
+            who = TRUTH if is_truth else cell_text(_single(who))
             for result in each["result"]:
                 if result["type"] in KINDS:
                     value = _single(result["value"][result["type"]])
-                    yield who, result["from_name"], result["type"], value
+                    yield who, str(result["from_name"]), result["type"], value
     except (AttributeError, KeyError, TypeError) as error:
         raise _no_export(export, f"an annotation without {error}") from error
 
@@ -210,12 +219,13 @@ def _single(value):
 def _scale_and_infer(frame, ranges):
     """The tasks of a long table, whose numbers become those of its ranges."""
     kinds = frame.groupby("task")["kind"].unique()
-    unknown = sorted(set(ranges) - set(kinds.index))
-    if unknown:
-        raise ValueError(
-            f"`ranges` must be of controls: {', '.join(kinds.index)}. "
-            f"Received: {', '.join(unknown)}"
-        )
+    for control, limits in ranges.items():
+        if control not in kinds or not limits[0] < limits[1]:
+            raise ValueError(
+                "`ranges` must be a dict of (low, high) of controls: "
+                f"{one_line(', '.join(kinds.index))}. "
+                f"Received: {control}, {limits}"
+            )
     tasks, numbers = [], []
     for control, kind in kinds.items():
         own = frame["task"] == control
@@ -234,7 +244,7 @@ def _scale_and_infer(frame, ranges):
         else:
             names = {cell_text(cell) for cell in cells}
             if "rating" in kind:
-                most = max((n for n in cells if _is_number(n)), default=0)
+                most = max(filter(_is_number, cells), default=0)
                 names = map(str, range(1, min(int(most), MAX_CLASSES + 1) + 1))
             names = [name for name in names if name[:1] not in ("[", "{")]
             if not 2 <= len(names) <= MAX_CLASSES:
@@ -257,4 +267,5 @@ def _scale_and_infer(frame, ranges):
 
 
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Neither one that no float can hold, nor infinite, nor none.
+    return isinstance(value, (int, float)) and -1e9 < value < 1e9

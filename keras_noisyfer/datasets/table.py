@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageFiles
@@ -25,7 +26,6 @@ from keras_noisyfer.datasets.table_columns import (
     check_cells,
     parse_columns,
 )
-from keras_noisyfer.datasets.table_writer import CsvWriter
 from keras_noisyfer.tasks import check_tasks
 from keras_noisyfer.typing import PathLike, Tasks
 

@@ -149,7 +149,7 @@ def parse_columns(columns: Any, tasks: Tasks) -> Columns:
     if set(names) & set(KEYS):
         raise ValueError(
             f"Tasks of a table must not be named {', '.join(KEYS)}, the "
-            f"keys of `columns`. Received: {', '.join(names)}"
+            f"keys of `columns`. Received: {one_line(', '.join(names))}"
         )
     if columns.keys() & {"task", "value"}:
         _check_keys(columns, ["image", "annotator", "value"], ["task", "clean"])

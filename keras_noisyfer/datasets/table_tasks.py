@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.exchange import CLEAN
 from keras_noisyfer.datasets.image_files import EXTENSIONS
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.table_cells import (
@@ -21,7 +22,6 @@ from keras_noisyfer.typing import PathLike
 
 LONG_COLUMNS = ("image", "annotator", "task", "value")
 AFFECT = ("valence", "arousal")
-CLEAN = "clean"
 MAX_CLASSES = 1000
 # As many cells of which no two are alike are no classes.
 MANY_DIFFERENT = 20

@@ -103,8 +103,9 @@ def test_a_range_makes_a_value_of_a_rating(root, write):
     np.testing.assert_array_equal(
         data.labels["stars"][..., 0], [[np.nan, 0.5], [-0.5, np.nan]]
     )
-    with pytest.raises(ValueError, match="must be of controls: .*: size$"):
-        load_label_studio(write(EXPORT), root, ranges={"size": (0, 1)})
+    for ranges in ({"size": (0, 1)}, {"stars": (5, 1)}):
+        with pytest.raises(ValueError, match="of controls: .*stars.* Received"):
+            load_label_studio(write(EXPORT), root, ranges=ranges)
 
 
 FLAT = [
@@ -159,6 +160,11 @@ def test_bad_labels_are_reported(root, write):
         ({"id": 1}, "Received: dict in"),
         ([3], "3 for a task"),
         ([], "no label"),
+        ([task(1, ["a.png"], (1, [choice("x")], {}))], "for an image"),
+        (
+            [task(1, "a.png", (1, [number(float("inf"), "r", "rating")], {}))],
+            "2 to 1000 .*: 0$",
+        ),
         (
             [{"id": 1, "annotations": [], "data": {"text": 1}}],
             ": text. Received",
@@ -166,7 +172,7 @@ def test_bad_labels_are_reported(root, write):
         ([task(1, "a.png", (1, [{"type": "choices"}], {}))], "without 'value'"),
         ([task(1, "a.png", (1, [choice("x")], {}))], "2 to 1000 .*: 1$"),
         (
-            [task(1, "a.png", (1, [number(1e9, "r", "rating")], {}))],
+            [task(1, "a.png", (1, [number(1e6, "r", "rating")], {}))],
             "2 to 1000 .*: 1001$",
         ),
     ],

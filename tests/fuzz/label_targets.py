@@ -30,6 +30,7 @@ from keras_noisyfer.datasets.faces.affectnet import (
 )
 from keras_noisyfer.datasets.faces.raf import RafDbConfig, load_raf_base
 from keras_noisyfer.datasets.ferplus import USAGES, VOTE_COLUMNS, load_ferplus
+from keras_noisyfer.datasets.label_studio import load_label_studio
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.datasets.table_tasks import infer_tasks
@@ -93,6 +94,52 @@ class GivenTasks(WideTable):
             self.folder / "images",
             [SHADE, AFFECT],
             columns,
+            on_error=self.on_error,
+            decode=False,
+        )
+
+
+class LabelStudio(WideTable):
+    count = 500
+    text = json.dumps(
+        [
+            {
+                "id": 1,
+                "data": {"image": "/data/upload/1/0123abcd-a.png"},
+                "annotations": [
+                    {
+                        "completed_by": who,
+                        "result": [
+                            {
+                                "from_name": "shade",
+                                "type": "choices",
+                                "value": {"choices": [shade]},
+                            },
+                            {
+                                "from_name": "stars",
+                                "type": "rating",
+                                "value": {"rating": 4},
+                            },
+                        ],
+                    }
+                ],
+            }
+            for who, shade in (("ann", "dark"), ({"id": 3}, "light"))
+        ],
+        indent=1,
+    )
+
+    def make(self):
+        super().make()
+        self.path = self.path.rename(self.folder / "export.json")
+        self.files = [(self.path, damage_json)]
+
+    def load(self):
+        load_label_studio(
+            self.path,
+            self.folder / "images",
+            controls=["shade", "stars"],
+            ranges={"stars": (1, 5)} if self.on_error == "skip" else None,
             on_error=self.on_error,
             decode=False,
         )

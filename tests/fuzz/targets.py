@@ -21,6 +21,7 @@ from label_targets import (
     FerPlusFolder,
     FerPlusTables,
     GivenTasks,
+    LabelStudio,
     LongTable,
     RafDataSet,
     RafLists,
@@ -30,7 +31,7 @@ from label_targets import (
 
 # Those of a group share a process.
 GROUPS = {
-    "tables": [WideTable, LongTable, GivenTasks, Results],
+    "tables": [WideTable, LongTable, GivenTasks, LabelStudio, Results],
     "faces": [RafLists, AffectNetTables, AffectNetArrays],
     "data_sets": [
         RafDataSet,

@@ -10,12 +10,12 @@ from keras_noisyfer.datasets.faces.expressions import (
     affect_task,
     expression_task,
 )
-from keras_noisyfer.datasets.faces.label_tables import (
+from keras_noisyfer.datasets.faces.label_files import (
     read_affectnet_annotations,
     read_affectnet_labels,
 )
 from keras_noisyfer.datasets.faces.label_writers import AffectNetWriter
-from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, read_faces
+from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, load_faces
 from keras_noisyfer.datasets.faces.manual_config import (
     FaceSplit,
     ManualConfig,
@@ -295,19 +295,8 @@ def load_affectnet(
         image_size=image_size,
         on_error=on_error,
     )
-    images, columns, report = read_faces(
-        AffectNet, SPLITS, config, split, cache_dir
-    )
     tasks = [expression_task(EXPRESSIONS_WITH_CONTEMPT), affect_task()]
-    labels = {task.name: columns[task.name] for task in tasks}
-    return LabelledImages(
-        images,
-        labels,
-        tasks,
-        labels,
-        report=report,
-        writer=_writer(config),
-    )
+    return _load(config, split, cache_dir, tasks)
 
 
 def load_affectnet_base(
@@ -364,23 +353,14 @@ def load_affectnet_base(
         image_size=image_size,
         on_error=on_error,
     )
-    images, columns, report = read_faces(
-        AffectNet, SPLITS, config, split, cache_dir
-    )
-    labels = {name: columns[name] for name in ("expression", "affect")}
-    clean = labels
-    if split == "train":
-        clean = {"expression": columns["expression"]}
-        labels = {**labels, "expression": columns["machine_expression"]}
     tasks = [expression_task(), affect_task()]
-    return LabelledImages(
-        images, labels, tasks, clean, report=report, writer=_writer(config)
+    return _load(config, split, cache_dir, tasks, ["expression"])
+
+
+def _load(config, split, cache_dir, tasks, machine=()):
+    table = None if config.repackaged else config.tables["train"]
+    folder = os.path.dirname(table) if table else config.manual_dir
+    writer = AffectNetWriter(folder, table, config.searched_folders())
+    return load_faces(
+        AffectNet, SPLITS, config, split, cache_dir, tasks, machine, writer
     )
-
-
-def _writer(config):
-    searched = config.searched_folders()
-    if config.repackaged:
-        return AffectNetWriter(config.manual_dir, None, searched)
-    table = config.tables["train"]
-    return AffectNetWriter(os.path.dirname(table), table, searched)

@@ -57,11 +57,6 @@ def to_class_ids(
 ) -> np.ndarray:
     """Class ids of the expressions that the ids of a file stand for.
 
-    Args:
-        file_ids: Integer array, ids as they stand in the file.
-        expressions: Dict from such an id to the expression's name.
-        class_names: Names of the classes, in the order of their class ids.
-
     Returns:
         int32 array: indices into `class_names`, -1 for an expression that is
         none of them.
@@ -99,15 +94,8 @@ def check_offset(
     An id next to the first or the last one is a sign of it. Leaving such
     labels out would give every other image the label of the next class.
 
-    Args:
-        file_ids: Integers, all ids of the file.
-        expressions: Dict from the ids of the format to expressions.
-        path: The file, for the message.
-        classes: Number of the first ids that stand for expressions. Where all
-            of the file are one higher, the ids count from another number too.
-
-    Raises:
-        ValueError: if they do.
+    `classes` is the number of the first ids that stand for expressions. Where
+    all of the file are one higher, the ids count from another number too.
     """
     seen = {int(each) for each in file_ids}
     first, last = min(expressions), max(expressions)
@@ -130,14 +118,6 @@ def to_file_ids(
     class_names: Sequence[str] = EXPRESSIONS,
 ) -> np.ndarray:
     """The ids of a file for class ids: the reverse of `to_class_ids`.
-
-    Args:
-        class_ids: Integer array, indices into `class_names`.
-        expressions: Dict from the file's ids to the expressions' names.
-        class_names: Names of the classes, in the order of their class ids.
-
-    Returns:
-        int32 array of ids as they stand in the file.
 
     Raises:
         ValueError: if a class id has no id in the file; a missing label, -1,

@@ -19,15 +19,18 @@ from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.conversion import JPEG_QUALITY, output_path
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, align_faces
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
-from keras_noisyfer.datasets.faces.label_tables import BOX_COLUMNS
+from keras_noisyfer.datasets.faces.label_files import BOX_COLUMNS
 from keras_noisyfer.datasets.image_files import locate_image
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageRecords
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.upright_images import UnusableImage, read_rgb
+from keras_noisyfer.tasks import Task
 from keras_noisyfer.typing import PathLike
 
 if TYPE_CHECKING:
+    from keras_noisyfer.datasets.faces.label_writers import LabelWriter
     from keras_noisyfer.datasets.faces.manual_config import ManualConfig
 
 # Images that are scaled before they are written.
@@ -215,14 +218,17 @@ def _reject_missing_images(split, report):
     split.faces = faces[good]
 
 
-def read_faces(
+def load_faces(
     builder_class: type[ManualFaces],
     splits: Iterable[str],
     config: ManualConfig,
     split: str,
     cache_dir: PathLike | None,
-) -> tuple[ImageRecords, dict[str, np.ndarray], ImportReport]:
-    """Prepares a data set where that is not done yet, and reads its labels.
+    tasks: Sequence[Task],
+    machine: Sequence[str] = (),
+    writer: LabelWriter | None = None,
+) -> LabelledImages:
+    """Prepares a data set where that is not done yet, and loads a split.
 
     Args:
         builder_class: Subclass of `ManualFaces`.
@@ -231,11 +237,11 @@ def read_faces(
         split: Name of a split.
         cache_dir: Folder that the prepared files go to; by default that of
             TFDS.
-
-    Returns:
-        `(images, columns, report)`: `ImageRecords`, a dict of the arrays
-        `expression`, `affect`, `machine_expression` and `machine_affect`,
-        and the `ImportReport`, of all splits, as the preparation left it.
+        tasks: Sequence of tasks, with one annotator each.
+        machine: Names of the tasks whose labels for training are a machine's.
+            People's labels of these are then the clean ones; otherwise all
+            that people have given are clean.
+        writer: As of `LabelledImages`.
 
     Raises:
         ValueError: if something is missing or wrong with the data.
@@ -276,7 +282,22 @@ def read_faces(
         read(["image", "file_name"], image=tfds.decode.SkipDecoding()),
         tf.data.Dataset.from_tensor_slices(file_names),
     )
-    return ImageRecords(records.map(_image_of), file_names), columns, report
+    machine = machine if split == "train" else ()
+    labels, clean = {}, {}
+    for task in tasks:
+        people = columns[task.name]
+        is_machine = task.name in machine
+        labels[task.name] = columns["machine_" * is_machine + task.name]
+        if (is_machine or not machine) and not task.missing(people).all():
+            clean[task.name] = people
+    return LabelledImages(
+        ImageRecords(records.map(_image_of), file_names),
+        labels,
+        tasks,
+        clean,
+        report=report,
+        writer=writer,
+    )
 
 
 def _image_of(example, name):

@@ -162,18 +162,8 @@ class ManualConfig(tfds.core.BuilderConfig):
         source: str | None = None,
         isdir: bool = False,
     ) -> str:
-        """The first of these paths that exists.
-
-        Args:
-            candidates: Paths relative to the folder.
-            what: What is looked for, for the message.
-            folder: Where; by default `manual_dir`.
-            source: Where to get it; by default the data set's own source.
-            isdir: Whether a folder is looked for.
-
-        Raises:
-            ValueError: if none exists.
-        """
+        """The first of these paths, relative to `folder` or `manual_dir`, that
+        exists; a `ValueError` says what was looked for, and its source."""
         folder = folder or self.manual_dir
         exists = os.path.isdir if isdir else os.path.isfile
         for candidate in candidates:
@@ -220,13 +210,9 @@ def join_machine_labels(
         machine: `DataFrame` indexed by name; its columns get the prefix
             `machine_`. Images in its `attrs["rejected"]` are left out without
             being counted again.
-        report: `ImportReport` that images without machine labels are
-            rejected by.
+        report: `ImportReport`.
         path: The file that they were read from, for messages.
         known: Names of all images, whether in `faces` or not.
-
-    Raises:
-        ValueError: with `on_error="raise"`, if an image has none.
     """
     surplus = int((~machine.index.isin(known)).sum())
     if surplus:
@@ -248,13 +234,8 @@ def join_machine_labels(
 def reject_unlabelled(
     image_root: PathLike, labelled: Iterable[str], report: ImportReport
 ) -> None:
-    """Rejects the images of a folder that no label file names.
-
-    Args:
-        image_root: The folder.
-        labelled: Paths relative to it that have a label, or a rejected one.
-        report: `ImportReport` that the others are rejected by.
-    """
+    """Rejects the images of a folder that no label file names: `labelled` are
+    the paths relative to it that have a label, or a rejected one."""
     for name in sorted(set(list_images(image_root)) - set(labelled)):
         report.reject(name, "image without label", f"in {image_root}")
 

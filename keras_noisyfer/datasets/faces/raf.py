@@ -15,7 +15,7 @@ from keras_noisyfer.datasets.faces.label_files import (
     read_raf_expressions,
 )
 from keras_noisyfer.datasets.faces.label_writers import RafWriter
-from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, read_faces
+from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, load_faces
 from keras_noisyfer.datasets.faces.manual_config import (
     FaceSplit,
     ManualConfig,
@@ -249,16 +249,7 @@ def load_raf(
         image_size=image_size,
         on_error=on_error,
     )
-    images, columns, report = _read(config, split, cache_dir)
-    expression = {"expression": columns["expression"]}
-    return LabelledImages(
-        images,
-        expression,
-        [expression_task()],
-        expression,
-        report=report,
-        writer=_writer(config),
-    )
+    return _load(config, split, cache_dir, [expression_task()])
 
 
 def load_raf_base(
@@ -313,22 +304,14 @@ def load_raf_base(
         image_size=image_size,
         on_error=on_error,
     )
-    images, columns, report = _read(config, split, cache_dir)
-    source = "machine_" * (split == "train")
-    return LabelledImages(
-        images,
-        {name: columns[source + name] for name in ("expression", "affect")},
-        [expression_task(), affect_task()],
-        {"expression": columns["expression"]},
-        report=report,
-        writer=_writer(config),
-    )
+    tasks = [expression_task(), affect_task()]
+    machine = ["expression", "affect"]
+    return _load(config, split, cache_dir, tasks, machine)
 
 
-def _writer(config):
+def _load(config, split, cache_dir, tasks, machine=()):
     folder = os.path.dirname(config.label_list)
-    return RafWriter(folder, config.searched_folders())
-
-
-def _read(config, split, cache_dir):
-    return read_faces(RafDb, SPLITS, config, split, cache_dir)
+    writer = RafWriter(folder, config.searched_folders())
+    return load_faces(
+        RafDb, SPLITS, config, split, cache_dir, tasks, machine, writer
+    )

@@ -19,7 +19,7 @@ from keras_noisyfer.datasets.faces.affectnet import (
     load_affectnet,
     load_affectnet_base,
 )
-from keras_noisyfer.datasets.faces.label_tables import write_affectnet_labels
+from keras_noisyfer.datasets.faces.label_writers import write_affectnet_labels
 from keras_noisyfer.datasets.report import ImportReport
 
 

@@ -10,7 +10,7 @@ from keras_noisyfer.datasets.faces.expressions import (
     to_class_ids,
     to_file_ids,
 )
-from keras_noisyfer.datasets.faces.label_tables import read_affectnet_labels
+from keras_noisyfer.datasets.faces.label_files import read_affectnet_labels
 from keras_noisyfer.datasets.report import ImportReport
 
 

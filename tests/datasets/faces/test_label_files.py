@@ -5,17 +5,16 @@ import pandas as pd
 import pytest
 from fixtures_faces import AFFECTNET_COLUMNS, affectnet_rows, write_table
 
-from keras_noisyfer.datasets.faces import label_tables
 from keras_noisyfer.datasets.faces.label_files import (
-    read_raf_affect,
-    read_raf_expressions,
-    write_raf_affect,
-    write_raf_expressions,
-)
-from keras_noisyfer.datasets.faces.label_tables import (
     eyes_of_landmarks,
     read_affectnet_labels,
+    read_raf_affect,
+    read_raf_expressions,
+)
+from keras_noisyfer.datasets.faces.label_writers import (
     write_affectnet_labels,
+    write_raf_affect,
+    write_raf_expressions,
 )
 from keras_noisyfer.datasets.report import ImportReport
 
@@ -173,9 +172,7 @@ def table(tmp_path):
 @pytest.mark.parametrize(
     "form", [{}, {"header": False}, {"newline": "\r\n", "bom": True}]
 )
-@pytest.mark.parametrize("rows_at_once", [4, 1000])
-def test_reads_a_table(tmp_path, monkeypatch, form, rows_at_once):
-    monkeypatch.setattr(label_tables, "_ROWS_AT_ONCE", rows_at_once)
+def test_reads_a_table(tmp_path, form):
     rows = affectnet_rows("a", 13)
     rows[1][0] = ".\\" + rows[1][0].replace("/", "\\")
     rows[2][5] = ""
@@ -226,8 +223,7 @@ def test_eyes_are_the_means_of_their_points():
         ({0: "100/a3x.jpg,5"}, "row 4: malformed label"),
     ],
 )
-def test_bad_rows(tmp_path, table, row, problem, monkeypatch):
-    monkeypatch.setattr(label_tables, "_ROWS_AT_ONCE", 2)
+def test_bad_rows(tmp_path, table, row, problem):
     path, rows = table
     for column, value in row.items():
         rows[3][column] = value
@@ -290,11 +286,7 @@ def test_files_that_are_no_tables(write, text, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("rows_at_once", [4, 1000])
-def test_a_written_table_keeps_the_other_columns(
-    tmp_path, table, monkeypatch, rows_at_once
-):
-    monkeypatch.setattr(label_tables, "_ROWS_AT_ONCE", rows_at_once)
+def test_a_written_table_keeps_the_other_columns(tmp_path, table):
     source, rows = table
     names = [row[0] for row in rows if row[6] < 7][::-1]
     expressions = np.arange(len(names)) % 7
