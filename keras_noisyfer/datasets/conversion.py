@@ -132,21 +132,15 @@ def prepare_output(
     names: Iterable[PathLike],
     settings: Mapping[str, Any],
 ) -> list[str]:
-    """Makes the folder of `process_images` and keeps the settings in it.
-
-    Args:
-        image_root: Folder of the images.
-        output_root: Folder that the new images go to: new, empty, or of an
-            earlier call with the same settings.
-        names: Paths of the images relative to `image_root`.
-        settings: Dict of what decides how the new images look.
+    """Makes the folder of `process_images` and keeps in it the settings, what
+    decides how the new images look.
 
     Returns:
         The names as a list of strings.
 
     Raises:
-        ValueError: if one of the folders is wrong, the earlier settings
-            differ, or two names would give one file.
+        ValueError: if one of the folders is wrong, the settings of an earlier
+            call differ, or two names would give one file.
     """
     source = os.path.realpath(image_root)
     target = os.path.realpath(output_root)
@@ -198,9 +192,9 @@ def process_images(
     is rejected now is deleted.
 
     Args:
-        image_root: Folder of the images.
-        output_root: Folder that `prepare_output` has made.
-        names: Paths of the images relative to `image_root`.
+        image_root: See `prepare_output`, as the following two.
+        output_root: Folder that it has made.
+        names: Paths of the images.
         make: Function of an image's index in `names` and its path that
             returns a Pillow image of mode RGB, or a path to be copied;
             called from several threads. It may raise `UnusableImage`.
@@ -210,10 +204,6 @@ def process_images(
 
     Returns:
         An `ImportReport`, also written to `rejected.csv`.
-
-    Raises:
-        ValueError: if `workers` or `on_error` is wrong, or, as the latter
-            says, at the first unusable image.
     """
     report = ImportReport(on_error)
     if workers is not None:

@@ -43,7 +43,9 @@ class Exchange:
         >>> columns = {key: key for key in keys} | {"clean": "clean"}
         >>> same = from_dataframe(table, "faces", data.tasks, columns)
         """
-        order = list(dict.fromkeys(w for t in self.tasks for w in self._who(t)))
+        order = list(
+            dict.fromkeys(w for t in self.tasks for w, _ in self._streams(t))
+        )
         if CLEAN in order:
             raise ValueError(
                 "`annotators` must not be called clean, as the truth is in a "
@@ -51,23 +53,16 @@ class Exchange:
             )
         parts = []
         for task in self.tasks:
-            given = (
-                {CLEAN: self.clean[task.name]}
-                if task.name in self.clean
-                else {}
-            )
-            who = self._who(task)
-            streams = self._streams(task)
-            given |= {w: streams[:, i] for i, w in enumerate(who)}
-            for annotator, values in given.items():
-                if isinstance(task, CategoricalTask):
-                    parts.append(self._rows(task.name, annotator, values, task))
-                    continue
-                for dimension, column in zip(
-                    task.dimensions, values.T, strict=True
-                ):
-                    what = f"{task.name}.{dimension}"
-                    parts.append(self._rows(what, annotator, column, task))
+            streams = dict(self._streams(task))
+            if task.name in self.clean:
+                streams[CLEAN] = self.clean[task.name]
+            for who, values in streams.items():
+                columns = {task.name: values}
+                if values.ndim == 2:
+                    slots = [f"{task.name}.{each}" for each in task.dimensions]
+                    columns = dict(zip(slots, values.T, strict=True))
+                for what, column in columns.items():
+                    parts.append(_rows(task, what, who, column))
         table = pd.concat(parts).sort_index(kind="stable")
         table.insert(0, "image", np.array(self.names, object)[table.index])
         table["annotator"] = pd.Categorical(
@@ -79,20 +74,15 @@ class Exchange:
         """The labels of a categorical task as `cleanlab.multiannotator` takes
         them: a row an image, a column an annotator, class ids, NaN where
         missing."""
-        own = self._categorical(task)
-        labels = self._streams(own).astype("float64")
-        labels[labels < 0] = np.nan
-        return pd.DataFrame(labels, index=self.names, columns=self._who(own))
+        streams = dict(self._streams(self._categorical(task)))
+        table = pd.DataFrame(streams, index=self.names)
+        return table.where(table >= 0).astype("float64")
 
     def to_crowdkit(self, task: str) -> pd.DataFrame:
         """The labels of a categorical task as crowd-kit's aggregators take
         them: columns `task`, the image's name, `worker` and `label`."""
         own = self._categorical(task)
-        streams = self._streams(own)
-        parts = [
-            self._rows(task, who, streams[:, index], own)
-            for index, who in enumerate(self._who(own))
-        ]
+        parts = [_rows(own, task, who, e) for who, e in self._streams(own)]
         table = pd.concat(parts).sort_index(kind="stable")
         return pd.DataFrame(
             {
@@ -112,26 +102,22 @@ class Exchange:
         return found[0]
 
     def _streams(self, task):
-        """Labels with an annotator axis."""
+        """Pairs of an annotator's name and labels."""
         labels = self.labels[task.name]
         rank = 2 if isinstance(task, CategoricalTask) else 3
-        return labels if labels.ndim == rank else labels[:, None]
+        labels = labels if labels.ndim == rank else labels[:, None]
+        names = self.annotators.get(task.name, map(str, range(labels.shape[1])))
+        return list(zip(names, np.moveaxis(labels, 1, 0), strict=True))
 
-    def _who(self, task):
-        count = self._streams(task).shape[1]
-        return self.annotators.get(task.name) or list(map(str, range(count)))
 
-    def _rows(self, what, annotator, values, task):
-        """Rows of one stream, without missing labels."""
-        values = pd.Series(values)
-        values = (
-            values[values >= 0] if values.dtype.kind == "i" else values.dropna()
-        )
-        cells = values.tolist()
-        if getattr(task, "class_names", None):
-            cells = [task.class_names[each] for each in cells]
-        return pd.DataFrame(
-            {"task": what, "annotator": annotator, "value": cells},
-            index=values.index,
-            dtype=object,
-        )
+def _rows(task, what, annotator, values):
+    """Rows of one column of labels, without missing ones, by image."""
+    cells = pd.Series(values)
+    cells = cells[cells >= 0] if cells.dtype.kind == "i" else cells.dropna()
+    names = getattr(task, "class_names", None)
+    content = [names[each] for each in cells] if names else cells.tolist()
+    return pd.DataFrame(
+        {"task": what, "annotator": annotator, "value": content},
+        index=cells.index,
+        dtype=object,
+    )

@@ -49,10 +49,6 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def locate_image(image_root: PathLike, name: str) -> tuple[Any, Any]:
     """The path of an image, which has to stay within its folder.
 
-    Args:
-        image_root: The folder.
-        name: Path relative to it, with `/` between its parts.
-
     Returns:
         `(path, None)`, or `(None, (problem, detail))` if `name` is empty,
         absolute, or leads out of `image_root` by `..` or a symbolic link, or
@@ -326,11 +322,8 @@ def decode_image(
 def pixel_count(encoded: Tensor) -> Tensor:
     """Width times height of an image file, by its header.
 
-    Args:
-        encoded: String tensor, the bytes of a file.
-
     Returns:
-        int64 scalar; 0 if they are not of a JPEG, PNG or BMP file.
+        int64 scalar; 0 if the bytes are not of a JPEG, PNG or BMP file.
     """
 
     # Too few bytes have sides of 0.

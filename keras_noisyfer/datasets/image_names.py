@@ -14,11 +14,7 @@ _DRIVE = re.compile(r"[a-z]:[\\/]", re.I)
 
 
 class ImageFolder:
-    """Finds the images that a table names.
-
-    Args:
-        image_root: The folder.
-    """
+    """Finds the images that a table names in a folder."""
 
     def __init__(self, image_root: PathLike):
         self.image_root = os.path.abspath(image_root)
@@ -30,13 +26,7 @@ class ImageFolder:
 
         Paths within the folder get one spelling, with `/` for a back-slash
         and in the Unicode normal form of the file, where there is one such
-        file. Anything else stays as it is written.
-
-        Args:
-            cell: Text of the cell.
-
-        Returns:
-            A string, `""` for an empty cell.
+        file. Anything else stays as it is written, an empty cell too.
         """
         name = self._normalize(cell)
         self._written.setdefault(name, cell)
@@ -47,18 +37,15 @@ class ImageFolder:
     ) -> tuple[str, str, str]:
         """What is to be said of an image that is not there.
 
-        Args:
-            name: What `name` returned.
-            problem: What is wrong, as `locate_image` says it.
-            detail: What is known about it.
-
         Returns:
-            `(cell, problem, detail)`: the cell as it was written, and the
-            detail with what the cell seems to be and which file is like it.
+            `(cell, problem, detail)`: the cell as it was written, what
+            `locate_image` says of its `name`, and with the detail what the
+            cell seems to be and which file is like it.
         """
         if problem in ("missing image", "path out of the image folder"):
             if _URL.match(name):
-                problem, detail = "missing image", "it is a URL"
+                problem = "missing image"
+                detail = "it is a URL; `image_path` can say which file it is"
             elif os.path.isabs(name) or _DRIVE.match(name):
                 detail = f"an absolute path, {detail}"
             alike = self._find(_alike, name) or self._find(_last_part, name)

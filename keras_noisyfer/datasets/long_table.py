@@ -136,18 +136,8 @@ def crowd_streams(
     annotators' names alone: neither on the order of the table nor on the
     other images.
 
-    Args:
-        image_names: Sequence of the images' names.
-        images: Integer array of shape `(labels,)`, the index in
-            `image_names` of the image that a label is of.
-        annotator_names: Sequence of the names of the task's annotators.
-        annotators: Integer array of shape `(labels,)`, the index in
-            `annotator_names` of who gave the label; at most one label an
-            image and annotator.
-        max_annotators: Largest number of annotators with a stream each, at
-            least 1.
-        streams: Number of resampled streams, at least 1.
-        seed: Non-negative integer.
+    `images` and `annotators` are integer arrays of shape `(labels,)`, indices
+    into the names: at most one label an image and annotator.
 
     Returns:
         `(stream, count)`: integer array of shape `(labels,)`, the stream of

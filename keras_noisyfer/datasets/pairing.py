@@ -19,12 +19,9 @@ _NUMBER = re.compile(r"^fer([0-9]{1,9})\.png$")
 def check_numbers(names: Any, path: PathLike) -> None:
     """Checks that a table of FER+ has its images in the published order.
 
-    Args:
-        names: Series of the images' names, `""` for one that FER+ removed.
-        path: The table, for the message.
-
     Raises:
-        ValueError: if the numbers in them do not increase.
+        ValueError: if the numbers in them do not increase; a name is `""`
+            where FER+ has removed the image.
     """
     # Those of equal images are out of order in the published table.
     names = names[~names.duplicated(keep=False)]
@@ -43,11 +40,6 @@ def check_pixels(
     names: Sequence[str], images: np.ndarray, paths: Sequence[PathLike]
 ) -> None:
     """Checks that no image of FER2013 has the name of another one.
-
-    Args:
-        names: Sequence of the images' names in FER+.
-        images: uint8 array of shape `(n, 48, 48, 1)`.
-        paths: The tables of the images and of the names, for the message.
 
     Raises:
         ValueError: if one has. Of pixels that no image of FER+ has, such as

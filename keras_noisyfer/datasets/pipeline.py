@@ -84,14 +84,8 @@ def make_batches(
 def check_target_shape(
     image_shape: Shape | None, given: Shape | None
 ) -> tuple[int, ...]:
-    """Checks the shape that images are scaled to.
-
-    Args:
-        image_shape: `(height, width, channels)`, or None for `given`.
-        given: The images' own shape, or None where they are files.
-
-    Returns:
-        The shape as a tuple.
+    """The shape that images are scaled to, `(height, width, channels)`, by
+    default `given`, their own, which is None where they are files.
 
     Raises:
         ValueError: if it is none, or has other channels than `given`.
@@ -114,14 +108,8 @@ def check_target_shape(
 
 
 def check_images(images: ArrayLike) -> np.ndarray:
-    """Checks an array of images.
-
-    Args:
-        images: Array of shape `(n, height, width, channels)`: uint8, or
-            float in [-1, 1].
-
-    Returns:
-        The images as uint8 or float32.
+    """Images of shape `(n, height, width, channels)`, uint8 or float in
+    [-1, 1], as uint8 or float32.
 
     Raises:
         ValueError: if the rank, the dtype or a value is wrong, or there is
@@ -152,16 +140,9 @@ def check_images(images: ArrayLike) -> np.ndarray:
 def check_labels(
     labels: Labels, tasks: Tasks, evaluation: bool = False
 ) -> dict[str, np.ndarray]:
-    """Checks shape, dtype and every value of a data set's labels.
-
-    Args:
-        labels: Dict by task name of arrays.
-        tasks: Sequence of tasks.
-        evaluation: Whether clean labels, without annotator axis, are
-            accepted for a task of several annotators.
-
-    Returns:
-        The labels as int32 or float32 arrays.
+    """Checks shape, dtype and every value of a data set's labels, and makes
+    int32 or float32 arrays of them. With `evaluation` clean labels, without
+    annotator axis, are accepted for a task of several annotators.
 
     Raises:
         ValueError: if a task is missing or unknown, or a label has a wrong

@@ -128,18 +128,8 @@ def _texts(cells):
 
 
 def parse_columns(columns: Any, tasks: Tasks) -> Columns:
-    """Checks the `columns` of `from_dataframe` and `from_csv`.
-
-    Args:
-        columns: The dict.
-        tasks: Tuple of tasks.
-
-    Returns:
-        `Columns`.
-
-    Raises:
-        ValueError: if it does not follow the grammar.
-    """
+    """Checks the `columns` of `from_dataframe` and `from_csv`, of which it
+    makes `Columns`; a `ValueError` if they do not follow the grammar."""
     if not isinstance(columns, dict) or "image" not in columns:
         raise ValueError(
             "`columns` must be a dict with the key 'image'. "

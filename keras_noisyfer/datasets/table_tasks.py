@@ -114,13 +114,10 @@ def columns_of_flags(
 ) -> dict[str, Any] | None:
     """The argument `columns` of `from_csv` in the wide form, from text.
 
-    Args:
-        image: Column of the image's path.
-        categorical: Pairs `(task, "column,column")`, a column an annotator.
-        continuous: Pairs `(task, "column+column,column+column")`: for each
-            annotator the columns of the dimensions.
-        clean: Pairs `(task, "column")` or `(task, "column+column")`, the
-            labels that count as the truth.
+    `image` is the column of the image's path. `categorical` are pairs
+    `(task, "column,column")`, a column an annotator; `continuous`
+    `(task, "column+column,column+column")`, for each annotator the columns of
+    the dimensions; `clean` `(task, "column")` or `(task, "column+column")`.
 
     Returns:
         A dict, or None if no task is given.

@@ -38,13 +38,8 @@ class UnusableImage(Exception):
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """An 8-bit RGB copy of a Pillow image, as a viewer shows it.
-
-    Args:
-        image: `PIL.Image.Image` of any mode; see `convert_images`.
-
-    Returns:
-        A `PIL.Image.Image` of mode RGB.
+    """An 8-bit RGB copy of a Pillow image of any mode, as a viewer shows it;
+    see `convert_images`.
 
     Raises:
         UnusableImage: if its values have no known range.

@@ -166,6 +166,22 @@ def test_who_gave_a_label_travels_with_it(root):
             assert label == given.get((name, worker), -1)
 
 
+def test_names_of_thousands_are_kept(root):
+    files = [name for name in ("a.png", "b.png", "more/d.png") for _ in "ab"]
+    who = [f"w{number:04}" for number in range(2400, 0, -1)]
+    rows = zip(files * 400, who, [0, 2, 1] * 800, strict=True)
+    frame = pd.DataFrame(rows, columns=["file", "who", "said"])
+    data = from_dataframe(frame, root, IDS, SINGLE, max_annotators=None)
+    assert data.annotators == {"expression": sorted(who)}
+    given = {(row.file, row.who): row.said for row in frame.itertuples()}
+    labels = data.labels["expression"]
+    assert (labels >= 0).sum() == 2400 and data.tasks[0].annotators == 2400
+    names = sorted(who)
+    for image, annotator in np.argwhere(labels >= 0):
+        place = data.names[image], names[annotator]
+        assert labels[image, annotator] == given[place]
+
+
 def test_wide_and_long_crowds_agree(root):
     frame = crowd_frame()
     wide = frame.pivot(index="file", columns="who", values="said").reset_index()

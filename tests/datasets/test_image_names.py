@@ -78,8 +78,8 @@ def test_absolute_paths_where_the_folder_is_a_link(tmp_path, folder):
 
 
 UNCERTAIN = {
-    "https://x.org//a.png": "missing image .it is a URL; the folder has a.png",
-    "s3://b/9.png": "missing image .it is a URL[)]",
+    "https://x.org//a.png": "missing image .it is a URL; .*folder has a.png",
+    "s3://b/9.png": "missing image .it is a URL; `image_path` [a-z ]*[)]",
     "/data/upload/1/a.png": "path out of .*an absolute path, in .*has a.png",
     "C:\\faces\\a.png": "missing image .an absolute path, no .*has a.png",
     "A.PNG": "missing image .no such file in .*; the folder has a.png",

@@ -349,6 +349,12 @@ def test_where_chooses_rows(tmp_path, root):
     assert by_name(data) == {"a.png": [2], "more/e.png": [1]}
     with pytest.raises(ValueError, match=r"row 3 \(b.png\): unknown class"):
         from_csv(path, root, EXPRESSION, ONE, where={"split": "test"})
+    for where in (
+        {"ann": "sad", "split": "train"},
+        {"split": "train", "ann": "sad"},
+    ):
+        data = from_csv(path, root, EXPRESSION, ONE, where=where)
+        assert by_name(data) == {"a.png": [2]}
 
 
 @pytest.mark.parametrize("where", ["split", {"split": 1}, {1: "train"}])

@@ -33,12 +33,8 @@ if TYPE_CHECKING:
 
 
 class LabelWriter:
-    """Base of the writers; a subclass names the files and writes them.
-
-    Args:
-        folder: Folder of the label files.
-        searched: Other folders that such files are read from.
-    """
+    """Base of the writers; a subclass names the files and writes them to
+    `folder`. Such files are read from the folders `searched`, too."""
 
     # Names of the tasks that the format has; None: any.
     tasks: tuple[str, ...] | None = None
@@ -55,12 +51,8 @@ class LabelWriter:
         raise NotImplementedError
 
     def check(self, annotator: str, tasks: Iterable[str]) -> None:
-        """Raises a `ValueError` if labels cannot be written, before any work.
-
-        Args:
-            annotator: Name of the annotator, part of the files' names.
-            tasks: Names of the tasks.
-        """
+        """Raises a `ValueError` if labels of an annotator, whose name is a
+        part of the files' names, cannot be written, before any work."""
         if not isinstance(annotator, str) or not annotator.isidentifier():
             raise ValueError(
                 "`name` must be letters, digits and underscores, since it "
@@ -95,15 +87,8 @@ class LabelWriter:
     def write(
         self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
     ) -> None:
-        """Writes the labels.
-
-        Args:
-            annotator: Name of the annotator.
-            names: Names of the images.
-            tasks: Sequence of tasks.
-            labels: Dict by task name of one annotator's labels, of shape
-                `(n, 1)` or `(n, 1, dimensions)`.
-        """
+        """Writes the labels of the images with these names, a dict by task
+        name of arrays of shape `(n, 1)` or `(n, 1, dimensions)`."""
         raise NotImplementedError
 
 

@@ -169,14 +169,10 @@ def encode_face(
     size: int,
     box: Sequence[float] | None = None,
 ) -> bytes | tuple[str, str]:
-    """A face as a small JPEG image.
+    """A face as a small JPEG image of `size` x `size` pixels.
 
-    Args:
-        image_root: Folder of the images.
-        path: The image, relative to it.
-        size: Width and height of the result in pixels.
-        box: `(x, y, width, height)` of the face in pixels; by default the
-            whole image. The part of it that is within the image counts.
+    Of `box`, `(x, y, width, height)` in pixels, by default the whole image,
+    the part that is within the image counts.
 
     Returns:
         The bytes, or `(problem, detail)` if there are none.
