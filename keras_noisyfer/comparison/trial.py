@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import pathlib
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,6 +15,10 @@ from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.noisy_scores import score_tasks
 from keras_noisyfer.files import read_json, read_npz
 from keras_noisyfer.results import write_json
+from keras_noisyfer.typing import Labels
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 _MAX_BYTES = 2**30
 # What precedes the names of the test images' predictions in a file.
@@ -43,20 +49,39 @@ class _Watch(keras.callbacks.Callback):
 
 
 class Trial:
-    """One method with its options, on its way."""
+    """One method with its options, on its way.
+
+    Args:
+        method: A key of `METHODS`.
+        options: Dict of what is chosen beside it.
+        build: Function of the method and the options that returns the
+            compiled model, what it is trained on, and anything.
+        held_out: `LabelledImages` with noisy labels.
+        batches: Their `tf.data.Dataset`.
+        test_batches: That of test images, or None.
+        balanced: See `score_tasks`.
+    """
 
     def __init__(
-        self, method, options, build, held_out, batches, test_batches, balanced
+        self,
+        method: str,
+        options: dict[str, Any],
+        build: Callable[..., Any],
+        held_out: LabelledImages,
+        batches: Any,
+        test_batches: Any,
+        balanced: bool,
     ):
         told = "".join(f", {name} {each}" for name, each in options.items())
         self.key, self.title = method + told, METHODS[method].title + told
         self.method, self.options, self.build = method, options, build
         self.held_out, self.held_out_batches = held_out, batches
         self.test_batches = test_batches
-        self.balanced, self.path = balanced, None
+        self.balanced = balanced
+        self.path: pathlib.Path | None = None
         self.reset()
 
-    def keep_in(self, folder):
+    def keep_in(self, folder: pathlib.Path) -> None:
         """Keeps what is finished in a folder, and reads what is there."""
         self.path = folder / f"{self.key.replace(', ', '_')}.json"
         if self.path.exists():
@@ -69,7 +94,8 @@ class Trial:
                 kept = self.test_predictions if clean else self.predictions
                 kept[name.removeprefix(_CLEAN)] = array
 
-    def reset(self):
+    def reset(self) -> None:
+        """Forgets all that it has seen."""
         self.model: Any = None
         self.dataset: Any = None
         self.history: list[float] = []
@@ -77,7 +103,8 @@ class Trial:
         self.predictions: dict[str, np.ndarray] = {}
         self.test_predictions: dict[str, np.ndarray] = {}
 
-    def score(self, predictions):
+    def score(self, predictions: Labels) -> float:
+        """The sum of the tasks' scores."""
         scores = score_tasks(
             self.held_out.labelled_tasks,
             self.held_out.labels,
@@ -87,7 +114,7 @@ class Trial:
         # A CCC of constant values is not known and no merit.
         return float(sum(np.nan_to_num(each[0]) for each in scores.values()))
 
-    def train(self, epochs):
+    def train(self, epochs: int) -> None:
         """Goes on until it has had so many epochs."""
         if len(self.history) >= epochs:
             return
@@ -109,6 +136,8 @@ class Trial:
         )
         self.seconds += time.perf_counter() - begin
         if self.path:
+            # Neither without the other.
+            self.path.unlink(missing_ok=True)
             clean = self.test_predictions
             np.savez(
                 self.path.with_suffix(".npz"),
@@ -125,6 +154,7 @@ class Trial:
                 },
             )
 
-    def forget(self):
+    def forget(self) -> None:
+        """Gives the model's memory back."""
         self.model = self.dataset = None
         gc.collect()
