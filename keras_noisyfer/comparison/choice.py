@@ -181,8 +181,9 @@ def compare(
         for values in [dict(search or {}).get(method, {})]
         for each in itertools.product(*values.values())
     ]
-    for trial in trials if folder else ():
-        trial.keep_in(folder)
+    if folder is not None:
+        for trial in trials:
+            trial.keep_in(folder)
     left_out = _run(trials, epochs, minutes, report)
     trials = [each for each in trials if each.history]
     table = rank_trials(trials, tasks, others, balanced, seed, test)

@@ -139,11 +139,11 @@ class Trial:
             # Neither without the other.
             self.path.unlink(missing_ok=True)
             clean = self.test_predictions
-            np.savez(
-                self.path.with_suffix(".npz"),
+            arrays: dict[str, Any] = {
                 **self.predictions,
                 **{f"{_CLEAN}{name}": each for name, each in clean.items()},
-            )
+            }
+            np.savez(self.path.with_suffix(".npz"), **arrays)
             write_json(
                 self.path,
                 {
