@@ -18,6 +18,7 @@ from keras_noisyfer.comparison.noisy_scores import (
     count_labels,
 )
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
+from keras_noisyfer.comparison.shared_mistakes import share_mistakes
 from keras_noisyfer.comparison.training import prepare_training
 from keras_noisyfer.comparison.trial import Trial
 from keras_noisyfer.results import keep_settings, prepare_output_dir
@@ -276,16 +277,22 @@ def _run(trials, epochs, minutes, report):
 
 def _remarks(tasks, data, left_out):
     remarks = []
-    single = [
-        task.name
-        for task in tasks
-        if isinstance(task, CategoricalTask) and task.annotators < 2
-    ]
-    if single:
-        remarks.append(
-            f"With one annotator ({', '.join(single)}) nothing tells whether "
-            "mistakes depend on the image; if they do, do not trust this."
-        )
+    for task in tasks:
+        if not isinstance(task, CategoricalTask):
+            continue
+        shared = share_mistakes(data.labels[task.name], task.num_classes)
+        if shared is None:
+            remarks.append(
+                f"With fewer than three labels an image ({task.name}) nothing "
+                "tells whether some images are hard for all annotators; "
+                "where they are, check this on a few clean labels."
+            )
+        elif shared:
+            remarks.append(
+                f"The annotators of {task.name} go wrong on the same images: "
+                "check this on a few clean labels, since methods that repeat "
+                "such mistakes are ranked too high."
+            )
     if left_out:
         remarks.append(f"Not tried, for time: {', '.join(left_out)}.")
     return remarks

@@ -8,6 +8,7 @@ import keras_noisyfer as kn
 from keras_noisyfer.comparison import choice
 from keras_noisyfer.comparison.noisy_scores import resample_counts, score_tasks
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
+from keras_noisyfer.comparison.shared_mistakes import share_mistakes
 from keras_noisyfer.datasets.image_sources import ImageArray
 
 COUNT = 400
@@ -251,7 +252,7 @@ def test_a_budget_halves_the_field(scripted):
     assert ranking.table.loc["elr", "epochs"] == 2
     ranking, _ = run(data, minutes=1e-9)
     assert ranking.table.index.to_list() == ["vggnet"]
-    assert "Not tried, for time: sce, elr." in ranking.remarks
+    assert ranking.remarks[-1] == "Not tried, for time: sce, elr."
 
 
 def test_options_are_chosen_by_the_same_rule(scripted):
@@ -267,15 +268,15 @@ def test_options_are_chosen_by_the_same_rule(scripted):
     assert all(each[3]["width"] == 0.5 for each in built)
 
 
-def test_one_annotator_cannot_tell_shared_mistakes(scripted):
+def test_few_labels_cannot_tell_hard_images(scripted):
     data, _ = scripted
     single = data.with_labels(
         {**data.labels, "mood": data.labels["mood"][:, :1]},
         [TASKS[0].with_annotators(1), TASKS[1]],
     )
     ranking, _ = run(single)
-    assert "With one annotator (mood)" in ranking.remarks[0]
-    assert run(data)[0].remarks == []
+    remark = "With fewer than three labels an image (mood) nothing tells"
+    assert ranking.remarks[0].startswith(remark)
     assert "majority-vote" not in choice._choose_methods(None, single)
     assert "majority-vote" in choice._choose_methods(None, data)
 
@@ -319,3 +320,38 @@ def test_trains_and_tells(tmp_path):
     assert ranking.table[["mood", "pain"]].notna().all(axis=None)
     predicted = ranking.model.predict(data.batches(batch_size=100), verbose=0)
     assert predicted["mood"].shape == (COUNT, 3)
+
+
+def annotate(rates, seed, count=1000, classes=7):
+    """Three annotators' labels, wrong at rates of annotators or images."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, count)
+    wrong = rng.random((count, 3)) < rates
+    others = rng.integers(0, classes, (count, 3))
+    labels = np.where(wrong, others, truth[:, None])
+    labels[rng.random((count, 3)) < 0.05] = -1
+    return labels
+
+
+def test_hard_images_are_told_from_bad_annotators():
+    hard = np.where(np.arange(1000) % 3 == 0, 0.8, 0.1)[:, None]
+    alarms, found = [], []
+    for seed in range(6):
+        labels = annotate([0.2, 0.35, 0.5], seed)
+        alarms.append(share_mistakes(labels, 7, seed))
+        found.append(share_mistakes(annotate(hard, seed), 7, seed))
+    # One in a hundred is expected by chance.
+    assert sum(alarms) <= 1
+    assert all(found)
+    few = annotate([0.2, 0.35, 0.5], 0)
+    few[50:, 0] = -1
+    assert share_mistakes(few, 7) is None
+
+
+def test_hard_images_are_warned_of(scripted, monkeypatch):
+    data, _ = scripted
+    monkeypatch.setattr(choice, "share_mistakes", lambda *arguments: True)
+    remark = run(data)[0].remarks[0]
+    assert remark.startswith("The annotators of mood go wrong on the same")
+    monkeypatch.setattr(choice, "share_mistakes", lambda *arguments: False)
+    assert run(data)[0].remarks == []
