@@ -52,7 +52,7 @@ def test_the_warmup_is_no_game():
 
 def committed_runs():
     """Losses and warm-up of the trained GANs in results/, by file."""
-    for path in sorted(RESULTS.glob("quickstart/seed*.json")):
+    for path in sorted(RESULTS.glob("quickstart/three_ways/seed*.json")):
         content = json.loads(path.read_text())
         yield path, content["histories"]["Joint-distribution GAN"], 9
     for path in sorted(RESULTS.glob("automatic_balance/*_seed*.json")):
@@ -85,7 +85,7 @@ def test_committed_runs_that_went_wrong_are_told_from_the_others():
     assert count > 30
     cells = "cifar10_small/cells"
     assert found == {
-        "quickstart/seed3.json": ["The generator's joint"],
+        "quickstart/three_ways/seed3.json": ["The generator's joint"],
         "automatic_balance/both_auto_seed1.json": ["The generator's joint"],
         f"{cells}/multi-label/without-marginal/seed0/history.csv": [
             "The discriminator has",
