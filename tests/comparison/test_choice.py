@@ -246,10 +246,10 @@ def test_goes_on_where_it_was(scripted, tmp_path):
 def test_a_budget_halves_the_field(scripted):
     data, built = scripted
     ranking, _ = run(data, epochs=16, minutes=10)
-    # Two epochs each; then the better two go on.
+    # Four epochs each; then the better two go on.
     trained = {method: model.trained for method, _, model, _ in built}
-    assert trained == {"vggnet": 16, "sce": 16, "elr": 2}
-    assert ranking.table.loc["elr", "epochs"] == 2
+    assert trained == {"vggnet": 16, "sce": 16, "elr": 4}
+    assert ranking.table.loc["elr", "epochs"] == 4
     ranking, _ = run(data, minutes=1e-9)
     assert ranking.table.index.to_list() == ["vggnet"]
     assert ranking.remarks[-1] == "Not tried, for time: sce, elr."
