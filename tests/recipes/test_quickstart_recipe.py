@@ -5,12 +5,17 @@ import numpy as np
 import pytest
 from common import load_recipe
 
+from keras_noisyfer.comparison.methods import METHODS
+
 RECIPE = pathlib.Path(__file__).parents[2] / "recipes" / "quickstart.py"
 
 
 @pytest.fixture
 def quickstart(monkeypatch, tmp_path):
     module = load_recipe("quickstart")
+    assert set(module.SHOWN) <= set(METHODS)
+    # Fewer traces.
+    monkeypatch.setattr(module, "SHOWN", ("vggnet", "sce", "proposed"))
     monkeypatch.setattr(module, "TEST_SIZE", 50)
     monkeypatch.setattr(module, "HELD_OUT_SIZE", 50)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -36,11 +41,8 @@ def test_runs_end_to_end(quickstart, tmp_path, capsys):
     titles = [row["method"] for row in results["results"]]
     assert titles == [
         "VGGNet, all noisy labels",
-        "VGGNet, majority vote",
         "SCE",
-        "ELR",
         "Joint-distribution GAN",
-        "Joint-distribution GAN and ELR",
     ]
     sums = []
     for row in results["results"]:
