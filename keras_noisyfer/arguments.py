@@ -4,7 +4,8 @@ import argparse
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -208,3 +209,19 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
             # It hands nothing on that it does not name.
             break
     return config
+
+
+def check_key(argument: str, key: Any, known: Iterable[str]) -> None:
+    """Raises `ValueError` if a key cannot be a file's name, or is taken."""
+    if not isinstance(key, str) or not re.fullmatch(
+        r"[a-z0-9][a-z0-9_-]*", key
+    ):
+        raise ValueError(
+            f"`{argument}` must be lowercase letters, digits, - and _. "
+            f"Received: {key!r}"
+        )
+    if key in known:
+        raise ValueError(
+            f"`{argument}` must be another than those of {', '.join(known)}. "
+            f"Received: {key!r}"
+        )

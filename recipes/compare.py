@@ -22,7 +22,8 @@ from keras_noisyfer.command_line.tables import (
     table_options,
 )
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.comparison.choice import DEFAULT_METHODS, compare
+from keras_noisyfer.comparison.choice import compare
+from keras_noisyfer.comparison.choice_checks import DEFAULT_METHODS
 from keras_noisyfer.comparison.data import DATASETS
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.networks.network import IMAGE_SIZES

@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import pathlib
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.comparison.methods import check_method
-from keras_noisyfer.comparison.noisy_scores import (
-    LEAST_LABELS,
-    count_labels,
+from keras_noisyfer.comparison.choice_checks import (
+    check_images,
+    check_options,
+    check_search,
+    check_size,
+    checksum,
+    choose_methods,
+    with_annotator_axis,
 )
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
 from keras_noisyfer.comparison.shared_mistakes import share_mistakes
@@ -27,21 +28,6 @@ from keras_noisyfer.typing import Augmentation, PathLike, Shape
 
 if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
-
-# Of a label each, these are plain training.
-_NEED_SEVERAL = ("majority-vote", "ltnet")
-DEFAULT_METHODS = (
-    "vggnet",
-    "majority-vote",
-    "sce",
-    "gce",
-    "elr",
-    "mixup",
-    "co-teaching",
-    "ltnet",
-    "proposed",
-    "joint-elr",
-)
 
 
 def compare(
@@ -77,13 +63,14 @@ def compare(
 
     Args:
         data: `LabelledImages`.
-        methods: Keys of `methods.METHODS`; by default plain training and
-            remedies that need no extra.
+        methods: Keys of `methods.METHODS`, at least two; by default plain
+            training and remedies that need no extra.
         epochs: Number of epochs, at least 1.
         search: Optional dict by method of what to choose by the same rule: a
             dict by option of values, such as
             `{"proposed": {"lambda_joint": [0.1, 0.4, 1.0]}}`.
-        held_out: Fraction of the images that are held out, in (0, 1).
+        held_out: Fraction of the images that are held out, in (0, 1). They
+            must have 50 labels of each task.
         image_shape: See `LabelledImages.batches`.
         batch_size: Number of images a batch.
         learning_rate: Of Adam, for all networks.
@@ -124,20 +111,25 @@ def compare(
     """
     check_number("epochs", epochs, minimum=1, integer=True)
     check_number("held_out", held_out, above=0, below=1)
+    check_number("batch_size", batch_size, minimum=1, integer=True)
+    check_number("learning_rate", learning_rate, above=0)
+    check_number("seed", seed, minimum=0, integer=True)
     if minutes is not None:
         check_number("minutes", minutes, above=0)
-    methods = _choose_methods(methods, data)
-    if set(search or ()) - set(methods):
-        raise ValueError(
-            f"`search` may only have the keys {methods}. "
-            f"Received: {list(search or ())}"
-        )
-    size = max(1, round(held_out * len(data)))
-    train, others = data.split([max(1, len(data) - size), size], seed)
+    check_images("data", data)
+    if test is not None:
+        check_images("test", test)
+        test = with_annotator_axis(test)
+    data = with_annotator_axis(data)
+    methods = choose_methods(methods, data)
+    search = check_search(search, methods)
+    check_options(options)
+    size = min(len(data) - 1, max(1, round(held_out * len(data))))
+    train, others = data.split([len(data) - size, size], seed)
     tasks = others.labelled_tasks
-    _check_size(tasks, others)
+    check_size(tasks, others)
     settings = {
-        "data": {"images": len(data), "labels": _checksum(data)},
+        "data": {"images": len(data), "content": checksum(data)},
         "settings": {
             "held_out": held_out,
             "image_shape": image_shape,
@@ -145,7 +137,7 @@ def compare(
             "learning_rate": learning_rate,
             "augmentation": getattr(augmentation, "__name__", None),
             "balanced": balanced,
-            "test": None if test is None else len(test),
+            "test": None if test is None else checksum(test),
             "seed": seed,
             **options,
         },
@@ -180,7 +172,7 @@ def compare(
             balanced,
         )
         for method in methods
-        for values in [dict(search or {}).get(method, {})]
+        for values in [search.get(method, {})]
         for each in itertools.product(*values.values())
     ]
     if folder is not None:
@@ -201,46 +193,6 @@ def compare(
         ranking.model, dataset, _ = build(first.method, data, **first.options)
         ranking.model.fit(dataset, epochs=first.epoch, verbose=0)
     return ranking
-
-
-def _choose_methods(methods, data):
-    several = any(task.annotators > 1 for task in data.tasks)
-    if methods is None:
-        return [m for m in DEFAULT_METHODS if several or m not in _NEED_SEVERAL]
-    methods = list(dict.fromkeys(methods))
-    for key in methods:
-        if check_method(key).pretrained or key == "vggnet-clean":
-            raise ValueError(
-                "`methods` must be ones that are trained epoch by epoch on "
-                f"noisy labels. Received: {key!r}"
-            )
-    if len(methods) < 2:
-        raise ValueError(f"`methods` must be at least two. Received: {methods}")
-    return methods
-
-
-def _products(values):
-    return [
-        dict(zip(values, each, strict=True))
-        for each in itertools.product(*values.values())
-    ]
-
-
-def _check_size(tasks, held_out):
-    counts = count_labels(tasks, held_out.labels)
-    if not counts or min(counts.values()) < LEAST_LABELS:
-        raise ValueError(
-            f"The data must leave at least {LEAST_LABELS} held-out labels of "
-            "each task to choose by. Received: "
-            + (", ".join(f"{n} of {t}" for t, n in counts.items()) or "none")
-        )
-
-
-def _checksum(data):
-    return {
-        name: zlib.crc32(np.ascontiguousarray(each))
-        for name, each in data.labels.items()
-    }
 
 
 def _run(trials, epochs, minutes, report):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_noisyfer import noise
+from keras_noisyfer.arguments import check_key
 from keras_noisyfer.command_line.tables import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
@@ -119,12 +120,9 @@ def dataset(
     ...     return from_csv(f"{path}/{split}.csv", path, TASKS)
     """
 
+    check_key("name", name, DATASETS)
+
     def register(load):
-        if name in DATASETS:
-            raise ValueError(
-                f"`name` must be another than those of {', '.join(DATASETS)}. "
-                f"Received: {name!r}"
-            )
         DATASETS[name] = Dataset(title, load, argument, augmentation)
         return load
 

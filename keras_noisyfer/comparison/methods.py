@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_noisyfer.arguments import check_key
+from keras_noisyfer.comparison.noisy_scores import annotator_axis
 from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
     SparseSymmetricCrossentropy,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """One way to train on noisy labels; see `method`."""
+    """A way to train; see `method`."""
 
     title: str
     make_model: Callable
@@ -94,12 +96,9 @@ def method(key: str, title: str, **options: Any) -> Callable:
     ...     return MultiTaskModel(encoder, options["gamma"])
     """
 
+    check_key("key", key, METHODS)
+
     def register(make_model):
-        if key in METHODS:
-            raise ValueError(
-                f"`key` must be another than those of {', '.join(METHODS)}. "
-                f"Received: {key!r}"
-            )
         METHODS[key] = Method(title, make_model, **options)
         return make_model
 
@@ -133,17 +132,14 @@ def _dawid_skene_labels(data, seed):
 
 
 def _consensus_labels(data, consensus, **options):
-    return _one_annotator(
-        data,
-        {
-            task.name: consensus(
-                data.labels[task.name], task.num_classes, **options
-            )
-            if isinstance(task, CategoricalTask)
-            else mean_vote(data.labels[task.name])
-            for task in data.tasks
-        },
-    )
+    labels = {}
+    for task in data.tasks:
+        given = annotator_axis(task, data.labels[task.name])
+        if isinstance(task, CategoricalTask):
+            labels[task.name] = consensus(given, task.num_classes, **options)
+        else:
+            labels[task.name] = mean_vote(given)
+    return _one_annotator(data, labels)
 
 
 def _one_annotator(data, labels):
@@ -395,4 +391,10 @@ def make_model(
         "strength": strength,
         "seed": seed,
     }
-    return chosen.make_model(encoder, data, options)
+    model = chosen.make_model(encoder, data, options)
+    if not isinstance(model, MultiTaskModel):
+        raise ValueError(
+            f"The method {method!r} must make a MultiTaskModel. "
+            f"Received: {type(model).__name__}"
+        )
+    return model

@@ -9,12 +9,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.tasks import CategoricalTask, Task
 from keras_noisyfer.typing import Labels, Tasks
 
 # Fewer labels tell too little of a difference to choose by.
 LEAST_LABELS = 50
 RESAMPLES = 1000
+
+
+def annotator_axis(task: Task, labels: np.ndarray) -> np.ndarray:
+    """Labels with an annotator axis, which those of one may lack."""
+    rank = 2 if isinstance(task, CategoricalTask) else 3
+    return labels if np.ndim(labels) == rank else np.expand_dims(labels, 1)
 
 
 def count_labels(tasks: Tasks, labels: Labels) -> dict[str, int]:
@@ -71,10 +77,10 @@ def score_tasks(
         given, predicted = labels[task.name], predictions[task.name]
         if counts is None:
             counts = np.ones((1, len(given)))
-        categorical = isinstance(task, CategoricalTask)
-        if given.ndim == 2 - categorical:
-            given = np.expand_dims(given, 1)
-        function = _accuracy if categorical else _concordance
+        given = annotator_axis(task, given)
+        function = (
+            _accuracy if isinstance(task, CategoricalTask) else _concordance
+        )
         scores[task.name] = function(task, given, predicted, counts, balanced)
     return scores
 

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 import keras_noisyfer as kn
-from keras_noisyfer.comparison import choice
+from keras_noisyfer.comparison import choice, choice_checks
+from keras_noisyfer.comparison.methods import method_data
 from keras_noisyfer.comparison.noisy_scores import resample_counts, score_tasks
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
 from keras_noisyfer.comparison.shared_mistakes import share_mistakes
@@ -239,8 +240,14 @@ def test_goes_on_where_it_was(scripted, tmp_path):
     with pytest.raises(ValueError, match="batch_size=32.*Received: .*=16"):
         run(data, tmp_path, batch_size=16)
     other = data.with_labels({**data.labels, "mood": data.labels["mood"][::-1]})
-    with pytest.raises(ValueError, match="are of labels="):
+    with pytest.raises(ValueError, match="are of content="):
         run(other, tmp_path)
+    dark = ImageArray(data.images.images // 2)
+    other = kn.LabelledImages(dark, data.labels, TASKS, data.clean)
+    with pytest.raises(ValueError, match="are of content="):
+        run(other, tmp_path)
+    with pytest.raises(ValueError, match="are of test=None; .*Received: test="):
+        run(data, tmp_path, test=data.clean_labels())
 
 
 def test_a_budget_halves_the_field(scripted):
@@ -277,8 +284,8 @@ def test_few_labels_cannot_tell_hard_images(scripted):
     ranking, _ = run(single)
     remark = "With fewer than three labels an image (mood) nothing tells"
     assert ranking.remarks[0].startswith(remark)
-    assert "majority-vote" not in choice._choose_methods(None, single)
-    assert "majority-vote" in choice._choose_methods(None, data)
+    assert "majority-vote" not in choice_checks.choose_methods(None, single)
+    assert "majority-vote" in choice_checks.choose_methods(None, data)
 
 
 @pytest.mark.parametrize(
@@ -289,6 +296,20 @@ def test_few_labels_cannot_tell_hard_images(scripted):
         ({"methods": ["sce", "air"]}, "epoch by epoch .*Received: 'air'"),
         ({"methods": ["sce", "vggnet-clean"]}, "Received: 'vggnet-clean'"),
         ({"search": {"gce": {}}}, "`search` may only have the keys"),
+        ({"search": []}, "`search` must be a dict by method"),
+        ({"search": {"elr": {"strength": []}}}, r"`search\['elr'\]` must be"),
+        ({"search": {"elr": {"strength": 3.0}}}, "lists that are not empty"),
+        ({"search": {"elr": {"width_": [1]}}}, "The options .*: width_$"),
+        ({"widht": 0.1}, "The options may be width, .*Received: widht$"),
+        ({"methods": "sce"}, "`methods` must be a list of keys"),
+        ({"batch_size": "32"}, "`batch_size` must be"),
+        ({"seed": -1}, "`seed` must be"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be"),
+        ({"test": np.zeros(3)}, "`test` must be LabelledImages"),
+        (
+            {"data": "labels.csv"},
+            "`data` must be LabelledImages. Received: str",
+        ),
         ({"epochs": 0}, "`epochs` must be"),
         ({"held_out": 1.0}, "`held_out` must be"),
         ({"minutes": 0}, "`minutes` must be"),
@@ -296,8 +317,9 @@ def test_few_labels_cannot_tell_hard_images(scripted):
     ],
 )
 def test_wrong_arguments(scripted, options, message):
+    options = {"data": scripted[0]} | options
     with pytest.raises(ValueError, match=message) as error:
-        run(scripted[0], **options)
+        run(**options)
     assert "\n" not in str(error.value)
 
 
@@ -355,3 +377,20 @@ def test_hard_images_are_warned_of(scripted, monkeypatch):
     assert remark.startswith("The annotators of mood go wrong on the same")
     monkeypatch.setattr(choice, "share_mistakes", lambda *arguments: False)
     assert run(data)[0].remarks == []
+
+
+def test_labels_of_one_annotator_need_no_axis(scripted):
+    data, _ = scripted
+    tasks = [task.with_annotators(1) for task in TASKS]
+    flat = {
+        "mood": data.labels["mood"][:, 0],
+        "pain": data.labels["pain"][:, 0],
+    }
+    given = kn.LabelledImages(data.images, flat, tasks, data.clean)
+    found = run(given)[0].table
+    labels = {name: each[:, :1] for name, each in data.labels.items()}
+    expected = run(data.with_labels(labels, tasks))[0].table
+    assert found["mood"].to_list() == expected["mood"].to_list()
+    assert found["pain"].to_list() == expected["pain"].to_list()
+    vote = method_data("majority-vote", given)
+    assert vote.labels["pain"].shape == (COUNT, 1, 2)

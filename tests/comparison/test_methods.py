@@ -210,3 +210,9 @@ def test_a_method_of_ones_own_is_one_registration(monkeypatch):
         methods.method("smooth", "Smooth")(smooth)
     with pytest.raises(ValueError, match="smooth"):
         methods.check_method("smoth")
+    for key in ("../up", "", "a b", 3):
+        with pytest.raises(ValueError, match="`key` must be lowercase"):
+            methods.method(key, "Up")
+    methods.method("none", "None")(lambda *arguments: None)
+    with pytest.raises(ValueError, match="'none' must make a MultiTaskModel"):
+        prepare_training("none", data(), width=1 / 16)

@@ -1,0 +1,149 @@
+"""What `compare` takes, and what tells one comparison from another."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_noisyfer.comparison.methods import check_method, make_model
+from keras_noisyfer.comparison.noisy_scores import (
+    LEAST_LABELS,
+    annotator_axis,
+    count_labels,
+)
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.typing import Tasks
+
+# Of a label each, these are plain training.
+_NEED_SEVERAL = ("majority-vote", "ltnet")
+DEFAULT_METHODS = (
+    "vggnet",
+    "majority-vote",
+    "sce",
+    "gce",
+    "elr",
+    "mixup",
+    "co-teaching",
+    "ltnet",
+    "proposed",
+    "joint-elr",
+)
+# What `make_model` is given in any case.
+_GIVEN = ("method", "data", "image_shape", "seed")
+
+
+def check_images(argument: str, data: Any) -> None:
+    """Raises `ValueError` if something is no `LabelledImages` with labels."""
+    if not isinstance(data, LabelledImages):
+        raise ValueError(
+            f"`{argument}` must be LabelledImages. "
+            f"Received: {type(data).__name__}"
+        )
+    if not data.labelled_tasks or len(data) < 2:
+        raise ValueError(
+            f"`{argument}` must have images with labels. Received: "
+            f"{len(data)} images, {len(data.labelled_tasks)} labelled tasks"
+        )
+
+
+def with_annotator_axis(data: LabelledImages) -> LabelledImages:
+    """The same images, with an annotator axis of all labels."""
+    return data.with_labels(
+        {
+            task.name: annotator_axis(task, data.labels[task.name])
+            for task in data.tasks
+        }
+    )
+
+
+def choose_methods(methods: Any, data: LabelledImages) -> list[str]:
+    """The methods that are compared, each once.
+
+    Raises:
+        ValueError: if they are fewer than two, or cannot be compared.
+    """
+    several = any(task.annotators > 1 for task in data.tasks)
+    if methods is None:
+        return [m for m in DEFAULT_METHODS if several or m not in _NEED_SEVERAL]
+    if isinstance(methods, str) or not isinstance(methods, Sequence):
+        raise ValueError(
+            f"`methods` must be a list of keys. Received: {methods!r}"
+        )
+    methods = list(dict.fromkeys(methods))
+    for key in methods:
+        if check_method(key).pretrained or key == "vggnet-clean":
+            raise ValueError(
+                "`methods` must be ones that are trained epoch by epoch on "
+                f"noisy labels. Received: {key!r}"
+            )
+    if len(methods) < 2:
+        raise ValueError(f"`methods` must be at least two. Received: {methods}")
+    return methods
+
+
+def check_search(search: Any, methods: Sequence[str]) -> dict[str, Any]:
+    """The argument `search`, a dict by method.
+
+    Raises:
+        ValueError: if it is something else.
+    """
+    search = {} if search is None else search
+    if not isinstance(search, Mapping):
+        raise ValueError(
+            f"`search` must be a dict by method. Received: {search!r}"
+        )
+    if set(search) - set(methods):
+        raise ValueError(
+            f"`search` may only have the keys {list(methods)}. "
+            f"Received: {list(search)}"
+        )
+    for method, values in search.items():
+        if not isinstance(values, Mapping) or not all(
+            isinstance(each, (list, tuple)) and each for each in values.values()
+        ):
+            raise ValueError(
+                f"`search[{method!r}]` must be a dict by option of lists that "
+                f"are not empty. Received: {values!r}"
+            )
+        check_options(values)
+    return dict(search)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raises `ValueError` if `make_model` has no such argument."""
+    known = inspect.signature(make_model).parameters
+    unknown = [name for name in options if name not in known or name in _GIVEN]
+    if unknown:
+        raise ValueError(
+            "The options may be "
+            f"{', '.join(each for each in known if each not in _GIVEN)}. "
+            f"Received: {', '.join(map(str, unknown))}"
+        )
+
+
+def check_size(tasks: Tasks, held_out: LabelledImages) -> None:
+    """Raises `ValueError` if there are too few labels to choose by."""
+    counts = count_labels(tasks, held_out.labels)
+    if not counts or min(counts.values()) < LEAST_LABELS:
+        raise ValueError(
+            f"The data must leave at least {LEAST_LABELS} held-out labels of "
+            "each task to choose by: hold out more, or bring more images. "
+            "Received: "
+            + (", ".join(f"{n} of {t}" for t, n in counts.items()) or "none")
+        )
+
+
+def checksum(data: LabelledImages) -> int:
+    """A number that other labels, names or images in memory change."""
+    arrays = [data.labels[task.name] for task in data.tasks]
+    arrays += [np.array("\n".join(data.names).encode())]
+    images = getattr(data.images, "images", None)
+    arrays += [] if images is None else [images]
+    number = 0
+    for each in arrays:
+        number = zlib.crc32(np.ascontiguousarray(each).tobytes(), number)
+    return number
