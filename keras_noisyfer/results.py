@@ -101,7 +101,7 @@ def keep_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
             if kept[kind].get(name) != value:
                 raise ValueError(
                     f"The results in {folder} are of {name}="
-                    f"{kept[kind].get(name)}; others need an --output-dir of "
+                    f"{kept[kind].get(name)}; others need an output folder of "
                     f"their own. Received: {name}={value}"
                 )
 
