@@ -1,5 +1,6 @@
 """Labels of a batch: checked on the way in, agreed upon on the way out."""
 
+import numpy as np
 from keras import config, ops
 
 from keras_noisyfer.arguments import describe
@@ -210,3 +211,9 @@ def encode_complete_labels(tasks: Tasks, labels: Labels) -> dict[str, Tensor]:
         repeats = task.annotators // given.shape[1]
         encoded[task.name] = ops.repeat(task.encode(given), repeats, 1)
     return encoded
+
+
+def annotator_axis(task: Task, labels: np.ndarray) -> np.ndarray:
+    """Labels with an annotator axis, which those of one may lack."""
+    rank = 2 if isinstance(task, CategoricalTask) else 3
+    return labels if np.ndim(labels) == rank else np.expand_dims(labels, 1)

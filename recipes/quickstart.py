@@ -23,7 +23,7 @@ import numpy as np
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.comparison.data import Case
-from keras_noisyfer.comparison.epoch_log import EpochLog, selection_score
+from keras_noisyfer.comparison.epoch_log import EpochLog
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.datasets.image_sources import ImageArray
@@ -153,7 +153,7 @@ def run(flags):
     print(f"Drawing {flags.train_size + HELD_OUT_SIZE + TEST_SIZE:,} faces")
     case, realised = make_case(flags.train_size, flags.seed)
     settings = {**make_settings(flags.epochs), "joint_every": JOINT_EVERY}
-    results, histories, scores, models = [], {}, {}, {}
+    results, histories, models = [], {}, {}
     for method in SHOWN:
         start = time.time()
         log = EpochLog(output / f"{method}.csv", case)
@@ -174,12 +174,14 @@ def run(flags):
         histories[row["method"]] = {
             key: [each.get(key) for each in log.rows] for key in log.rows[-1]
         }
-        scores[method] = max(selection_score(e, TASKS) for e in log.rows)
         print(f"{row['method']}: {row['seconds']:.0f} s", flush=True)
 
-    chosen = max(scores, key=scores.get)
-    title = METHODS[chosen].title
-    result = next(each for each in results if each["method"] == title)
+    # As `EpochLog` chooses an epoch.
+    chosen, result = max(
+        zip(SHOWN, results, strict=True),
+        key=lambda pair: pair[1]["noisy accuracy"] + pair[1]["noisy ccc"],
+    )
+    title = result["method"]
     write_figures(output, models, chosen, histories, case.test)
     settings = {
         "epochs": flags.epochs,

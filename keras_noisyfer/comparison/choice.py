@@ -219,9 +219,10 @@ def _run(trials, epochs, minutes, report):
         if rung >= epochs or not running:
             break
         running.sort(key=lambda each: -each.best)
-        for trial in running[max(2, (len(running) + 1) // 2) :]:
+        half = max(2, (len(running) + 1) // 2)
+        for trial in running[half:]:
             trial.forget()
-        running = running[: max(2, (len(running) + 1) // 2)]
+        running = running[:half]
         rung = min(epochs, 2 * rung)
     for trial in trials:
         trial.forget()

@@ -12,10 +12,10 @@ import numpy as np
 from keras_noisyfer.comparison.methods import check_method, make_model
 from keras_noisyfer.comparison.noisy_scores import (
     LEAST_LABELS,
-    annotator_axis,
     count_labels,
 )
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.typing import Tasks
 
 # Of a label each, these are plain training.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.metrics import metric_results, metrics_for
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Logs, PathLike, Tasks
@@ -151,9 +152,7 @@ def evaluate(
     """
     results = {}
     for task in data.labelled_tasks:
-        labels = data.labels[task.name]
-        if labels.ndim == 1 + (not isinstance(task, CategoricalTask)):
-            labels = np.expand_dims(labels, 1)
+        labels = annotator_axis(task, data.labels[task.name])
         metrics = metrics_for(task)
         for metric in metrics:
             metric.update_state(labels, predictions[task.name])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_noisyfer.arguments import check_key
-from keras_noisyfer.comparison.noisy_scores import annotator_axis
+from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
     SparseSymmetricCrossentropy,

@@ -9,18 +9,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keras_noisyfer.tasks import CategoricalTask, Task
+from keras_noisyfer.labels import annotator_axis
+from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Labels, Tasks
 
 # Fewer labels tell too little of a difference to choose by.
 LEAST_LABELS = 50
 RESAMPLES = 1000
-
-
-def annotator_axis(task: Task, labels: np.ndarray) -> np.ndarray:
-    """Labels with an annotator axis, which those of one may lack."""
-    rank = 2 if isinstance(task, CategoricalTask) else 3
-    return labels if np.ndim(labels) == rank else np.expand_dims(labels, 1)
 
 
 def count_labels(tasks: Tasks, labels: Labels) -> dict[str, int]:

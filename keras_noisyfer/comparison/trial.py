@@ -118,15 +118,13 @@ class Trial:
         """Goes on until it has had so many epochs."""
         if len(self.history) >= epochs:
             return
+        begin = time.perf_counter()
         if self.model is None:
             # What has been read of it has left no weights.
             self.reset()
-            begin = time.perf_counter()
             self.model, self.dataset, _ = self.build(
                 self.method, **self.options
             )
-        else:
-            begin = time.perf_counter()
         self.model.fit(
             self.dataset,
             epochs=epochs,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.tasks import CategoricalTask
 
 CLEAN = "clean"
@@ -103,9 +104,7 @@ class Exchange:
 
     def _streams(self, task):
         """Pairs of an annotator's name and labels."""
-        labels = self.labels[task.name]
-        rank = 2 if isinstance(task, CategoricalTask) else 3
-        labels = labels if labels.ndim == rank else labels[:, None]
+        labels = annotator_axis(task, self.labels[task.name])
         names = self.annotators.get(task.name, map(str, range(labels.shape[1])))
         return list(zip(names, np.moveaxis(labels, 1, 0), strict=True))
 

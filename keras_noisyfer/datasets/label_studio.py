@@ -167,12 +167,7 @@ def _labels(item, image, export):
             if control != image and control not in _OTHER:
                 kind, value = _flat(cell)
                 if cell_text(value):
-                    yield (
-                        cell_text(_single(item.get("annotator"))),
-                        control,
-                        kind,
-                        value,
-                    )
+                    yield who, control, kind, value
         return
     try:
         for each in item["annotations"]:
