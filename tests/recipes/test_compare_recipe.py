@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from common import load_recipe
+from common import RECIPES, load_recipe
 from PIL import Image
 
 from keras_noisyfer.comparison import choice
@@ -120,7 +120,8 @@ def test_test_images_are_not_ranked_on(tmp_path, untrained, capsys):
     assert not untrained
 
 
-def test_evidence_of_the_choice(tmp_path, capsys):
+def test_evidence_of_the_choice(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(RECIPES))
     def result(method, noisy, clean):
         return {
             "method": method,
@@ -137,7 +138,8 @@ def test_evidence_of_the_choice(tmp_path, capsys):
     ]
     path.write_text(json.dumps({"settings": {"seed": 4}, "results": rows}))
     table = tmp_path / "table.csv"
-    load_recipe("choice_evidence").main([str(path), "--output", str(table)])
+    recipe = load_recipe("choice_evidence")
+    recipe.main(["--report", str(path), "--output", str(table)])
     line = table.read_text().splitlines()[1]
     # By hand: ranks 1, 3, 2 and 1, 2, 3; five points below ELR.
     start = "drawn faces,4,3,0.5000,SCE,5.0000,25.0000,,5.0000,0.0000"
@@ -145,5 +147,5 @@ def test_evidence_of_the_choice(tmp_path, capsys):
     assert "all: largest" in capsys.readouterr().out
     path.write_text("{}")
     with pytest.raises(SystemExit):
-        load_recipe("choice_evidence").main([str(path)])
+        recipe.main(["--report", str(path)])
     assert "must be a results.json" in capsys.readouterr().err
