@@ -58,6 +58,7 @@ setup(
         "export": ["onnx>=1.23,<1.24", "tf2onnx>=1.17,<1.18"],
         "demo": ["gradio>=6.0,<7"],
         "dev": [
+            "distributed>=2025.4",
             "hypothesis>=6.100,<7",
             "pytest>=8.0,<10",
             "pytest-timeout>=2.2,<3",

@@ -2,7 +2,7 @@
 
 Trains the joint-distribution GAN of `recipes/quickstart.py` in mixed bfloat16
 and prints its metrics on the clean test faces after the last epoch beside
-those of float32, from the committed runs of `recipes/automatic_balance.py` on
+those of float32, from the committed runs of `results/automatic_balance` on
 the same processor:
 
   TF_NUM_INTRAOP_THREADS=1 PYTHONPATH=recipes python benchmarks/bfloat16.py

@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 # Imported when they are asked for: they need `tf.data`, or an extra.
 _MODULES = {
     "LabelledImages": "datasets.labelled_images",
+    "annotator_models": "models.implied_confusion",
     "align_faces": "datasets.faces.alignment",
     "audit": "auditing.audit",
     "compare": "comparison.choice",

@@ -16,6 +16,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # The operations of so narrow networks are too small to be split.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
+import pathlib
+
 import numpy as np
 import quickstart
 from audit_summary import METRICS
@@ -31,10 +33,7 @@ from keras_noisyfer.command_line.tables import (
     table_options,
 )
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.comparison.profiles import (
-    CIFAR10_PROFILES,
-    FACE_PROFILES,
-)
+from keras_noisyfer.comparison import read_experiment
 from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.files import read_npz
@@ -46,7 +45,8 @@ from keras_noisyfer.results import (
 )
 
 _MAX_BYTES = 2**32
-# What a profile sets of training.
+TABLE1 = pathlib.Path(__file__).parent / "experiments" / "table1.toml"
+# What its profile sets of training.
 TRAINING = (
     "warmup_epochs",
     "learning_rate",
@@ -85,8 +85,7 @@ def load_data(flags):
     if flags.csv and flags.cifar10:
         raise ValueError("--csv must not be given with --cifar10.")
     if flags.csv or flags.cifar10:
-        profiles = FACE_PROFILES if flags.csv else CIFAR10_PROFILES
-        profile = profiles["small"]
+        profile = read_experiment(TABLE1).profile
         settings = {name: getattr(profile, name) for name in TRAINING}
         size = flags.image_size or (64 if flags.csv else 32)
         settings["image_shape"] = (size, size, 3)
@@ -103,7 +102,7 @@ def load_data(flags):
         data, _ = load_table_data(table_options(flags), flags.seed)
         size = flags.train_size
     elif flags.cifar10:
-        size = flags.train_size or CIFAR10_PROFILES["small"].train_size
+        size = flags.train_size or profile.train_size
         data = load_cifar10(flags.cifar10, "train", size, seed=flags.seed)
     else:
         size = flags.train_size or 900

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +17,17 @@ if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 _PATHS = ("csv", "image_root", "test_csv", "test_image_root")
-_OPTIONS = (
-    *_PATHS,
-    "image_column",
-    "categorical",
-    "continuous",
-    "clean",
-    "classes",
-    "where",
-    "test_where",
-    "on_error",
-)
+_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(_PATHS),
+    "image_column": "image",
+    "categorical": (),
+    "continuous": (),
+    "clean": (),
+    "classes": (),
+    "where": (),
+    "test_where": (),
+    "on_error": "raise",
+}
 
 
 def add_table_flags(
@@ -91,29 +89,7 @@ def add_table_flags(
 
 def table_options(flags: argparse.Namespace) -> dict[str, Any]:
     """The options of `load_table_data` in parsed flags, a dict."""
-    return {name: getattr(flags, name) for name in _OPTIONS}
-
-
-def table_identity(flags: argparse.Namespace) -> dict[str, Any]:
-    """What tells the data of these flags from other data: the contents of
-    the CSV files and how they are read, a dict. Paths do not count."""
-    identity = {
-        name: value
-        for name, value in table_options(flags).items()
-        if name not in _PATHS
-    }
-    for name in ("csv", "test_csv"):
-        path = getattr(flags, name)
-        if path:
-            try:
-                content = pathlib.Path(path).read_bytes()
-            except OSError as error:
-                raise ValueError(
-                    f"`--{name.replace('_', '-')}` must be a file that can be "
-                    f"read. Received: {path} ({error.strerror})"
-                ) from error
-            identity[name] = hashlib.sha256(content).hexdigest()
-    return identity
+    return {name: getattr(flags, name) for name in _DEFAULTS}
 
 
 def load_table_data(
@@ -122,7 +98,8 @@ def load_table_data(
     """Loads the images and labels that flags have named.
 
     Args:
-        options: Dict, see `table_options`.
+        options: Dict, see `table_options`; what is left out is as the flags
+            have it by default.
         seed: See `from_csv`.
 
     Returns:
@@ -133,6 +110,7 @@ def load_table_data(
         ValueError: if an image is in both, or see `infer_tasks` and
             `from_csv`.
     """
+    options = {**_DEFAULTS, **options}
     columns = columns_of_flags(
         options["image_column"],
         options["categorical"],

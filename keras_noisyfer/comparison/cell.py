@@ -1,91 +1,88 @@
-"""One cell of a comparison: a method on a setting with a seed.
+"""One cell of an experiment: a method on a setting with a seed."""
 
-`python -m keras_noisyfer.comparison.cell FOLDER` trains the cell
-that `FOLDER/cell.json` describes, and writes its results next to it.
-"""
-
-import dataclasses
+import contextlib
 import pathlib
-import re
-import sys
+import threading
 import time
+import traceback
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_noisyfer import noise
-from keras_noisyfer.comparison.annotator_models import annotator_models
 from keras_noisyfer.comparison.data import load_case
 from keras_noisyfer.comparison.epoch_log import EpochLog
+from keras_noisyfer.comparison.experiment import Cell, load_modules
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.files import read_json
 from keras_noisyfer.models import JointDistributionGAN
+from keras_noisyfer.models.implied_confusion import annotator_models
 from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike
 
 SAMPLE_ROWS = 8
+# What training itself is not told of a profile.
+_OF_THE_DATA = (
+    "train_size",
+    "validation_size",
+    "test_size",
+    "image_size",
+    "augmentation",
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """What is trained, on what, with which seed.
-
-    Attributes:
-        setting: Title of the row of a table, or of a block of rows, such as
-            `"multi-label"`.
-        method: A key of `METHODS`.
-        seed: Seed of everything: noise, initial weights, order.
-        case: A key of `data.DATASETS`.
-        tasks: Names of the tasks that are learnt; `None`: all.
-        annotators: How many annotators' labels are seen, the first ones;
-            `None`: all.
-        options: Model options in the place of the profile's.
-    """
-
-    setting: str
-    method: str
-    seed: int
-    case: str
-    tasks: tuple | None = None
-    annotators: int | None = None
-    options: dict = dataclasses.field(default_factory=dict)
-
-    @property
-    def folder(self) -> pathlib.Path:
-        """Path below a comparison's folder."""
-        return pathlib.Path(
-            "cells", slug(self.setting), self.method, f"seed{self.seed}"
-        )
-
-    def __str__(self):
-        return f"{self.setting}, {self.method}, seed {self.seed}"
+# The seed and TensorFlow's threads are those of the process.
+_RUNNING = threading.Lock()
 
 
-def slug(text: str) -> str:
-    """A text as a name of a file or folder."""
-    return re.sub(r"[^a-z0-9._]+", "-", text.lower())
-
-
-def run_cell(folder: PathLike) -> None:
+def run_cell(folder: PathLike, threads: int | None = None) -> None:
     """Trains the cell of a folder and writes its results there.
 
     Args:
         folder: Holds `cell.json`: the entries `cell` (a `Cell`), `profile`
-            (a `Profile`) and `data` (arguments of the case's loader), each
-            a dict. What is written: `history.csv` (a line an epoch, as
-            training goes on), `predictions.npz`, `annotator_models.npz` of
-            several annotators, `samples.npz` of a decoder, `model.keras`,
-            and at last `results.json`.
+            (a `Profile`) and `data` (arguments of the data set's loader),
+            each a dict, and `imports`, a list of modules. What is written:
+            `log.txt` and `history.csv` (a line an epoch) as training goes
+            on, `predictions.npz`, `annotator_models.npz` of several
+            annotators, `samples.npz` of a decoder, `model.keras`, and at last
+            `results.json`.
+        threads: Number of threads of an operation; by default as TensorFlow
+            has it.
+
+    Raises:
+        ValueError: if another cell is running in this process.
     """
-    start = time.time()
     folder = pathlib.Path(folder)
+    with open(folder / "log.txt", "w", encoding="utf-8", buffering=1) as log:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                if not _RUNNING.acquire(blocking=False):
+                    raise ValueError(
+                        "`executor` must run one cell at a time in a process. "
+                        "Received: two"
+                    )
+                try:
+                    _run_cell(folder, threads)
+                finally:
+                    _RUNNING.release()
+            except Exception:
+                traceback.print_exc()
+                raise
+
+
+def _run_cell(folder, threads):
+    start = time.time()
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     specification = read_json(folder / "cell.json")
+    load_modules(specification["imports"])
     cell = Cell(**specification["cell"])
     profile = specification["profile"]
     case = load_case(
-        cell.case,
+        cell.data,
         profile,
         cell.seed,
         cell.tasks,
@@ -97,6 +94,7 @@ def run_cell(folder: PathLike) -> None:
         steps = len(case.train) // profile["batch_size"]
         before["epochs_before"] = profile["epochs"]
         before["steps_before"] = profile["epochs"] * steps
+    training = {k: v for k, v in profile.items() if k not in _OF_THE_DATA}
     log = EpochLog(folder / "history.csv", case, **before)
     model, _ = train_method(
         cell.method,
@@ -107,24 +105,7 @@ def run_cell(folder: PathLike) -> None:
         seed=cell.seed,
         callbacks=[log],
         verbose=2,
-        **{
-            name: profile[name]
-            for name in (
-                "epochs",
-                "batch_size",
-                "learning_rate",
-                "decay",
-                "width",
-                "batch_normalization",
-                "dropout",
-                "warmup_epochs",
-            )
-        },
-        **{
-            "lambda_joint": profile["lambda_joint"],
-            "gamma": profile["gamma"],
-            **cell.options,
-        },
+        **{**training, **cell.options},
     )
     _write_predictions(folder, log)
     _write_annotator_models(folder, model, case)
@@ -222,7 +203,3 @@ def _write_samples(folder, model, train):
 
 def _class_names(task):
     return [str(each) for each in task.class_names or range(task.num_classes)]
-
-
-if __name__ == "__main__":
-    run_cell(sys.argv[1])

@@ -19,9 +19,9 @@ from keras_noisyfer.comparison.choice_checks import (
     with_annotator_axis,
 )
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
-from keras_noisyfer.comparison.shared_mistakes import share_mistakes
 from keras_noisyfer.comparison.training import prepare_training
 from keras_noisyfer.comparison.trial import Trial
+from keras_noisyfer.noise.shared_mistakes import share_mistakes
 from keras_noisyfer.results import keep_settings, prepare_output_dir
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Augmentation, PathLike, Shape

@@ -1,4 +1,4 @@
-"""The data of a comparison: training, noisy validation and clean test images.
+"""The data of an experiment: training, noisy validation and clean test images.
 
 A case is a data set with its noise. The validation images are further
 training images with labels as noisy as those: what may be decided by them,
@@ -180,7 +180,7 @@ def _affectnet_base(split, profile, seed, data_dir, **options):
 
 
 @dataset("synthetic-faces", "drawn faces")
-def _synthetic_faces(split, profile, seed):
+def _synthetic_faces(split, profile, seed, annotators=FACE_ANNOTATORS):
     faces = load_synthetic_faces(
         profile["train_size"] + profile["validation_size"],
         profile["test_size"],
@@ -189,17 +189,30 @@ def _synthetic_faces(split, profile, seed):
     clean = {task.name: faces[task.name] for task in FACE_TASKS}
     images = ImageArray(faces["image"])
     data = LabelledImages(images, clean, FACE_TASKS, clean)
-    return data.with_noise(FACE_ANNOTATORS, seed) if split == "train" else data
+    return data.with_noise(annotators, seed) if split == "train" else data
 
 
-@dataset("csv", "your data")
-def _csv(split, profile, seed, **where):
-    train, test = load_table_data(where, seed)
+@dataset("crowd-faces", "drawn faces, three annotators")
+def _crowd_faces(split, profile, seed):
+    rates = (0.3, 0.4, 0.5)
+    crowd = [noise.CategoricalAnnotator(rate=rate) for rate in rates]
+    annotators = {**FACE_ANNOTATORS, "expression": crowd}
+    return _synthetic_faces(split, profile, seed, annotators)
+
+
+@dataset("csv", "your data", "csv")
+def _csv(split, profile, seed, **options):
+    """A table of one's own; the options are those of the recipes' flags."""
+    options = {
+        name: each.items() if isinstance(each, Mapping) else each
+        for name, each in options.items()
+    }
+    train, test = load_table_data(options, seed)
     if split == "train":
         return train
     if test is None:
         raise ValueError(
-            "A comparison needs test images: --test-csv or --test-where. "
+            "An experiment needs test images: `test_csv` or `test_where`. "
             "Received: neither"
         )
     # What an annotator said is not the truth, even if there is no other.
@@ -259,7 +272,7 @@ def load_case(
         if not data.labelled_tasks:
             kind = "clean" if part == "test" else "noisy"
             raise ValueError(
-                f"A comparison needs {kind} labels of the {part} images. "
+                f"An experiment needs {kind} labels of the {part} images. "
                 "Received: none"
             )
     size = profile["image_size"]

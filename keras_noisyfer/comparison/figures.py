@@ -1,18 +1,24 @@
-"""Figures of a comparison, from the files in its folder alone.
+"""Figures of an experiment, from the files in its folder alone.
 
-Each function returns a `matplotlib.figure.Figure`. A comparison may still be
-running: what is drawn are the cells that have finished.
+Each function returns a `matplotlib.figure.Figure`. In all of them `folder` is
+that of the results, `setting` the name of one in `cells.csv`, `metric` as
+`"object_accuracy"`, `task` the name of a categorical task, and `method`,
+`methods` and `seed` those of finished cells; `ValueError` is raised where there
+is none or a file is missing.
 """
 
+from __future__ import annotations
+
+import string
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from keras_noisyfer.arguments import AUTO
-from keras_noisyfer.comparison.examples import plot_examples
+from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.reading import (
     check_among,
     read_arrays,
@@ -26,15 +32,10 @@ from keras_noisyfer.plots import (
 )
 from keras_noisyfer.typing import PathLike
 
-__all__ = [
-    "plot_accuracy_by_step",
-    "plot_confusion_matrices",
-    "plot_examples",
-    "plot_lambda_study",
-    "plot_samples",
-]
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
-# Colours and line styles, so that sixteen methods look different, and one
+# Colors and line styles, so that sixteen methods look different, and one
 # that lies on another shows through.
 _STYLES = [
     {"color": f"C{index % 8}", "linestyle": ("-", "--", ":")[index % 3]}
@@ -47,32 +48,18 @@ def plot_accuracy_by_step(
     setting: str,
     metric: str = "object_accuracy",
     methods: Sequence[str] | None = None,
-    titles: Mapping[str, str] | None = None,
 ) -> Figure:
     """Test metric and training loss of each method, by optimizer step.
 
-    Fig. 3 of the paper. Plain training's loss falls to zero as it memorises
+    Fig. 3 of the paper. Plain training's loss falls to zero as it memorizes
     its labels. A method's loss is its own: the sum over the label streams
-    that it trains on, so that those with one stream begin lower.
-
-    Args:
-        folder: Folder of the comparison.
-        setting: A setting as it is written in `cells.csv`.
-        metric: `<task>_<metric>`, such as `"object_accuracy"`.
-        methods: Keys of methods; by default all that have finished.
-        titles: Optional dict of the methods' names by key.
-
-    Returns:
-        A `matplotlib.figure.Figure` with two panels; lines are means over
-        the seeds, shades reach from the lowest to the highest seed.
-
-    Raises:
-        ValueError: if files are missing, or there is no such setting, metric
-            or method.
+    that it trains on, so that those with one stream begin lower. Lines are
+    means over the seeds, shades reach from the lowest to the highest seed.
+    By default all methods are drawn.
 
     Example:
 
-    >>> figure = plot_accuracy_by_step("runs/table1", "multi-label")
+    >>> figure = plot_accuracy_by_step("runs/cifar10_small", "multi-label")
     >>> figure.savefig("figure3.png", dpi=120)
     """
     histories = read_histories(folder, setting)
@@ -89,17 +76,12 @@ def plot_accuracy_by_step(
     for index, method in enumerate(methods):
         history = histories[histories["method"] == method]
         style = _STYLES[index % len(_STYLES)]
-        _draw_line(
-            accuracy,
-            history,
-            f"test_{metric}",
-            label=(titles or {}).get(method, method),
-            **style,
-        )
+        label = _title(method)
+        _draw_line(accuracy, history, f"test_{metric}", label=label, **style)
         _draw_line(losses, history, loss, **style)
     accuracy.set(title=f"test {metric.replace('_', ' ')}")
     losses.set(title=f"training {loss.replace('_', ' ')}")
-    # Zero, where memorising ends, is in sight.
+    # Zero, where memorizing ends, is in sight.
     losses.set_ylim(bottom=min(0, losses.get_ylim()[0]))
     _finish(figure)
     return figure
@@ -113,23 +95,9 @@ def plot_lambda_study(
 ) -> Figure:
     """Test metric and joint losses by optimizer step, one line a lambda.
 
-    App. Fig. 5 and 6 of the paper.
-
-    Args:
-        folder: Folder of the comparison.
-        settings: Dict by lambda of the setting it was trained in, as it is
-            written in `cells.csv`.
-        metric: `<task>_<metric>`, such as `"object_accuracy"`.
-        method: Key of the method.
-
-    Returns:
-        A `matplotlib.figure.Figure` with three panels, drawn as
-        `plot_accuracy_by_step` does; the joint losses begin where the
-        warm-up ends.
-
-    Raises:
-        ValueError: if files are missing, or there is no such setting, metric
-            or method.
+    App. Fig. 5 and 6 of the paper, with `settings` a dict by lambda of the
+    setting it was trained in. Drawn as by `plot_accuracy_by_step`; the joint
+    losses begin where the warm-up ends.
 
     Example:
 
@@ -145,13 +113,9 @@ def plot_lambda_study(
     for color, (value, setting) in zip(shades, ordered, strict=True):
         history = read_histories(folder, setting, method)
         _check_metric(metric, history)
-        _draw_line(
-            panels[0],
-            history,
-            f"test_{metric}",
-            label=f"λ = {value if value == AUTO else f'{value:g}'}",
-            color=color,
-        )
+        label = f"λ = {value if value == AUTO else f'{value:g}'}"
+        column = f"test_{metric}"
+        _draw_line(panels[0], history, column, label=label, color=color)
         for panel, key in zip(panels[1:], JOINT_LOSSES, strict=True):
             if key not in history:
                 raise ValueError(
@@ -169,26 +133,7 @@ def plot_lambda_study(
 def plot_samples(
     folder: PathLike, setting: str, method: str = "proposed", seed: int = 0
 ) -> Figure:
-    """Images that a cell's decoder made, one column a class.
-
-    Fig. 4 of the paper.
-
-    Args:
-        folder: Folder of the comparison.
-        setting: A setting as it is written in `cells.csv`.
-        method: Key of a method with a decoder.
-        seed: Seed of the cell.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: if there is no such cell, or it has no `samples.npz`.
-
-    Example:
-
-    >>> figure = plot_samples("runs/table1", "multi-label")
-    """
+    """Images that a cell's decoder made, one column a class: Fig. 4."""
     samples = read_arrays(folder, setting, method, seed, "samples.npz")
     return plot_image_grid(
         samples["images"] / 127.5 - 1, samples["class_names"].tolist()
@@ -201,47 +146,15 @@ def plot_confusion_matrices(
     methods: Sequence[str],
     task: str,
     seed: int = 0,
-    class_names: Sequence[str] | None = None,
-    titles: Mapping[str, str] | None = None,
 ) -> Figure:
     """Confusion matrices of several methods on the test images.
 
-    App. Fig. 3 of the paper.
-
-    Args:
-        folder: Folder of the comparison.
-        setting: A setting as it is written in `cells.csv`.
-        methods: Keys of methods, one a panel.
-        task: Name of a categorical task.
-        seed: Seed of the cells.
-        class_names: Names of the classes; by default their ids, up to the
-            largest there is.
-        titles: Optional dict of the methods' names by key.
-
-    Returns:
-        A `matplotlib.figure.Figure` with one panel a method, in percent of
-        each true class and with one scale of colours.
-
-    Raises:
-        ValueError: if there is no such cell or task.
-
-    Example:
-
-    >>> figure = plot_confusion_matrices(
-    ...     "runs/table1", "multi-label", ["vggnet", "proposed"], "object"
-    ... )
+    App. Fig. 3 of the paper: one panel a method, in percent of each true
+    class and with one scale of colors.
     """
-    clean, predictions = read_class_predictions(
+    clean, predictions, class_names = read_class_predictions(
         folder, setting, methods, task, seed
     )
-    largest = max(map(np.max, [clean, *predictions.values()]))
-    if class_names is None:
-        class_names = range(largest + 1)
-    elif len(class_names) <= largest:
-        raise ValueError(
-            f"`class_names` must have at least {largest + 1} names. "
-            f"Received: {len(class_names)}"
-        )
     known = clean >= 0
     # Wide enough for numbers of three digits.
     side = max(3, 1.2 + 0.42 * len(class_names))
@@ -249,23 +162,108 @@ def plot_confusion_matrices(
         figsize=(side * len(methods) + 0.3, side + 0.4), layout="constrained"
     )
     panels = figure.subplots(1, len(methods), squeeze=False, sharey=True)[0]
-    for panel, (method, predicted) in zip(
-        panels, predictions.items(), strict=True
-    ):
+    for panel, method in zip(panels, methods, strict=True):
+        predicted = predictions[method][known]
         image = draw_confusion_matrix(
-            panel, clean[known], predicted[known], class_names
+            panel, clean[known], predicted, class_names
         )
-        panel.set_title((titles or {}).get(method, method))
+        panel.set_title(_title(method))
     panels[0].set_ylabel("true")
+    label = "percent of a true class"
     figure.colorbar(
-        image,
-        ax=panels,
-        label="percent of a true class",
-        fraction=0.03,
-        pad=0.01,
-        aspect=30,
+        image, ax=panels, label=label, fraction=0.03, pad=0.01, aspect=30
     )
     return figure
+
+
+def plot_examples(
+    folder: PathLike,
+    setting: str,
+    methods: Sequence[str],
+    task: str,
+    test_data: LabelledImages,
+    method: str = "proposed",
+    seed: int = 0,
+    count: int = 12,
+) -> Figure:
+    """Test images with each method's prediction, wrong ones in red.
+
+    App. Fig. 4 of the paper. The first images of the test set are taken that
+    `method` gets right where another of the `methods` is wrong, at most
+    `count`, four a row; and, in the last column, the first ones that it gets
+    wrong. `test_data` are the `LabelledImages` that were tested on.
+
+    Example:
+
+    >>> figure = plot_examples(
+    ...     "runs/cifar10_small",
+    ...     "multi-label",
+    ...     ["vggnet", "co-teaching", "proposed"],
+    ...     "object",
+    ...     test_data=load_cifar10("test"),
+    ... )
+    """
+    if method not in methods or len(set(methods)) < 2:
+        raise ValueError(
+            f"`methods` must hold {method!r}, the `method`, and another one. "
+            f"Received: {list(methods)}"
+        )
+    clean, predictions, names = read_class_predictions(
+        folder, setting, methods, task, seed
+    )
+    _check_test_data(test_data, task, clean)
+    wrong = {key: each != clean for key, each in predictions.items()}
+    known = clean >= 0
+    right = np.flatnonzero(
+        known & ~wrong[method] & np.any(list(wrong.values()), axis=0)
+    )[:count]
+    rows = -(-count // 4)
+    failures = np.flatnonzero(known & wrong[method])[:rows]
+    images = _read_images(test_data, {*right, *failures})
+    letters = _letters(methods)
+
+    # In inches: an image and the lines below it; the key below all of them.
+    below = 0.18 * (len(methods) + 1)
+    figure = Figure(
+        figsize=(7.4, rows * (1.35 + below) + below + 0.5),
+        layout="constrained",
+    )
+    # The fifth of six columns is a gap.
+    panels = figure.subplots(
+        rows, 6, squeeze=False, width_ratios=[1, 1, 1, 1, 0.1, 1]
+    )
+    for panel in panels.flat:
+        panel.axis("off")
+    letter = letters[method]
+    title = {"loc": "left", "fontsize": 10}
+    panels[0, 0].set_title(f"{letter} right where another is wrong", **title)
+    panels[0, 5].set_title(f"{letter} wrong", **title)
+    shown = [*zip(panels[:, :4].flat, right, strict=False)]
+    shown += zip(panels[:, 5], failures, strict=False)
+    for panel, index in shown:
+        panel.imshow(images[index], cmap="gray", vmin=0, vmax=1)
+        lines = [(f"L: {names[clean[index]]}", "black")]
+        for key in methods:
+            text = f"{letters[key]}: {names[predictions[key][index]]}"
+            lines.append((text, "red" if wrong[key][index] else "black"))
+        for number, (text, color) in enumerate(lines):
+            panel.annotate(
+                text,
+                (0, 0),
+                (1, -2 - 12 * number),
+                xycoords="axes fraction",
+                textcoords="offset points",
+                va="top",
+                fontsize=9,
+                color=color,
+            )
+    key = [f"{letters[each]}: {_title(each)}" for each in methods]
+    figure.supxlabel("\n".join(["L: clean label", *key]), fontsize=9)
+    return figure
+
+
+def _title(method):
+    return METHODS[method].title if method in METHODS else method
 
 
 def _check_metric(metric, histories):
@@ -308,3 +306,44 @@ def _finish(figure):
         panel.set_xlabel("optimizer steps")
         panel.grid(alpha=0.3)
     figure.legend(loc="outside right upper")
+
+
+def _check_test_data(test_data, task, clean):
+    labels = test_data.clean_labels().labels
+    check_among("task", task, labels)
+    given = labels[task].reshape(-1)
+    if not np.array_equal(given, clean):
+        same = len(given) == len(clean)
+        raise ValueError(
+            "`test_data` must be the images that the experiment was tested "
+            f"on, {len(clean)}. Received: {len(given)}"
+            + (" with other labels" if same else "")
+        )
+
+
+def _read_images(data, indices):
+    """Images in [0, 1] by their index."""
+    # Faces in files have no size of their own.
+    shape = data.images.image_shape or (64, 64, 3)
+    images, start = {}, 0
+    for batch, _ in data.batches(shape, 256):
+        for index in indices:
+            if start <= index < start + len(batch):
+                image = (batch[index - start].numpy() + 1) / 2
+                images[index] = image.squeeze()
+        start += len(batch)
+        if len(images) == len(indices):
+            break
+    return images
+
+
+def _letters(methods):
+    """A letter a method, of its name if possible; L is the label's."""
+    letters = {}
+    for method in methods:
+        letters[method] = next(
+            each
+            for each in method.upper() + string.ascii_uppercase
+            if each.isalpha() and each not in ("L", *letters.values())
+        )
+    return letters

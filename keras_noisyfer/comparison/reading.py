@@ -1,4 +1,9 @@
-"""Reads what the finished cells of a comparison have left in its folder."""
+"""Reads what the finished cells of an experiment have left in its folder.
+
+In all functions `folder` is that of the results, `setting` the name of one in
+`cells.csv`, and `ValueError` is raised where files are missing or not as they
+were written, or there is no such setting, method or seed.
+"""
 
 import os
 import pathlib
@@ -9,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.comparison.cell import Cell
+from keras_noisyfer.comparison.experiment import Cell
 from keras_noisyfer.files import open_rows, read_npz
 from keras_noisyfer.plots import JOINT_LOSSES
 from keras_noisyfer.typing import PathLike
@@ -19,38 +24,26 @@ MAX_BYTES = 2**30
 CELL_COLUMNS = {"setting": str, "method": str, "seed": int}
 
 
-def read_cells(folder: PathLike) -> pd.DataFrame:
-    """The finished cells of a comparison.
+def read_cells(folder: PathLike, **columns: type) -> pd.DataFrame:
+    """The lines of `cells.csv`: one a finished cell and metric.
 
     Args:
-        folder: Folder of the comparison.
-
-    Returns:
-        A `pandas.DataFrame` with a line a cell.
-
-    Raises:
-        ValueError: if there is none, or it is not as it was written.
+        folder: Folder of the results.
+        **columns: Further columns that it must have, with their types.
     """
     path = pathlib.Path(folder, "cells.csv")
     if not path.is_file():
         raise ValueError(
-            "`folder` must hold the cells.csv of a comparison with finished "
+            "`folder` must hold the cells.csv of an experiment with finished "
             f"cells. Received: {folder}"
         )
-    cells = read_table(path, CELL_COLUMNS)
-    # There is a line a metric.
-    return cells.drop_duplicates(["setting", "method", "seed"])
+    return _read_table(path, CELL_COLUMNS | columns)
 
 
 def read_histories(
     folder: PathLike, setting: str, method: str | None = None
 ) -> pd.DataFrame:
-    """The epochs of a setting's finished cells.
-
-    Args:
-        folder: Folder of the comparison.
-        setting: A setting as it is written in `cells.csv`.
-        method: Key of a method; by default all.
+    """The epochs of a setting's finished cells, of one method or of all.
 
     Returns:
         A `pandas.DataFrame` with one row an epoch of a cell, in the order of
@@ -58,20 +51,15 @@ def read_histories(
         `history.csv`. The joint losses are NaN where there is none: during
         the warm-up, and of other methods.
 
-    Raises:
-        ValueError: if files are missing, or there is no such setting or
-            method.
-
     Example:
 
-    >>> histories = read_histories("runs/table1", "multi-label", "proposed")
+    >>> histories = read_histories("runs/cifar10", "multi-label", "proposed")
     >>> histories.groupby("seed")["test_object_accuracy"].max()
     """
-    cells = _select(folder, setting, method)
     histories = []
-    for cell in cells.itertuples():
+    for cell in _select(folder, setting, method).itertuples():
         path = _path(folder, setting, cell.method, cell.seed, "history.csv")
-        history = read_table(path)
+        history = _read_table(path)
         history.insert(0, "method", cell.method)
         history.insert(1, "seed", cell.seed)
         histories.append(history)
@@ -86,21 +74,7 @@ def read_histories(
 def read_arrays(
     folder: PathLike, setting: str, method: str, seed: int, name: str
 ) -> dict[str, np.ndarray]:
-    """The arrays of one of a cell's files.
-
-    Args:
-        folder: Folder of the comparison.
-        setting: A setting as it is written in `cells.csv`.
-        method: Key of the method.
-        seed: Seed of the cell.
-        name: Name of the file, such as `"samples.npz"`.
-
-    Returns:
-        A dict of arrays.
-
-    Raises:
-        ValueError: if there is no such cell, or it has no such file.
-    """
+    """The arrays of one of a cell's files, such as `"samples.npz"`."""
     _select(folder, setting, method, seed)
     path = _path(folder, setting, method, seed, name)
     return read_npz(path, MAX_BYTES)
@@ -108,53 +82,51 @@ def read_arrays(
 
 def read_class_predictions(
     folder: PathLike, setting: str, methods: Iterable[str], task: str, seed: int
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
     """The class ids that methods predicted for the test images.
 
-    Args:
-        folder: Folder of the comparison.
-        setting: A setting as it is written in `cells.csv`.
-        methods: Keys of methods.
-        task: Name of a categorical task.
-        seed: Seed of the cells.
-
     Returns:
-        The clean class ids, shape `(n,)`, -1 where missing; and a dict by
-        method of the predicted ones, of the same shape.
-
-    Raises:
-        ValueError: if there is no such cell or categorical task.
+        The clean class ids, shape `(n,)`, -1 where missing; a dict by method
+        of the predicted ones, of the same shape; and the classes' names.
     """
     clean: Any = None
     predictions = {}
     for method in methods:
         arrays = read_arrays(folder, setting, method, seed, "predictions.npz")
-        check_among(
-            "task",
-            task,
-            [
-                name.removesuffix("_clean")
-                for name, each in arrays.items()
-                if name.endswith("_clean") and each.dtype.kind in "iu"
-            ],
-        )
+        check_among("task", task, categorical_tasks(arrays))
         clean = arrays[f"{task}_clean"].reshape(-1).astype(int)
         predictions[method] = arrays[task].astype(int)
-    return clean, predictions
+    count = 1 + max(each.max() for each in (clean, *predictions.values()))
+    names = arrays.get(f"{task}_class_names", np.arange(count))
+    if len(names) < count:
+        raise ValueError(
+            f"{folder} must name {count} classes of {task}. "
+            f"Received: {len(names)}"
+        )
+    return clean, predictions, names.tolist()
 
 
-def read_table(
-    path: PathLike, columns: Mapping[str, type] | None = None
-) -> pd.DataFrame:
-    """A CSV file of results as a `pandas.DataFrame`.
+def categorical_tasks(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """Names of the tasks with class ids in a `predictions.npz`."""
+    return [
+        name.removesuffix("_clean")
+        for name, each in arrays.items()
+        if name.endswith("_clean") and each.dtype.kind in "iu"
+    ]
 
-    Args:
-        path: The file.
-        columns: Dict by column that it must have of a dtype.
 
-    Raises:
-        ValueError: if it is no such file.
-    """
+def check_among(argument: str, value: object, known: Iterable[Any]) -> None:
+    """Raises `ValueError` if a value is none of those there are."""
+    known = list(dict.fromkeys(known))
+    if value not in known:
+        raise ValueError(
+            f"`{argument}` must be one of "
+            f"{one_line(', '.join(map(str, known)))}. "
+            f"Received: {value!r}"
+        )
+
+
+def _read_table(path, columns=None):
     columns = columns or {}
     try:
         with open_rows(path) as file:
@@ -170,19 +142,8 @@ def read_table(
     return table
 
 
-def check_among(argument: str, value: object, known: Iterable[Any]) -> None:
-    """Raises `ValueError` if a value is none of those there are."""
-    known = list(dict.fromkeys(known))
-    if value not in known:
-        raise ValueError(
-            f"`{argument}` must be one of "
-            f"{one_line(', '.join(map(str, known)))}. "
-            f"Received: {value!r}"
-        )
-
-
 def _select(folder, setting, method=None, seed=None):
-    cells = read_cells(folder)
+    cells = read_cells(folder).drop_duplicates(list(CELL_COLUMNS))
     wanted = {"setting": setting, "method": method, "seed": seed}
     for name, value in wanted.items():
         if value is not None:
@@ -192,7 +153,7 @@ def _select(folder, setting, method=None, seed=None):
 
 
 def _path(folder, setting, method, seed, name):
-    cell = Cell(setting=setting, method=method, seed=seed, case=None)
+    cell = Cell(setting=setting, method=method, seed=seed, data="")
     path = pathlib.Path(folder, cell.folder, name)
     # The method is what the table says.
     root = os.path.join(os.path.realpath(folder), "")

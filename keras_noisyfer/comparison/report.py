@@ -1,23 +1,25 @@
-"""What came out of a comparison, as Markdown."""
+"""The table and figures of an experiment, of the cells that are finished."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from keras_noisyfer.comparison import figures
+from keras_noisyfer.comparison.experiment import AXES, Cell, Experiment, slug
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.reading import (
-    CELL_COLUMNS,
-    read_table,
+    categorical_tasks,
+    read_arrays,
+    read_cells,
 )
-from keras_noisyfer.comparison.runner import CELLS, COLUMNS
+from keras_noisyfer.plots import plot_annotator_models
 from keras_noisyfer.typing import PathLike
 
 if TYPE_CHECKING:
-    from keras_noisyfer.comparison.tables import Row
+    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 # Which of a cell's epochs a number is of.
 EPOCHS = {
@@ -25,196 +27,251 @@ EPOCHS = {
     "chosen": "chosen on noisy validation labels",
     "best": "best test epoch (not fair)",
 }
+PAPER = "paper, full size"
+# Whose predictions are shown side by side, as in App. Fig. 3 and 4.
+SHOWN = ("vggnet", "co-teaching", "proposed")
 
 
-def metric_title(metric: str) -> str:
-    """What a table says it shows, such as `"object accuracy"`."""
-    title = f"{metric.replace('_', ' ')} on clean test images"
-    return f"{title}, percent" if is_accuracy(metric) else title
-
-
-def summarise(folder: PathLike, rows: Iterable[Row]) -> pd.DataFrame:
-    """The numbers of a table's rows, over the seeds that are finished.
+def summarize(folder: PathLike, experiment: Experiment) -> pd.DataFrame:
+    """The numbers of an experiment, over the seeds that are finished.
 
     Args:
-        folder: Folder of the comparison.
-        rows: List of `Row`s.
+        folder: Folder of the results.
+        experiment: `Experiment`.
 
     Returns:
-        A `pandas.DataFrame` with a line a row, metric and kind of epoch:
-        `setting`, `method`, `metric`, `epoch` (a key of `EPOCHS`), `mean`,
-        `deviation` (of the sample; NaN for one seed), `seeds` and `paper`.
-        It is in the order of `rows`, without those that have no finished
-        cell.
+        A `pandas.DataFrame` with a line a setting, method, metric and kind of
+        epoch: `setting`, `method`, `metric`, `epoch` (a key of `EPOCHS`),
+        `mean`, `deviation` (of the sample; NaN for one seed), `seeds` and
+        `paper`. It is in the order of the experiment, without what has no
+        finished cell.
 
     Raises:
-        ValueError: if no cell of these rows is finished.
+        ValueError: if no cell of the experiment is finished.
     """
     wanted = pd.DataFrame(
-        [(row.cell.setting, row.cell.method, row.paper) for row in rows],
-        columns=["setting", "method", "paper"],
+        [
+            {
+                "setting": setting.name,
+                "method": method,
+                "metric": metric,
+                "paper": setting.paper.get(metric, {}).get(method),
+            }
+            for setting in experiment.settings
+            for method in setting.methods
+            for metric in experiment.metrics
+        ]
     )
-    path = pathlib.Path(folder) / CELLS
-    cells = pd.DataFrame(columns=COLUMNS)
-    if path.exists():
-        metrics = {"metric": str, **dict.fromkeys(EPOCHS, float)}
-        cells = read_table(path, CELL_COLUMNS | metrics)
-    cells = wanted.merge(cells, on=["setting", "method"])
+    types = {"metric": str, **dict.fromkeys(EPOCHS, float)}
+    keys = ["setting", "method", "metric"]
+    cells = wanted.merge(read_cells(folder, **types), on=keys)
     if cells.empty:
         raise ValueError(
-            "`folder` must hold at least one finished cell of the table. "
-            f"Received: {folder}"
+            f"`folder` must hold at least one finished cell of "
+            f"{experiment.name}. Received: {folder}"
         )
-    cells["paper"] = [
-        paper.get(metric)
-        for paper, metric in zip(cells["paper"], cells["metric"], strict=True)
-    ]
-    keys = ["setting", "method", "metric", "epoch"]
-    numbers = cells.melt([*keys[:3], "paper"], list(EPOCHS), "epoch")
+    cells["paper"] = cells["paper"].astype(float)
+    numbers = cells.melt([*keys, "paper"], list(EPOCHS), "epoch")
     return (
-        numbers.groupby(keys, sort=False)
+        numbers.groupby([*keys, "epoch"], sort=False)
         .agg(
             mean=("value", "mean"),
             deviation=("value", "std"),
-            seeds=("value", "count"),
+            seeds=("value", "size"),
             paper=("paper", "first"),
         )
         .reset_index()
     )
 
 
-def methods_table(summary: pd.DataFrame, metric: str) -> str:
-    """A Markdown table with a line a method, as the paper's Table 1.
+def make_tables(folder: PathLike, experiment: Experiment) -> str:
+    """The experiment's tables as Markdown: mean ± standard deviation.
+
+    Accuracies are in percent. The paper's numbers are in brackets, or where
+    there is a column for each kind of epoch in one of their own.
+    """
+    summary = summarize(folder, experiment)
+    by_epoch = experiment.columns == "epoch"
+    summary["text"] = [_number(row, by_epoch) for row in summary.itertuples()]
+    columns, rows = experiment.columns, list(experiment.rows)
+    order = {
+        "setting": [each.name for each in experiment.settings],
+        "method": experiment.methods,
+        "metric": list(experiment.metrics),
+        "epoch": [*EPOCHS, PAPER],
+    }
+    if by_epoch and summary["paper"].notna().any():
+        column = summary[summary["epoch"] == "last"].assign(epoch=PAPER)
+        column["text"] = [
+            _value(each.paper, each.metric) for each in column.itertuples()
+        ]
+        summary = pd.concat([summary, column])
+    parts = []
+    others = [key for key in AXES if key not in (columns, *rows)]
+    for names, group in summary.groupby(others, sort=False):
+        table = group.pivot(index=rows, columns=columns, values="text")
+        table = table.reindex(columns=[c for c in order[columns] if c in table])
+        for key in reversed(rows):
+            table = table.sort_index(
+                level=key,
+                key=lambda names, key=key: names.map(order[key].index),
+                sort_remaining=False,
+                kind="stable",
+            )
+        seeds = group.groupby(rows)["seeds"].agg(["min", "max"])
+        table["seeds"] = [
+            f"{low}" if low == high else f"{low}–{high}"
+            for low, high in seeds.reindex(table.index).to_numpy()
+        ]
+        kept = dict(zip(others, names, strict=True))
+        title = ", ".join(_title(*each) for each in kept.items())
+        parts.append(f"{title}:\n\n{_markdown(table, rows, columns)}")
+    return "\n\n".join(parts)
+
+
+def write_report(
+    experiment: Experiment,
+    folder: PathLike,
+    test: LabelledImages | None = None,
+    seed: int = 0,
+) -> None:
+    """Prints the tables and writes them and the figures into the folder.
+
+    `<name>.md` are the tables; a figure is called by its kind and setting,
+    such as `samples_multi-label.png`.
 
     Args:
-        summary: What `summarise` returned, of one setting.
-        metric: Its metric, such as `"object_accuracy"`.
-
-    Returns:
-        The table: mean ± standard deviation of each kind of epoch.
+        experiment: `Experiment`.
+        folder: Folder of the results.
+        test: `LabelledImages` that it was tested on; without them there are
+            no `"examples"`.
+        seed: Of the cells of which single predictions are shown.
     """
-    chosen = summary[summary["metric"] == metric]
-    in_paper = bool(chosen["paper"].notna().any())
-    lines = [["method", *EPOCHS.values(), "seeds"]]
-    lines[0] += ["paper, full size"] * in_paper
-    for method, group in chosen.groupby("method", sort=False):
-        line = [METHODS[method].title, *_numbers(group, metric)]
-        line += [_value(group["paper"].iloc[0], metric)] * in_paper
-        lines.append(line)
-    return _markdown(lines)
+    tables = make_tables(folder, experiment)
+    print(f"\n{tables}\n")
+    folder = pathlib.Path(folder)
+    path = folder / f"{experiment.name}.md"
+    path.write_text(tables + "\n", encoding="utf-8")
+    for names, figure in _draw(experiment, folder, test, seed):
+        path = folder / ("_".join(map(slug, names)) + ".png")
+        figure.savefig(path, dpi=120)
 
 
-def lambda_table(
-    summary: pd.DataFrame, rows: Mapping[Any, Row], metric: str
-) -> str:
-    """A Markdown table with a line a lambda.
-
-    Args:
-        summary: What `summarise` returned.
-        rows: What `tables.lambda_study` returned.
-        metric: Its metric, such as `"object_accuracy"`.
-
-    Returns:
-        The table: mean ± standard deviation of each kind of epoch.
-    """
-    lines = [["lambda", *EPOCHS.values(), "seeds"]]
-    chosen = summary[summary["metric"] == metric]
-    for value, row in rows.items():
-        group = chosen[chosen["setting"] == row.cell.setting]
-        if not group.empty:
-            lines.append([str(value), *_numbers(group, metric)])
-    return _markdown(lines)
-
-
-def metrics_table(
-    summary: pd.DataFrame, metrics: Sequence[str], epoch: str = "last"
-) -> str:
-    """A Markdown table with a line a setting and method and a column a
-    metric, as the paper's Table 2; the paper's numbers in brackets.
-
-    Args:
-        summary: What `summarise` returned.
-        metrics: Sequence of metrics.
-        epoch: A key of `EPOCHS`.
-
-    Returns:
-        The table: mean ± standard deviation.
-    """
-    lines = [["setting", "method", *metrics, "seeds"]]
-    chosen = summary[summary["epoch"] == epoch]
-    for (setting, method), group in chosen.groupby(
-        ["setting", "method"], sort=False
-    ):
-        seeds = str(group["seeds"].iloc[0])
-        group = group.set_index("metric")
-        numbers = [_bracketed(group, metric, metric) for metric in metrics]
-        lines.append([setting, METHODS[method].title, *numbers, seeds])
-    return _markdown(lines)
+def _draw(experiment, folder, test, seed):
+    """Pairs of a figure's name, in parts, and the figure."""
+    cells = read_cells(folder)
+    finished = {}
+    for setting in experiment.settings:
+        there = set(cells["method"][cells["setting"] == setting.name])
+        methods = [m for m in METHODS if m in there & set(setting.methods)]
+        if methods:
+            finished[setting.name] = methods
+    metric = experiment.metrics[0]
+    if "lambda" in experiment.figures:
+        settings = {
+            setting.options.get(
+                "lambda_joint", experiment.profile.lambda_joint
+            ): setting.name
+            for setting in experiment.settings
+            if setting.name in finished
+        }
+        figure = figures.plot_lambda_study(folder, settings, metric)
+        yield ("lambda", metric), figure
+    for setting, methods in finished.items():
+        there = cells[cells["setting"] == setting]
+        if "curves" in experiment.figures:
+            tested = set(there["metric"])
+            curve = next(m for m in experiment.metrics if m in tested)
+            figure = figures.plot_accuracy_by_step(
+                folder, setting, curve, methods
+            )
+            yield ("accuracy_by_step", setting), figure
+        there = set(there["method"][there["seed"] == seed])
+        methods = [each for each in methods if each in there]
+        yield from _draw_cells(experiment, folder, setting, methods, test, seed)
 
 
-def settings_table(
-    summary: pd.DataFrame, metric: str, epoch: str = "last"
-) -> str:
-    """A Markdown table with a line a setting and a column a method, as the
-    paper's Table 3; the paper's numbers in brackets.
+def _draw_cells(experiment, folder, setting, methods, test, seed):
+    def has(method, name):
+        cell = Cell(setting, method, seed, experiment.data)
+        return method in methods and (folder / cell.folder / name).exists()
 
-    Args:
-        summary: What `summarise` returned.
-        metric: Its metric, such as `"object_accuracy"`.
-        epoch: A key of `EPOCHS`.
-
-    Returns:
-        The table: mean ± standard deviation.
-    """
-    chosen = summary[
-        (summary["metric"] == metric) & (summary["epoch"] == epoch)
-    ]
-    methods = list(dict.fromkeys(chosen["method"]))
-    lines = [["setting", *(METHODS[each].title for each in methods)]]
-    for setting, group in chosen.groupby("setting", sort=False):
-        group = group.set_index("method")
-        lines.append(
-            [setting, *(_bracketed(group, m, metric) for m in methods)]
-        )
-    return _markdown(lines)
-
-
-def _numbers(group, metric):
-    """The cells of each kind of epoch, and the number of seeds."""
-    seeds = str(group["seeds"].iloc[0])
-    group = group.set_index("epoch")
-    return [*(_number(group.loc[each], metric) for each in EPOCHS), seeds]
-
-
-def _bracketed(group, key, metric):
-    if key not in group.index:
-        return "–"
-    text = _number(group.loc[key], metric)
-    paper = group.loc[key, "paper"]
-    return text if pd.isna(paper) else f"{text} ({_value(paper, metric)})"
-
-
-def _number(row, metric):
-    text = _value(row["mean"], metric)
-    if row["seeds"] > 1:
-        text += f" ± {_value(row['deviation'], metric)}"
-    return text
+    kinds = experiment.figures
+    if "samples" in kinds and has("proposed", "samples.npz"):
+        figure = figures.plot_samples(folder, setting, seed=seed)
+        yield ("samples", setting), figure
+    compared = [m for m in SHOWN if has(m, "predictions.npz")]
+    names = []
+    if compared:
+        name = "predictions.npz"
+        arrays = read_arrays(folder, setting, compared[0], seed, name)
+        names = [
+            each
+            for each in categorical_tasks(arrays)
+            if (arrays[f"{each}_clean"] >= 0).any()
+        ]
+    for task in names:
+        arguments = (folder, setting, compared, task)
+        if "confusion_matrices" in kinds:
+            figure = figures.plot_confusion_matrices(*arguments, seed)
+            yield ("confusion_matrices", setting, task), figure
+        both = "proposed" in compared and len(compared) > 1
+        if "examples" in kinds and both and test is not None:
+            figure = figures.plot_examples(*arguments, test, seed=seed)
+            yield ("examples", setting, task), figure
+    if "annotator_models" in kinds:
+        name = "annotator_models.npz"
+        for method in methods:
+            if method not in ("ltnet", "proposed") or not has(method, name):
+                continue
+            arrays = read_arrays(folder, setting, method, seed, name)
+            for key in arrays:
+                if not key.endswith("_learned"):
+                    continue
+                task = key.removesuffix("_learned")
+                figure = plot_annotator_models(
+                    arrays[key],
+                    arrays[f"{task}_injected"],
+                    arrays[f"{task}_class_names"].tolist(),
+                )
+                yield ("annotators", setting, task, method), figure
 
 
-def is_accuracy(metric: str) -> bool:
-    """Whether a metric is a fraction, which tables have in percent."""
-    return metric.endswith("_accuracy")
+def _number(row, without_paper):
+    text = _value(row.mean, row.metric)
+    if row.seeds > 1 and text != "–":
+        text += f" ± {_value(row.deviation, row.metric)}"
+    if without_paper or pd.isna(row.paper):
+        return text
+    return f"{text} ({_value(row.paper, row.metric)})"
 
 
 def _value(value, metric):
     if pd.isna(value):
         return "–"
     # Percent, as in the paper.
-    return f"{100 * value:.2f}" if is_accuracy(metric) else f"{value:.4f}"
+    percent = metric.endswith("_accuracy")
+    return f"{100 * value:.2f}" if percent else f"{value:.4f}"
 
 
-def _markdown(lines):
-    rule = ["---"] + ["---:"] * (len(lines[0]) - 1)
-    return "\n".join(
-        "| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:])
-    )
+def _title(key, name):
+    if key == "method":
+        return METHODS[name].title
+    if key == "metric":
+        title = f"{name.replace('_', ' ')} on clean test images"
+        return f"{title}, percent" if name.endswith("_accuracy") else title
+    return EPOCHS.get(name, name) if key == "epoch" else name
+
+
+def _markdown(table, rows, columns):
+    names = list(table.columns)
+    if columns != "metric":
+        names[:-1] = [_title(columns, name) for name in names[:-1]]
+    lines = [[*rows, *names], ["---"] * len(rows)]
+    lines[1] += ["---:"] * len(table.columns)
+    for index, line in zip(table.index, table.to_numpy(), strict=True):
+        names = index if len(rows) > 1 else [index]
+        texts = ["–" if pd.isna(each) else each for each in line]
+        names = map(_title, rows, names)
+        lines.append([*names, *texts])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,33 +1,33 @@
-"""Runs the cells of a comparison, each in a process of its own."""
+"""Runs the cells of an experiment, in any executor."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import csv
 import dataclasses
 import fcntl
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.comparison.cell import run_cell
+from keras_noisyfer.comparison.data import load_case
+from keras_noisyfer.comparison.experiment import Cell, Experiment
+from keras_noisyfer.comparison.methods import method_data
 from keras_noisyfer.files import open_rows, read_json
+from keras_noisyfer.processes import ProcessExecutor
 from keras_noisyfer.results import (
     keep_settings,
     prepare_output_dir,
     write_json,
 )
 from keras_noisyfer.typing import PathLike
-
-if TYPE_CHECKING:
-    from keras_noisyfer.comparison.cell import Cell
-    from keras_noisyfer.comparison.profiles import Profile
 
 CELLS = "cells.csv"
 COLUMNS = (
@@ -43,72 +43,84 @@ COLUMNS = (
     "steps",
     "seconds",
 )
-_POLL_SECONDS = 0.2
 
 
-def run_cells(
-    cells: Iterable[Cell],
-    profile: Profile,
+def run_experiment(
+    experiment: Experiment,
     folder: PathLike,
+    seeds: Iterable[int] = (0,),
+    methods: Iterable[str] | None = None,
     data: Mapping[str, Any] | None = None,
+    executor: concurrent.futures.Executor | None = None,
     jobs: int = 1,
 ) -> list[Cell]:
-    """Runs what has not been run yet and adds each result to a CSV file.
+    """Trains what has not been trained yet; each result goes to a CSV file.
 
-    A finished cell is not run again, so that an interrupted comparison goes
+    A finished cell is not run again, so that an interrupted experiment goes
     on where it was, at the loss of the cells it was at. A cell that fails is
     reported, and the others are run.
 
     Args:
-        cells: Sequence of `Cell`s.
-        profile: `Profile` of all of them.
-        folder: Folder of the comparison, which gets `settings.json`,
-            `cells.csv` (a line a cell and metric) and a folder a cell.
-        data: Dict of arguments of the case's loader, where its files are.
-        jobs: Number of cells run at once; the CPU's threads are divided
-            among them.
+        experiment: `Experiment`.
+        folder: Folder of the results, which gets `settings.json`, `cells.csv`
+            (a line a cell and metric) and a folder a cell.
+        seeds: Each is one run of every cell.
+        methods: Keys of those methods that are run; by default all.
+        data: Dict of arguments of the data set's loader, where its files are.
+        executor: A `concurrent.futures.Executor` whose workers are processes
+            that run one cell at a time and see `folder` and the data under
+            the same paths: that of a Dask, MPI or Slurm cluster runs the
+            cells on many machines. By default each cell has a new process on
+            this one.
+        jobs: Number of cells at once without an `executor`; the CPU's threads
+            are divided among them.
 
     Returns:
         List of the cells that failed.
 
     Raises:
-        ValueError: if the folder cannot be written to, or another process is
-            at work in it.
+        ValueError: if the data or a method cannot be had, the folder holds
+            results of other settings or cannot be written to, or another
+            process is at work in it.
+
+    Example:
+
+    >>> with dask.distributed.Client(threads_per_worker=1) as client:
+    ...     run_experiment(experiment, folder, executor=client.get_executor())
     """
     folder = prepare_output_dir(folder)
-    cells = {_identity(vars(each)): each for each in cells}
-    running, failed = {}, []
-    with _lock(folder) as lock:
+    data = {**experiment.data_options, **(data or {})}
+    profile = dataclasses.asdict(experiment.profile)
+    asked = experiment.cells(seeds, methods)
+    # What is wrong is said here, once, and not in the log of a cell.
+    case = load_case(experiment.data, profile, asked[0].seed, **data)
+    for method in dict.fromkeys(cell.method for cell in asked):
+        method_data(method, case.train)
+    keep_settings(folder, {"profile": profile})
+    cells = {_identity(vars(each)): each for each in asked}
+    with _lock(folder):
         listed = {_identity(row) for row in read_rows(folder)}
         waiting = [cells[key] for key in cells if key not in listed]
         finished = len(cells) - len(waiting)
         print(f"{finished} of {len(cells)} cells are finished", flush=True)
+        common = {
+            "profile": profile,
+            "data": data,
+            "imports": list(experiment.imports),
+        }
         try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    cell = waiting.pop(0)
-                    running[cell.folder] = (
-                        cell,
-                        _start(cell, profile, folder, data or {}, jobs, lock),
-                    )
-                time.sleep(_POLL_SECONDS)
-                for key, (cell, process) in list(running.items()):
-                    if process is None or process.poll() is not None:
-                        del running[key]
-                        if not _finish(cell, folder):
-                            failed.append(cell)
+            if executor is not None:
+                return _run(waiting, common, folder, executor)
+            threads = max(1, (os.cpu_count() or 1) // jobs)
+            with _own_processes(jobs) as processes:
+                return _run(waiting, common, folder, processes, threads)
         except KeyboardInterrupt:
             print("Interrupted; started again, this goes on", flush=True)
             raise
-        finally:
-            for _, process in running.values():
-                if process is not None:
-                    process.terminate()
-    return failed
 
 
 def read_rows(folder: PathLike) -> list[dict[str, str]]:
-    """The rows of a comparison's `cells.csv`, dicts of strings.
+    """The rows of an experiment's `cells.csv`, dicts of strings.
 
     Raises:
         ValueError: if it is no such file.
@@ -123,30 +135,10 @@ def read_rows(folder: PathLike) -> list[dict[str, str]]:
             _identity(row)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise ValueError(
-            f"{path} must be the table of a comparison. "
+            f"{path} must be the table of an experiment. "
             f"Received: {one_line(repr(error))}"
         ) from error
     return rows
-
-
-def check_settings(
-    folder: PathLike, profile: Profile, data: Mapping[str, Any]
-) -> None:
-    """Keeps results of different settings apart.
-
-    Args:
-        folder: Folder of a comparison, where the settings are written the
-            first time.
-        profile: `Profile`.
-        data: Dict that tells the data of one's own from others.
-
-    Raises:
-        ValueError: if the folder holds results of other settings.
-    """
-    keep_settings(
-        prepare_output_dir(folder),
-        {"profile": dataclasses.asdict(profile), "data": data},
-    )
 
 
 def _identity(row):
@@ -160,65 +152,65 @@ def _lock(folder):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                f"Another run is at work in {folder}, or a cell that outlived "
-                "its run; its results will be taken up. Try again when it "
-                "has ended"
+                f"Another run is at work in {folder}. Try again when it has "
+                "ended"
             ) from None
-        yield file.fileno()
+        yield
 
 
-def _start(cell, profile, folder, data, jobs, lock):
-    """Starts a cell's process; None where its results are there already."""
-    path = folder / cell.folder
-    specification = _plain(
-        {
-            "cell": dataclasses.asdict(cell),
-            "profile": dataclasses.asdict(profile),
-            "data": data,
-        }
-    )
-    # It may have outlived the run that started it.
-    if _read(path / "results.json") and specification == _read(
-        path / "cell.json"
-    ):
-        return None
-    # Nothing of an earlier attempt is to be taken for one of this.
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    write_json(path / "cell.json", specification)
-    print(f"started: {cell}", flush=True)
-    with open(path / "log.txt", "w", encoding="utf-8") as log:
-        return subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "keras_noisyfer.comparison.cell",
-                str(path),
-            ],
-            env={
-                "TF_ENABLE_ONEDNN_OPTS": "1",
-                "TF_CPP_MIN_LOG_LEVEL": "2",
-                **os.environ,
-                "TF_NUM_INTRAOP_THREADS": str(
-                    max(1, (os.cpu_count() or 1) // jobs)
-                ),
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # While it runs the folder is in use, even if this ends.
-            pass_fds=[lock],
+@contextlib.contextmanager
+def _own_processes(jobs):
+    """A `ProcessExecutor`; what is running when it is left ends."""
+    before = multiprocessing.active_children()
+    executor = ProcessExecutor(jobs)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            if process not in before:
+                process.terminate()
+
+
+def _run(cells, common, folder, executor, threads=None):
+    """Runs the cells; returns those that failed."""
+    running, failed = {}, []
+    for cell in cells:
+        path = folder / cell.folder
+        specification = json.loads(
+            json.dumps({"cell": dataclasses.asdict(cell), **common})
         )
+        # A worker may have outlived the run that started it.
+        if _read(path / "results.json") and specification == _read(
+            path / "cell.json"
+        ):
+            _add_results(cell, folder)
+            continue
+        # Nothing of an earlier attempt is to be taken for one of this.
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        write_json(path / "cell.json", specification)
+        running[executor.submit(run_cell, str(path), threads)] = cell
+    try:
+        for future in concurrent.futures.as_completed(running):
+            cell = running[future]
+            error = future.exception()
+            if error is None:
+                _add_results(cell, folder)
+            else:
+                failed.append(cell)
+                log = folder / cell.folder / "log.txt"
+                print(f"failed: {cell}; see {log}", flush=True)
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
+    return failed
 
 
-def _finish(cell, folder):
-    """Adds a cell's results to the table; whether it has any."""
-    results = _read(folder / cell.folder / "results.json")
-    if results is None:
-        log = folder / cell.folder / "log.txt"
-        print(f"failed: {cell}; see {log}", flush=True)
-        return False
+def _add_results(cell, folder):
+    """Adds a cell's results to the table."""
+    results = read_json(folder / cell.folder / "results.json")
     rows = [
         {
             "setting": cell.setting,
@@ -241,12 +233,6 @@ def _finish(cell, folder):
         writer.writerows([*read_rows(folder), *rows])
     unfinished.replace(folder / CELLS)
     print(f"finished: {cell}, {results['seconds'] / 60:.1f} min", flush=True)
-    return True
-
-
-def _plain(value):
-    """What is left of a value in JSON."""
-    return json.loads(json.dumps(value))
 
 
 def _read(path):

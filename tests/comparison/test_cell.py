@@ -5,33 +5,30 @@ import json
 import keras
 import numpy as np
 import pytest
+from common import RECIPES
 from PIL import Image
 
 from keras_noisyfer.comparison import data as comparison_data
-from keras_noisyfer.comparison.cell import Cell, run_cell
+from keras_noisyfer.comparison.cell import run_cell
 from keras_noisyfer.comparison.data import Case, load_case
 from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
-from keras_noisyfer.comparison.profiles import (
-    CIFAR10_PROFILES,
-    FACE_PROFILES,
-)
+from keras_noisyfer.comparison.experiment import Cell, read_experiment
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
-PROFILE = dataclasses.asdict(
-    dataclasses.replace(
-        CIFAR10_PROFILES["small"],
-        train_size=40,
-        validation_size=12,
-        test_size=16,
-        epochs=2,
-        warmup_epochs=1,
-        batch_size=20,
-        width=1 / 16,
-    )
-)
+TABLE1 = read_experiment(RECIPES / "experiments" / "table1.toml")
+PROFILE = {
+    **dataclasses.asdict(TABLE1.profile),
+    "train_size": 40,
+    "validation_size": 12,
+    "test_size": 16,
+    "epochs": 2,
+    "warmup_epochs": 1,
+    "batch_size": 20,
+    "width": 1 / 16,
+}
 
 
 # === Data ===
@@ -59,8 +56,8 @@ def test_case_has_disjoint_images_and_noisy_validation_labels(cifar10):
 
 
 def test_case_of_faces_keeps_the_tasks_asked_for():
-    profile = dataclasses.asdict(FACE_PROFILES["small"])
-    profile |= {"train_size": 20, "validation_size": 10, "test_size": 8}
+    sizes = {"train_size": 20, "validation_size": 10, "test_size": 8}
+    profile = {**PROFILE, **sizes}
     case = load_case("synthetic-faces", profile, 0, tasks=["affect"])
     assert [task.name for task in case.train.tasks] == ["affect"]
     assert set(case.test.labels) == {"affect"}
@@ -153,6 +150,7 @@ def trained(cifar10, tmp_path_factory):
                 "cell": dataclasses.asdict(cell),
                 "profile": PROFILE,
                 "data": {"path": cifar10},
+                "imports": [],
             },
         )
         run_cell(folder)
@@ -195,6 +193,39 @@ def test_cell_writes_what_the_decoder_draws(trained):
         assert list(file["class_names"][:2]) == ["airplane", "automobile"]
     model = keras.saving.load_model(trained["proposed"] / "model.keras")
     assert int(model.completed_epochs) == 2
+
+
+def test_faces_of_three_annotators():
+    sizes = {"train_size": 20, "validation_size": 10, "test_size": 8}
+    case = load_case("crowd-faces", {**PROFILE, **sizes}, 0)
+    assert [task.annotators for task in case.train.tasks] == [3, 1]
+
+
+def test_a_table_of_ones_own_needs_test_images(tmp_path):
+    lines = ["image,ann,bob,truth,split"]
+    for index in range(80):
+        image = Image.new("RGB", (32, 32), (index, 0, 0))
+        image.save(tmp_path / f"{index}.png")
+        split = "train" if index < 60 else "test"
+        lines.append(
+            f"{index}.png,{'ab'[index % 2]},b,{'ba'[index % 2]},{split}"
+        )
+    table = tmp_path / "labels.csv"
+    table.write_text("\n".join(lines) + "\n")
+    options = {
+        "csv": str(table),
+        "image_root": str(tmp_path),
+        "categorical": {"letter": "ann,bob"},
+        "clean": {"letter": "truth"},
+        "where": {"split": "train"},
+    }
+    with pytest.raises(ValueError, match="test images: `test_csv` or"):
+        load_case("csv", PROFILE, 0, **options)
+    case = load_case("csv", PROFILE, 0, **options, test_where={"split": "test"})
+    assert (len(case.train), len(case.test)) == (40, 16)
+    assert case.train.tasks[0].annotators == 2
+    even = [int(name.removesuffix(".png")) % 2 == 0 for name in case.test.names]
+    np.testing.assert_array_equal(case.test.labels["letter"].ravel(), even)
 
 
 def test_a_data_set_of_ones_own_is_one_registration(monkeypatch):

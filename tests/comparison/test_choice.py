@@ -9,8 +9,8 @@ from keras_noisyfer.comparison import choice, choice_checks
 from keras_noisyfer.comparison.methods import method_data
 from keras_noisyfer.comparison.noisy_scores import resample_counts, score_tasks
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
-from keras_noisyfer.comparison.shared_mistakes import share_mistakes
 from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.noise.shared_mistakes import share_mistakes
 
 COUNT = 400
 TASKS = [

@@ -1,21 +1,38 @@
+import concurrent.futures
 import dataclasses
 import json
 import pathlib
-import subprocess
 
+import numpy as np
 import pytest
 
 from keras_noisyfer.comparison import runner
-from keras_noisyfer.comparison.cell import Cell
-from keras_noisyfer.comparison.profiles import CIFAR10_PROFILES
-from keras_noisyfer.comparison.runner import (
-    check_settings,
-    read_rows,
-    run_cells,
+from keras_noisyfer.comparison.cell import run_cell
+from keras_noisyfer.comparison.experiment import (
+    Experiment,
+    Profile,
+    Setting,
 )
+from keras_noisyfer.comparison.runner import read_rows, run_experiment
+from keras_noisyfer.processes import ProcessExecutor
 from keras_noisyfer.results import write_json
 
-PROFILE = CIFAR10_PROFILES["small"]
+PROFILE = Profile(
+    train_size=40,
+    validation_size=12,
+    test_size=16,
+    image_size=32,
+    epochs=2,
+    warmup_epochs=1,
+    batch_size=20,
+    learning_rate=1e-3,
+    decay=True,
+    augmentation=False,
+    width=1 / 16,
+    batch_normalization=True,
+    dropout=0.0,
+    lambda_joint=0.4,
+)
 RESULTS = {
     "epochs": {"last": 9, "chosen": 4},
     "steps": 18,
@@ -27,51 +44,51 @@ RESULTS = {
 }
 
 
-class Ended:
-    """A process that has ended, or is interrupted while it is waited for."""
-
-    terminated = False
-
-    def __init__(self, interrupted=False):
-        self.interrupted = interrupted
-
-    def poll(self):
-        if self.interrupted:
-            raise KeyboardInterrupt
-        return 0
-
-    def terminate(self):
-        self.terminated = True
+def experiment(*methods, settings=("multi-label",), **changes):
+    return Experiment(
+        "test",
+        "A test",
+        "synthetic-faces",
+        PROFILE,
+        [Setting(name, methods) for name in settings],
+        ["object_accuracy"],
+        **changes,
+    )
 
 
-def cells(*methods, seed=0):
-    return [Cell("multi-label", each, seed, "cifar10") for each in methods]
+class Cells(concurrent.futures.Executor):
+    """Runs each cell at once, without training; SCE fails."""
+
+    def __init__(self):
+        self.run = []
+
+    def submit(self, function, folder, threads):
+        assert function is run_cell and threads is None
+        folder = pathlib.Path(folder)
+        given = json.loads((folder / "cell.json").read_text())
+        assert given["data"] == {} and given["imports"] == []
+        method = given["cell"]["method"]
+        self.run.append(method)
+        future = concurrent.futures.Future()
+        if method == "sce":
+            future.set_exception(ValueError("as it was told to"))
+        else:
+            write_json(folder / "results.json", RESULTS)
+            future.set_result(None)
+        return future
 
 
 @pytest.fixture
-def trained(monkeypatch):
-    """The cells that would have been trained, which all succeed but SCE."""
-    trained = []
-
-    def start(command, env, stdout, pass_fds, **options):
-        folder = pathlib.Path(command[-1])
-        trained.append((folder.parent.name, env["TF_NUM_INTRAOP_THREADS"]))
-        stdout.write("what the cell printed")
-        assert json.loads((folder / "cell.json").read_text())["data"] == {}
-        if folder.parent.name != "sce":
-            write_json(folder / "results.json", RESULTS)
-        return Ended()
-
-    monkeypatch.setattr(subprocess, "Popen", start)
-    monkeypatch.setattr(runner, "_POLL_SECONDS", 0)
-    monkeypatch.setattr(runner.os, "cpu_count", lambda: 4)
-    return trained
+def executor():
+    return Cells()
 
 
-def test_adds_each_result_once(tmp_path, trained):
-    assert run_cells(cells("vggnet"), PROFILE, tmp_path) == []
-    assert run_cells(cells("vggnet", "proposed"), PROFILE, tmp_path) == []
-    assert trained == [("vggnet", "4"), ("proposed", "4")]
+def test_adds_each_result_once(tmp_path, executor):
+    first = experiment("vggnet")
+    assert run_experiment(first, tmp_path, executor=executor) == []
+    both = experiment("vggnet", "proposed")
+    assert run_experiment(both, tmp_path, executor=executor) == []
+    assert executor.run == ["vggnet", "proposed"]
     rows = read_rows(tmp_path)
     assert [(r["method"], r["metric"]) for r in rows] == [
         ("vggnet", "object_accuracy"),
@@ -92,94 +109,146 @@ def test_adds_each_result_once(tmp_path, trained):
         "steps": "18",
         "seconds": "61",
     }
-    folder = tmp_path / "cells" / "multi-label" / "vggnet" / "seed0"
-    assert (folder / "log.txt").read_text() == "what the cell printed"
 
 
-def test_seeds_and_settings_are_cells_of_their_own(tmp_path, trained):
-    single = Cell("single-label", "vggnet", 0, "cifar10", annotators=1)
-    lambdas = Cell("cifar10, lambda 0.2", "vggnet", 0, "cifar10")
-    assert lambdas.folder == pathlib.Path(
-        "cells/cifar10-lambda-0.2/vggnet/seed0"
-    )
-    every = [*cells("vggnet"), *cells("vggnet", seed=1), single, lambdas]
-    run_cells(every, PROFILE, tmp_path, jobs=2)
-    assert len(trained) == 4 and {threads for _, threads in trained} == {"2"}
-    assert len({(r["setting"], r["seed"]) for r in read_rows(tmp_path)}) == 4
+def test_seeds_settings_and_methods(tmp_path, executor):
+    asked = experiment("vggnet", "elr", settings=("a", "b, lambda 0.2"))
+    chosen = {"seeds": (0, 1, 1), "methods": ["vggnet"]}
+    run_experiment(asked, tmp_path, executor=executor, **chosen)
+    assert executor.run == ["vggnet"] * 4
+    folders = {str(path.parent) for path in tmp_path.rglob("cell.json")}
+    assert f"{tmp_path}/cells/b-lambda-0.2/vggnet/seed1" in folders
+    rows = read_rows(tmp_path)
+    assert len({(row["setting"], row["seed"]) for row in rows}) == 4
 
 
 def test_goes_on_after_a_failed_cell_and_runs_it_again(
-    tmp_path, trained, capsys
+    tmp_path, executor, capsys
 ):
-    asked = cells("sce", "vggnet")
+    asked = experiment("sce", "vggnet")
     for _ in range(2):
-        assert run_cells(asked, PROFILE, tmp_path) == asked[:1]
-    assert [method for method, _ in trained] == ["sce", "vggnet", "sce"]
+        failed = run_experiment(asked, tmp_path, executor=executor)
+        assert [cell.method for cell in failed] == ["sce"]
+        # What an earlier attempt has left is not taken for one of this.
+        left = tmp_path / failed[0].folder / "samples.npz"
+        assert not left.exists()
+        left.write_text("")
+    assert executor.run == ["sce", "vggnet", "sce"]
     assert {row["method"] for row in read_rows(tmp_path)} == {"vggnet"}
     printed = capsys.readouterr().out
-    assert (
-        "failed: multi-label, sce, seed 0" in printed and "log.txt" in printed
-    )
+    assert "failed: multi-label, sce, seed 0; see " in printed
     assert "1 of 2 cells are finished" in printed
 
 
-def test_takes_up_a_cell_that_outlived_its_run(tmp_path, trained):
-    run_cells(cells("vggnet"), PROFILE, tmp_path)
+def test_takes_up_a_cell_that_outlived_its_run(tmp_path, executor):
+    run_experiment(experiment("vggnet"), tmp_path, executor=executor)
     (tmp_path / "cells.csv").unlink()
-    run_cells(cells("vggnet"), PROFILE, tmp_path)
-    assert len(trained) == 1 and len(read_rows(tmp_path)) == 2
+    run_experiment(experiment("vggnet"), tmp_path, executor=executor)
+    assert len(executor.run) == 1 and len(read_rows(tmp_path)) == 2
     # But not one that was trained with something else.
     (tmp_path / "cells.csv").unlink()
     changed = dataclasses.replace(
-        cells("vggnet")[0], options={"lambda_joint": 1.0}
+        experiment(),
+        settings=[
+            Setting("multi-label", ["vggnet"], options={"gamma": 2.0}),
+        ],
     )
-    run_cells([changed], PROFILE, tmp_path)
-    assert len(trained) == 2
+    run_experiment(changed, tmp_path, executor=executor)
+    assert len(executor.run) == 2
 
 
-def test_an_interrupted_run_ends_its_cells(
-    tmp_path, trained, monkeypatch, capsys
-):
-    process = Ended(interrupted=True)
-    monkeypatch.setattr(subprocess, "Popen", lambda *args, **options: process)
+def test_results_of_other_settings_need_another_folder(tmp_path, executor):
+    run_experiment(experiment("vggnet"), tmp_path, executor=executor)
+    other = dataclasses.replace(
+        experiment("vggnet"), profile=dataclasses.replace(PROFILE, epochs=7)
+    )
+    with pytest.raises(ValueError, match="of epochs=2; .*Received: epochs=7"):
+        run_experiment(other, tmp_path, executor=executor)
+
+
+def test_wrong_data_and_methods_stop_before_any_cell(tmp_path, executor):
+    other = dataclasses.replace(experiment("vggnet"), data="ferplus-machine")
+    with pytest.raises(ValueError, match="`image_root` must be a folder"):
+        run_experiment(
+            other, tmp_path, data={"data_dir": "no"}, executor=executor
+        )
+    assert not executor.run and not (tmp_path / "settings.json").exists()
+
+
+def test_only_one_run_at_a_time(tmp_path, executor):
+    class Second(Cells):
+        def submit(self, *arguments):
+            with pytest.raises(ValueError, match="Another run is at work in"):
+                run_experiment(experiment("elr"), tmp_path, executor=executor)
+            return super().submit(*arguments)
+
+    run_experiment(experiment("vggnet"), tmp_path, executor=Second())
+    assert not executor.run
+
+
+def test_an_interrupted_run_cancels_its_cells(tmp_path, monkeypatch, capsys):
+    class Waiting(Cells):
+        futures = []
+
+        def submit(self, *arguments):
+            self.futures.append(concurrent.futures.Future())
+            return self.futures[-1]
+
+    def interrupt(futures):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.concurrent.futures, "as_completed", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run_cells(cells("vggnet", "proposed"), PROFILE, tmp_path)
-    assert process.terminated and not read_rows(tmp_path)
-    printed = capsys.readouterr().out
-    assert printed.count("started") == 2  # once in the line on interruption
-    assert "Interrupted; started again, this goes on" in printed
+        run_experiment(
+            experiment("vggnet", "elr"), tmp_path, executor=Waiting()
+        )
+    assert all(each.cancelled() for each in Waiting.futures)
+    assert not read_rows(tmp_path)
+    assert "started again, this goes on" in capsys.readouterr().out
 
 
-def test_keeps_results_of_different_settings_apart(tmp_path):
-    check_settings(tmp_path, PROFILE, {"csv": "1a"})
-    check_settings(tmp_path, PROFILE, {"csv": "1a"})
-    other = dataclasses.replace(PROFILE, epochs=7)
-    with pytest.raises(ValueError, match="of epochs=24; .*Received: epochs=7"):
-        check_settings(tmp_path, other, {"csv": "1a"})
-    with pytest.raises(ValueError, match="of csv=1a; others.*csv=2b"):
-        check_settings(tmp_path, PROFILE, {"csv": "2b"})
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_trains_in_processes_of_its_own(tmp_path):
+    """Two at once; the third fails, in its log."""
+    asked = experiment("vggnet", "proposed", "elr")
+    asked.settings[0].method_options["elr"] = {"strength": -1.0}
+    failed = run_experiment(asked, tmp_path, jobs=2)
+    assert [cell.method for cell in failed] == ["elr"]
+    log = (tmp_path / failed[0].folder / "log.txt").read_text()
+    assert "`strength` must be" in log
+    rows = read_rows(tmp_path)
+    assert {row["method"] for row in rows} == {"vggnet", "proposed"}
+    for cell in asked.cells(methods=["vggnet", "proposed"]):
+        log = (tmp_path / cell.folder / "log.txt").read_text()
+        assert "Epoch 2/2" in log
+        with np.load(tmp_path / cell.folder / "predictions.npz") as file:
+            assert len(file["expression"]) == 16
 
 
-def test_a_cell_run_again_starts_from_an_empty_folder(tmp_path, trained):
-    asked = cells("sce")
-    run_cells(asked, PROFILE, tmp_path)
-    left = tmp_path / asked[0].folder / "samples.npz"
-    left.write_text("")
-    run_cells(asked, PROFILE, tmp_path)
-    assert len(trained) == 2 and not left.exists()
+def test_one_cell_at_a_time_in_a_process(tmp_path, monkeypatch):
+    import keras_noisyfer.comparison.cell as cell_module
+
+    def second(folder, threads):
+        with pytest.raises(ValueError, match="`executor` must run one cell"):
+            run_cell(folder)
+
+    monkeypatch.setattr(cell_module, "_run_cell", second)
+    run_cell(tmp_path)
+    assert "must run one cell" in (tmp_path / "log.txt").read_text()
 
 
-def test_only_one_run_at_a_time(tmp_path, trained, monkeypatch):
-    def start(command, **options):
-        with pytest.raises(ValueError, match="Another run is at work in"):
-            run_cells(cells("proposed"), PROFILE, tmp_path)
-        return Ended()
+def test_default_executor_is_one_of_processes(tmp_path, monkeypatch):
+    calls = []
 
-    monkeypatch.setattr(subprocess, "Popen", start)
-    assert len(run_cells(cells("vggnet"), PROFILE, tmp_path)) == 1
-    assert not trained
+    class Recorded(ProcessExecutor):
+        def submit(self, function, *arguments):
+            calls.append((self._max_workers, *arguments))
+            return Cells().submit(function, arguments[0], None)
 
-
-def test_a_seed_asked_for_twice_is_one_cell(tmp_path, trained, capsys):
-    run_cells(cells("vggnet") * 2, PROFILE, tmp_path)
-    assert "0 of 1 cells are finished" in capsys.readouterr().out
+    monkeypatch.setattr(runner, "ProcessExecutor", Recorded)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 8)
+    run_experiment(experiment("vggnet"), tmp_path, jobs=2)
+    folder = tmp_path / "cells" / "multi-label" / "vggnet" / "seed0"
+    # The threads are divided among the jobs.
+    assert calls == [(2, str(folder), 4)]

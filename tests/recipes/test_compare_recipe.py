@@ -122,6 +122,7 @@ def test_test_images_are_not_ranked_on(tmp_path, untrained, capsys):
 
 def test_evidence_of_the_choice(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(RECIPES))
+
     def result(method, noisy, clean):
         return {
             "method": method,

@@ -9,7 +9,7 @@ class cannot be told from right ones.
 
 import numpy as np
 
-from keras_noisyfer.noise import MISSING
+from keras_noisyfer.noise.checks import MISSING
 
 _STEPS = 50
 _SIMULATIONS = 200

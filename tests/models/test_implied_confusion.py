@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_noisyfer.comparison.annotator_models import (
+from keras_noisyfer.models import MultiTaskModel
+from keras_noisyfer.models.implied_confusion import (
     annotator_models,
     implied_confusion,
-    plot_annotator_models,
 )
-from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.models.ltnet import LTNet
 from keras_noisyfer.networks import Encoder
+from keras_noisyfer.plots import plot_annotator_models
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 TASKS = [

@@ -1,14 +1,12 @@
-"""What models learned of each annotator, against the noise injected."""
+"""What models hold each annotator's confusion matrix to be."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 
-from keras_noisyfer.models import AnnotatorModel, MultiTaskModel
-from keras_noisyfer.plots import draw_matrix
+from keras_noisyfer.models.annotator_model import AnnotatorModel
+from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.value_checks import check_images
 
@@ -117,64 +115,3 @@ def _check_first_batch(images, image_shape):
             "`images` must hold at least one image. Received: none"
         )
     check_images(first, image_shape)
-
-
-def plot_annotator_models(
-    learned: np.ndarray, injected: np.ndarray, class_names: Sequence[str]
-) -> Figure:
-    """Each annotator's injected and learned confusion matrix, in percent.
-
-    Args:
-        learned: Array of shape `(annotators, num_classes, num_classes)`, of
-            `annotator_models`.
-        injected: The same of `noise.realised_confusion`.
-        class_names: Names of the classes.
-
-    Returns:
-        A `matplotlib.figure.Figure`, one column an annotator, above the
-        injected matrix and below the learned one. The title tells the mean
-        absolute difference of their entries.
-
-    Raises:
-        ValueError: if the shapes differ or do not fit the names.
-
-    Example:
-
-    >>> figure = plot_annotator_models(learned, injected, EXPRESSIONS)
-    >>> figure.savefig("annotators.png")
-    """
-    learned, injected = np.asarray(learned), np.asarray(injected)
-    count = len(class_names)
-    if learned.ndim != 3 or learned.shape[1:] != (count, count):
-        raise ValueError(
-            "`learned` must have shape (annotators, num_classes, "
-            f"num_classes) with {count} classes. "
-            f"Received: shape={learned.shape}"
-        )
-    if injected.shape != learned.shape:
-        raise ValueError(
-            f"`injected` must have the shape of `learned`, {learned.shape}. "
-            f"Received: shape={injected.shape}"
-        )
-    annotators = len(learned)
-    size = 0.8 + 0.35 * count
-    figure = Figure(
-        figsize=(size * annotators + 0.8, 2 * size + 1.4),
-        layout="constrained",
-    )
-    difference = 100 * np.nanmean(np.abs(learned - injected))
-    figure.suptitle(
-        f"percent of a class\nmean absolute difference {difference:.1f}"
-    )
-    panels = figure.subplots(
-        2, annotators, sharex=True, sharey=True, squeeze=False
-    )
-    for row, kind, matrices in zip(
-        panels, ("injected", "learned"), (injected, learned), strict=True
-    ):
-        for index, panel in enumerate(row):
-            draw_matrix(panel, 100 * matrices[index], class_names)
-            panel.set(title=f"annotator {index}", xlabel=None, ylabel=None)
-            panel.label_outer()
-        row[0].set_ylabel(f"{kind}: true class")
-    return figure

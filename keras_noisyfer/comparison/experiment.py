@@ -1,0 +1,272 @@
+"""An experiment: which methods are trained on which data, and what is shown.
+
+It is read from a TOML file; `recipes/experiments` has the paper's tables.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pathlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.comparison.data import DATASETS
+from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.typing import PathLike
+
+# What a table has rows and columns of.
+AXES = ("setting", "method", "metric", "epoch")
+FIGURES = (
+    "curves",
+    "lambda",
+    "samples",
+    "confusion_matrices",
+    "examples",
+    "annotator_models",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """Sizes and training settings that every cell of an experiment shares.
+
+    Attributes:
+        train_size: Number of training images; `None`: all that are left.
+        validation_size: Number of further training images whose noisy labels
+            choose an epoch.
+        test_size: Number of test images; `None`: all.
+        image_size: Height and width of the images.
+        epochs: Number of epochs; nothing stops earlier.
+        warmup_epochs: First epochs of plain training of the methods that
+            have them.
+        batch_size: Number of images a batch.
+        learning_rate: Of Adam, for all networks.
+        decay: Whether it falls to a fiftieth along a cosine; that of the
+            discriminator does not.
+        augmentation: Whether training images are augmented.
+        width: Multiplier of all filters and hidden units.
+        batch_normalization: Whether the encoder has it.
+        dropout: Rate of the encoder's dropout.
+        lambda_joint: Weight of the joint-distribution loss.
+        gamma: Weight of the continuous tasks' losses.
+    """
+
+    validation_size: int
+    image_size: int
+    epochs: int
+    warmup_epochs: int
+    batch_size: int
+    learning_rate: float
+    decay: bool
+    augmentation: bool
+    width: float
+    batch_normalization: bool
+    dropout: float
+    lambda_joint: float
+    gamma: float = 1.0
+    train_size: int | None = None
+    test_size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A row of a table, or a block of rows.
+
+    Attributes:
+        name: Its title, such as `"multi-label"`.
+        methods: Keys of `METHODS`.
+        tasks: Names of the tasks that are learned; `None`: all.
+        annotators: How many annotators' labels are seen, the first ones;
+            `None`: all.
+        options: Arguments of `methods.make_model` in the place of the
+            profile's.
+        method_options: Dict by method of further ones.
+        paper: Dict by metric of dicts by method of the paper's numbers;
+            accuracies in [0, 1].
+    """
+
+    name: str
+    methods: Sequence[str]
+    tasks: Sequence[str] | None = None
+    annotators: int | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    method_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What is trained, on what, with which seed.
+
+    Attributes:
+        setting: Name of its `Setting`.
+        method: A key of `METHODS`.
+        seed: Seed of everything: noise, initial weights, order.
+        data: A key of `DATASETS`.
+        tasks, annotators, options: See `Setting`.
+    """
+
+    setting: str
+    method: str
+    seed: int
+    data: str
+    tasks: Sequence[str] | None = None
+    annotators: int | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """Path below an experiment's folder."""
+        return pathlib.Path(
+            "cells", slug(self.setting), self.method, f"seed{self.seed}"
+        )
+
+    def __str__(self):
+        return f"{self.setting}, {self.method}, seed {self.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Cells that are trained alike, and the table and figures of them.
+
+    Attributes:
+        name: Of the files that are written.
+        title: What is compared, one line.
+        data: A key of `DATASETS`.
+        profile: `Profile`.
+        settings: Sequence of `Setting`s.
+        metrics: Metrics of the table, such as `"object_accuracy"`.
+        rows, columns: What the table has rows and columns of, some of
+            `AXES`; there is a table for each of what is left.
+        figures: Some of `FIGURES`.
+        folder: Name of the folder of results; experiments with the same one
+            share the cells they have in common.
+        data_options: Dict of arguments of the data set's loader.
+        imports: Modules that register methods or data sets.
+    """
+
+    name: str
+    title: str
+    data: str
+    profile: Profile
+    settings: Sequence[Setting]
+    metrics: Sequence[str]
+    rows: Sequence[str] = ("setting", "method")
+    columns: str = "epoch"
+    figures: Sequence[str] = ()
+    folder: str = ""
+    data_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    imports: Sequence[str] = ()
+
+    def __post_init__(self):
+        load_modules(self.imports)
+        _check("data", [self.data], DATASETS)
+        _check("rows", self.rows, AXES)
+        _check("columns", [self.columns], AXES)
+        _check("figures", self.figures, FIGURES)
+        for setting in self.settings:
+            _check("methods", setting.methods, METHODS)
+
+    @property
+    def methods(self) -> list[str]:
+        """Keys of all methods, in the order of the settings."""
+        return list(dict.fromkeys(m for s in self.settings for m in s.methods))
+
+    def cells(
+        self, seeds: Iterable[int] = (0,), methods: Any = None
+    ) -> list[Cell]:
+        """Its `Cell`s, of some seeds and methods; by default of all methods."""
+        return [
+            Cell(
+                setting.name,
+                method,
+                seed,
+                self.data,
+                setting.tasks,
+                setting.annotators,
+                {**setting.options, **setting.method_options.get(method, {})},
+            )
+            for seed in seeds
+            for setting in self.settings
+            for method in setting.methods
+            if methods is None or method in methods
+        ]
+
+
+def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
+    """The `Experiment` that a TOML file describes.
+
+    Its keys are the attributes of `Experiment`, `settings` an array of tables
+    with those of `Setting`, and `profiles` a table by name of tables with
+    those of `Profile`. What stands in a file that the key `extends` names
+    holds where the file itself says nothing.
+
+    Args:
+        path: The file.
+        profile: Name of one of its profiles.
+
+    Returns:
+        An `Experiment`.
+
+    Raises:
+        ValueError: if the file is missing or wrong, or has no such profile.
+
+    Example:
+
+    >>> experiment = read_experiment("recipes/experiments/table1.toml")
+    >>> run_experiment(experiment, "runs/cifar10", data={"path": "cifar10.npz"})
+    """
+    path = pathlib.Path(path)
+    try:
+        content = _read(path)
+        profiles = content.pop("profiles", {})
+        _check("profile", [profile], profiles)
+        return Experiment(
+            **{
+                "name": path.stem,
+                **content,
+                "profile": Profile(**profiles[profile]),
+                "settings": [Setting(**each) for each in content["settings"]],
+            }
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be an experiment. Received: {one_line(error)}"
+        ) from error
+
+
+def slug(text: str) -> str:
+    """A text as a name of a file or folder."""
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower())
+
+
+def load_modules(names: Iterable[str]) -> None:
+    """Imports modules that register methods or data sets."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(
+                f"`imports` must be modules that can be imported. "
+                f"Received: {name} ({error})"
+            ) from error
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        content = tomllib.load(file)
+    base = content.pop("extends", None)
+    return content if base is None else {**_read(path.parent / base), **content}
+
+
+def _check(argument, values, known):
+    for value in values:
+        if value not in known:
+            raise ValueError(
+                f"`{argument}` may only have {', '.join(known) or 'nothing'}. "
+                f"Received: {value!r}"
+            )

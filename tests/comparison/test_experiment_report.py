@@ -1,0 +1,134 @@
+import csv
+import shutil
+
+import numpy as np
+import pytest
+from common import RECIPES
+
+from keras_noisyfer.comparison.experiment import read_experiment
+from keras_noisyfer.comparison.report import (
+    make_tables,
+    summarize,
+    write_report,
+)
+from keras_noisyfer.comparison.runner import COLUMNS
+
+OBJECT = "object_accuracy"
+EXPRESSION, CCC, MSE = "expression_accuracy", "affect_ccc", "affect_mse"
+COMMITTED = RECIPES.parent / "results" / "cifar10_small"
+
+
+def read(name):
+    return read_experiment(RECIPES / "experiments" / f"{name}.toml")
+
+
+def write(folder, *results):
+    """Results `(setting, method, seed, metric, last, chosen, best)`."""
+    names = COLUMNS[:7]
+    with open(folder / "cells.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval=1)
+        writer.writeheader()
+        writer.writerows(
+            dict(zip(names, each, strict=True)) for each in results
+        )
+
+
+def test_mean_and_deviation_over_seeds(tmp_path):
+    write(
+        tmp_path,
+        ("multi-label", "proposed", 0, OBJECT, 0.5, 0.6, 0.7),
+        ("multi-label", "vggnet", 0, OBJECT, 0.4, 0.41, 0.42),
+        ("multi-label", "proposed", 1, OBJECT, 0.54, 0.6, 0.71),
+        ("single-label", "vggnet", 0, OBJECT, 0.9, 0.9, 0.9),
+    )
+    summary = summarize(tmp_path, read("table1"))
+    last = summary[summary["epoch"] == "last"].set_index("method")
+    # In the order of the table, and of its setting alone.
+    assert list(last.index) == ["vggnet", "proposed"]
+    assert last.loc["proposed", "mean"] == pytest.approx(0.52)
+    assert last.loc["proposed", "deviation"] == pytest.approx(
+        np.std([0.5, 0.54], ddof=1)
+    )
+    assert list(last["seeds"]) == [1, 2]
+    assert make_tables(tmp_path, read("table1")).splitlines() == [
+        "multi-label, object accuracy on clean test images, percent:",
+        "",
+        "| method | last epoch | chosen on noisy validation labels "
+        "| best test epoch (not fair) | paper, full size | seeds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| VGGNet, all noisy labels | 40.00 | 41.00 | 42.00 | 80.23 | 1 |",
+        "| Joint-distribution GAN | 52.00 ± 2.83 | 60.00 ± 0.00 "
+        "| 70.50 ± 0.71 | 87.90 | 2 |",
+    ]
+
+
+def test_settings_by_methods(tmp_path):
+    write(
+        tmp_path,
+        ("multi-label", "proposed", 0, OBJECT, 0.5, 0.6, 0.7),
+        ("multi-label", "proposed", 1, OBJECT, 0.5, 0.6, 0.7),
+        ("single-label", "vggnet", 0, OBJECT, 0.3, 0.31, 0.32),
+        ("single-label", "proposed", 0, OBJECT, 0.2, 0.21, 0.22),
+    )
+    tables = make_tables(tmp_path, read("table3_cifar10")).split("\n\n")
+    # One for each kind of epoch, with its title.
+    assert len(tables) == 6 and "chosen on noisy" in tables[2]
+    assert tables[3].splitlines() == [
+        "| setting | VGGNet, all noisy labels | Joint-distribution GAN "
+        "| seeds |",
+        "| --- | ---: | ---: | ---: |",
+        "| single-label | 31.00 (77.82) | 21.00 (84.78) | 1 |",
+        "| multi-label | – | 60.00 ± 0.00 (87.90) | 2 |",
+    ]
+
+
+def test_settings_by_metrics(tmp_path):
+    expression = "AffectNet-base, expression"
+    both = "AffectNet-base, multi-task"
+    write(
+        tmp_path,
+        (both, "vggnet", 0, EXPRESSION, 0.5, 0, 0),
+        (both, "vggnet", 0, CCC, 0.25, 0, 0),
+        (both, "vggnet", 0, MSE, 0.125, 0, 0),
+        (expression, "sce", 0, EXPRESSION, 0.4, 0, 0),
+    )
+    tables = make_tables(tmp_path, read("table2_affectnet")).split("\n\n")
+    assert tables[0] == "last epoch:"
+    assert tables[1].splitlines() == [
+        "| setting | method | expression_accuracy | affect_ccc | affect_mse "
+        "| seeds |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        f"| {expression} | SCE | 40.00 (42.87) | – | – | 1 |",
+        f"| {both} | VGGNet, all noisy labels | 50.00 (43.36) "
+        "| 0.2500 (0.6263) | 0.1250 (0.1354) | 1 |",
+    ]
+
+
+def test_needs_a_finished_cell(tmp_path):
+    with pytest.raises(ValueError, match="must hold the cells.csv"):
+        summarize(tmp_path, read("table1"))
+    write(tmp_path, ("single-label", "vggnet", 0, OBJECT, 0.3, 0.3, 0.3))
+    with pytest.raises(ValueError, match="at least one finished cell"):
+        summarize(tmp_path, read("table1"))
+
+
+def test_committed_results_can_be_read(tmp_path, capsys):
+    shutil.copytree(COMMITTED, tmp_path, dirs_exist_ok=True)
+    for name in ("table1", "table3_cifar10", "lambda_cifar10"):
+        tables = make_tables(tmp_path, read(name))
+        assert tables + "\n" == (COMMITTED / f"{name}.md").read_text()
+    drawn = sorted(path.name for path in tmp_path.glob("*_multi-label*.png"))
+    for name in drawn:
+        (tmp_path / name).unlink()
+    write_report(read("table1"), tmp_path)
+    assert "| SCE | 57.28 | 57.28 | 57.48 | 86.34 | 1 |" in (
+        capsys.readouterr().out
+    )
+    # Without the images there are no examples of them.
+    drawn.remove("examples_multi-label_object.png")
+    found = sorted(path.name for path in tmp_path.glob("*_multi-label*.png"))
+    assert found == drawn
+    balance = RECIPES.parent / "results" / "automatic_balance"
+    tables = make_tables(balance, read("automatic_balance"))
+    # Of README.
+    assert "| lambda auto | 57.0" in tables
