@@ -96,12 +96,18 @@ def main(arguments=None):
     names = [each for each in DATASETS if each != "csv"]
     add("--data", choices=names, help="a data set in the place of --csv")
     add("--data-dir", metavar="PATH", help="where its files are")
+    # What needs clean labels, or a trained model first, is not ranked.
+    names = [
+        key
+        for key, each in METHODS.items()
+        if not each.pretrained and key != "vggnet-clean"
+    ]
     add(
         "--methods",
         nargs="+",
-        choices=METHODS,
+        choices=names,
         metavar="METHOD",
-        help="some of " + ", ".join(METHODS) + "; by default "
+        help="some of " + ", ".join(names) + "; by default "
         "those of " + ", ".join(DEFAULT_METHODS) + " that make sense",
     )
     add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,13 +11,17 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.comparison.choice_checks import (
     check_images,
     check_options,
-    check_search,
     check_size,
     checksum,
     choose_methods,
+    list_searches,
     with_annotator_axis,
 )
-from keras_noisyfer.comparison.ranking import Ranking, rank_trials
+from keras_noisyfer.comparison.ranking import (
+    Ranking,
+    count_epochs,
+    rank_trials,
+)
 from keras_noisyfer.comparison.training import prepare_training
 from keras_noisyfer.comparison.trial import Trial
 from keras_noisyfer.noise.shared_mistakes import share_mistakes
@@ -35,6 +38,7 @@ def compare(
     methods: Sequence[str] | None = None,
     epochs: int = 24,
     search: Mapping[str, Mapping[str, Sequence[Any]]] | None = None,
+    max_trials: int = 5,
     held_out: float = 0.2,
     image_shape: Shape | None = None,
     batch_size: int = 32,
@@ -67,8 +71,11 @@ def compare(
             training and remedies that need no extra.
         epochs: Number of epochs, at least 1.
         search: Optional dict by method of what to choose by the same rule: a
-            dict by option of values, such as
-            `{"proposed": {"lambda_joint": [0.1, 0.4, 1.0]}}`.
+            dict by option of lists, all of whose combinations are tried, or
+            ranges, such as `{"proposed": {"lambda_joint": (0.05, 2.0)}}`.
+            Needs `keras_noisyfer[tune]`.
+        max_trials: Number of points that KerasTuner draws for a method with
+            ranges, on a logarithmic scale.
         held_out: Fraction of the images that are held out, in (0, 1). They
             must have 50 labels of each task.
         image_shape: See `LabelledImages.batches`.
@@ -122,7 +129,8 @@ def compare(
         test = with_annotator_axis(test)
     data = with_annotator_axis(data)
     methods = choose_methods(methods, data)
-    search = check_search(search, methods)
+    check_number("max_trials", max_trials, minimum=1, integer=True)
+    points = list_searches(search, methods, max_trials, seed)
     check_options(options)
     size = min(len(data) - 1, max(1, round(held_out * len(data))))
     train, others = data.split([len(data) - size, size], seed)
@@ -164,7 +172,7 @@ def compare(
     trials = [
         Trial(
             method,
-            dict(zip(values, each, strict=True)),
+            point,
             build,
             others,
             batches,
@@ -172,12 +180,14 @@ def compare(
             balanced,
         )
         for method in methods
-        for values in [search.get(method, {})]
-        for each in itertools.product(*values.values())
+        for point in points[method]
     ]
-    if folder is not None:
-        for trial in trials:
+    # Options that no model takes are refused before the first is trained.
+    for trial in trials:
+        if folder is not None:
             trial.keep_in(folder)
+        if not trial.history:
+            build(trial.method, **trial.options)
     left_out = _run(trials, epochs, minutes, report)
     trials = [each for each in trials if each.history]
     table = rank_trials(trials, tasks, others, balanced, seed, test)
@@ -189,7 +199,7 @@ def compare(
         ranking.figure().savefig(folder / "ranking.png", dpi=120)
     if refit:
         (first,) = [e for e in trials if e.key == ranking.recommended]
-        report(f"{first.title}: {first.epoch} epochs on all images")
+        report(f"{first.title}: {count_epochs(first.epoch)} on all images")
         ranking.model, dataset, _ = build(first.method, data, **first.options)
         ranking.model.fit(dataset, epochs=first.epoch, verbose=0)
     return ranking
@@ -210,9 +220,9 @@ def _run(trials, epochs, minutes, report):
                 continue
             trial.train(rung)
             report(
-                f"{trial.title}: {len(trial.history)} of {epochs} "
-                f"epochs, {trial.best:.3f} after epoch {trial.epoch}, "
-                f"{trial.seconds:.0f} s"
+                f"{trial.title}: {len(trial.history)} of "
+                f"{count_epochs(epochs)}, {trial.best:.3f} after epoch "
+                f"{trial.epoch}, {trial.seconds:.0f} s"
             )
             if minutes is None:
                 trial.forget()

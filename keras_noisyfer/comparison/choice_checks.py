@@ -85,12 +85,16 @@ def choose_methods(methods: Any, data: LabelledImages) -> list[str]:
     return methods
 
 
-def check_search(search: Any, methods: Sequence[str]) -> dict[str, Any]:
-    """The argument `search`, a dict by method.
+def list_searches(
+    search: Any, methods: Sequence[str], max_trials: int, seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Dict by method of the points that `search` asks for, at least one.
 
     Raises:
-        ValueError: if it is something else.
+        ValueError: if `search` is something else than `compare` takes.
+        ImportError: if KerasTuner is needed and not installed.
     """
+    points: dict[str, list] = {method: [{}] for method in methods}
     search = {} if search is None else search
     if not isinstance(search, Mapping):
         raise ValueError(
@@ -101,16 +105,24 @@ def check_search(search: Any, methods: Sequence[str]) -> dict[str, Any]:
             f"`search` may only have the keys {list(methods)}. "
             f"Received: {list(search)}"
         )
-    for method, values in search.items():
-        if not isinstance(values, Mapping) or not all(
-            isinstance(each, (list, tuple)) and each for each in values.values()
+    for method, space in search.items():
+        from keras_noisyfer.tuning.search_space import (
+            check_values,
+            list_points,
+        )
+
+        if not isinstance(space, Mapping) or not all(
+            isinstance(each, (list, tuple)) for each in space.values()
         ):
             raise ValueError(
-                f"`search[{method!r}]` must be a dict by option of lists that "
-                f"are not empty. Received: {values!r}"
+                f"`search[{method!r}]` must be a dict by option of lists or "
+                f"ranges (low, high). Received: {space!r}"
             )
-        check_options(values)
-    return dict(search)
+        check_options(space)
+        for name, values in space.items():
+            check_values(name, values)
+        points[method] = list_points(space, max_trials, seed)
+    return points
 
 
 def check_options(options: Mapping[str, Any]) -> None:

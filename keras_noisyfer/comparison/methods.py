@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from keras_noisyfer.arguments import check_key
@@ -30,8 +31,8 @@ from keras_noisyfer.models import (
 )
 from keras_noisyfer.networks import Decoder, Discriminator, Encoder
 from keras_noisyfer.noise import (
-    MISSING,
     dawid_skene,
+    estimate_noise_rates,
     majority_vote,
     mean_vote,
 )
@@ -54,6 +55,21 @@ class Method:
     one_head: bool = False
     pretrained: bool = False
     requires: tuple | None = None
+
+    def __post_init__(self):
+        loss = self.loss
+        is_class = isinstance(loss, type) and issubclass(loss, keras.Loss)
+        for name, kind, right in (
+            ("title", "a string", isinstance(self.title, str)),
+            ("make_model", "a function", callable(self.make_model)),
+            ("labels", "a function", callable(self.labels)),
+            ("loss", "a class of Keras losses", loss is None or is_class),
+        ):
+            if not right:
+                raise ValueError(
+                    f"`{name}` must be {kind}. "
+                    f"Received: {getattr(self, name)!r}"
+                )
 
     def make_losses(self, tasks: Tasks) -> dict[str, Any]:
         """The losses that `compile` is given, a dict by task name."""
@@ -172,7 +188,16 @@ method("sce", "SCE", loss=SparseSymmetricCrossentropy)(_plain)
 def _co_teaching(encoder, data, options):
     rate = options["forget_rate"]
     if rate is None:
-        rate = estimate_noise_rate(data)
+        rates = [
+            estimate_noise_rates(
+                annotator_axis(task, data.labels[task.name]), task.num_classes
+            )
+            for task in data.tasks
+            if isinstance(task, CategoricalTask)
+        ]
+        known = [rate for rate in np.concatenate([*rates, []]) if rate >= 0]
+        # Where fewer than three label an image, it is not known.
+        rate = float(np.mean(known)) if known else 0.2
     return CoTeaching(encoder, forget_rate=rate, gamma=options["gamma"])
 
 
@@ -283,36 +308,6 @@ def check_method(method: str) -> Method:
     return METHODS[method]
 
 
-def estimate_noise_rate(data: LabelledImages) -> float:
-    """The fraction of wrong class labels, without any clean one.
-
-    It is that of the labels which differ from their images' majority vote,
-    which is right more often than they are. Images with fewer than three
-    labels do not count; where there are no others, the rate is not known and
-    taken to be 0.2.
-
-    Args:
-        data: `LabelledImages`.
-
-    Returns:
-        The mean over the annotators of all categorical tasks, a float.
-    """
-    rates = []
-    for task in data.tasks:
-        if not isinstance(task, CategoricalTask):
-            continue
-        labels = data.labels[task.name].reshape(len(data), -1)
-        labels = labels[(labels != MISSING).sum(axis=1) > 2]
-        if not len(labels):
-            continue
-        consensus = majority_vote(labels, task.num_classes, seed=0)
-        given = labels != MISSING
-        wrong = given & (labels != consensus[:, None])
-        counts = given.sum(axis=0)
-        rates.extend(wrong.sum(axis=0)[counts > 0] / counts[counts > 0])
-    return float(np.mean(rates)) if rates else 0.2
-
-
 def method_data(
     method: str, data: LabelledImages, seed: int = 0
 ) -> LabelledImages:
@@ -362,7 +357,8 @@ def make_model(
         warmup_epochs: First epochs of plain training of the methods that
             have them: see `JointDistributionGAN` and `LTNet`.
         joint_every: See `JointDistributionGAN`.
-        forget_rate: See `CoTeaching`; by default `estimate_noise_rate`.
+        forget_rate: See `CoTeaching`; by default the mean of
+            `noise.estimate_noise_rates`, or 0.2 where it is not known.
         strength: See `EarlyLearning`.
         seed: Seed of the joint-distribution GAN's noise.
 

@@ -46,8 +46,8 @@ class Ranking:
     def recommendation(self) -> str:
         """What to take, in a sentence."""
         first = self.table.iloc[0]
-        text = f"Use {first['title']} for {first['epoch']} epochs"
-        equal = self.table[~self.table["behind"]].iloc[1:]
+        text = f"Use {first['title']} for {count_epochs(first['epoch'])}"
+        equal = self.table[~self.table["behind"] & ~self.stopped].iloc[1:]
         if equal.empty:
             return f"{text}: it is ahead of all others."
         text += f"; {', '.join(equal['title'])} cannot be told apart from it"
@@ -56,6 +56,11 @@ class Ranking:
         if share < 0.8:
             text += f", and {cheapest['title']} takes {share:.0%} of the time"
         return f"{text}."
+
+    @property
+    def stopped(self) -> pd.Series:
+        """Whether a method was left behind on the way, for want of time."""
+        return self.table["epochs"] < self.table["epochs"].max()
 
     @property
     def tasks(self) -> list[str]:
@@ -78,13 +83,11 @@ class Ranking:
                 shown[f"{name}, clean"] = clean.map("{:.3f}".format).to_list()
         if len(names) > 1:
             shown["mean rank"] = self.table["mean_rank"].to_list()
-        longest = self.table["epochs"].max()
-        shown["to the first"] = [
-            "stopped early"
-            if row.epochs < longest
-            else ("behind" if row.behind else "cannot be told apart")
-            for row in self.table.itertuples()
-        ]
+        behind = self.table["behind"].map(
+            {True: "behind", False: "cannot be told apart"}
+        )
+        behind[self.stopped] = "stopped early"
+        shown["to the first"] = behind.to_list()
         shown.iloc[0, -1] = ""
         shown["epoch"] = [
             f"{row.epoch} of {row.epochs}" for row in self.table.itertuples()
@@ -130,6 +133,11 @@ class Ranking:
         panels[0].set_yticks(range(len(self.table)), self.table["title"])
         panels[0].invert_yaxis()
         return figure
+
+
+def count_epochs(number: int) -> str:
+    """Such as `"1 epoch"`."""
+    return f"{number} epoch{'' if number == 1 else 's'}"
 
 
 def rank_trials(

@@ -72,7 +72,10 @@ class Trial:
         test_batches: Any,
         balanced: bool,
     ):
-        told = "".join(f", {name} {each}" for name, each in options.items())
+        told = "".join(
+            f", {name} {f'{each:.3g}' if isinstance(each, float) else each}"
+            for name, each in options.items()
+        )
         self.key, self.title = method + told, METHODS[method].title + told
         self.method, self.options, self.build = method, options, build
         self.held_out, self.held_out_batches = held_out, batches

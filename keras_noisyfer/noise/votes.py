@@ -48,3 +48,34 @@ def mean_vote(values: ArrayLike) -> np.ndarray:
     """
     values = check_array("values", values, np.floating, 3)
     return nanmean(values, axis=1).astype("float32")
+
+
+def estimate_noise_rates(labels: ArrayLike, num_classes: int) -> np.ndarray:
+    """Each annotator's fraction of wrong classes, without any clean one.
+
+    It is that of the labels which differ from their images' majority vote,
+    which is right more often than they are. Images with fewer than three
+    labels do not count.
+
+    Args:
+        labels: Integer array of shape `(n, annotators)`, missing ones ignored.
+        num_classes: Number of classes, at least 2.
+
+    Returns:
+        float64 array of shape `(annotators,)`, NaN where it is not known.
+
+    Raises:
+        ValueError: If an argument is out of range or of the wrong kind.
+
+    Example:
+
+    >>> estimate_noise_rates([[0, 0, 1], [1, 1, 1]], num_classes=2)
+    array([0. , 0. , 0.5])
+    """
+    labels = check_class_ids("labels", labels, num_classes, 2)
+    given = labels != MISSING
+    given &= given.sum(axis=1, keepdims=True) > 2
+    consensus = majority_vote(labels, num_classes)
+    wrong = given & (labels != consensus[:, None])
+    with np.errstate(invalid="ignore"):
+        return wrong.sum(axis=0) / given.sum(axis=0)

@@ -6,7 +6,6 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_noisyfer.arguments import AUTO, check_number
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import Encoder
@@ -16,6 +15,7 @@ from keras_noisyfer.tuning.objectives import (
     PAPER_TARGETS,
     SelectionObjectives,
 )
+from keras_noisyfer.tuning.search_space import check_values, choose
 from keras_noisyfer.typing import Augmentation, Shape
 
 
@@ -116,7 +116,7 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
             "discriminator_steps": discriminator_steps,
         }
         for name, values in self.space.items():
-            _check_values(name, values)
+            check_values(name, values)
         self.discriminator_learning_rate = discriminator_learning_rate
         self.batches: dict[str, Any] = {
             "image_shape": image_shape,
@@ -131,7 +131,7 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         """The compiled model of a trial's hyperparameters."""
         keras.utils.set_random_seed(self.seed)
         chosen = {
-            name: _choose(hp, name, values)
+            name: choose(hp, name, values)
             for name, values in self.space.items()
         }
         spec, _ = self.validation_data.batches(**self.batches).element_spec
@@ -184,34 +184,3 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
             ],
             **kwargs,
         )
-
-
-def _check_values(name, values):
-    if name in ("lambda_joint", "gamma") and values == AUTO:
-        return
-    integer = name in ("warmup_epochs", "discriminator_steps")
-    several = isinstance(values, (tuple, list))
-    if several and not values or isinstance(values, tuple) and len(values) != 2:
-        raise ValueError(
-            f"`{name}` must be a number, a range (low, high) or a non-empty "
-            f"list. Received: {values!r}"
-        )
-    for value in values if several else [values]:
-        check_number(name, value, minimum=0, integer=integer)
-    if isinstance(values, tuple) and values[0] >= values[1]:
-        raise ValueError(
-            f"`{name}` must be a range with low below high. "
-            f"Received: {values!r}"
-        )
-
-
-def _choose(hp, name, values):
-    if isinstance(values, list):
-        return hp.Choice(name, values)
-    if not isinstance(values, tuple):
-        return hp.Fixed(name, values)
-    low, high = values
-    if name in ("warmup_epochs", "discriminator_steps"):
-        return hp.Int(name, low, high)
-    sampling = "log" if low > 0 else "linear"
-    return hp.Float(name, float(low), float(high), sampling=sampling)

@@ -1,7 +1,5 @@
 """Tuners that run each trial in a process of its own."""
 
-import concurrent.futures
-import multiprocessing
 import numbers
 import pathlib
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from keras_noisyfer.processes import call_in_process
 from keras_noisyfer.results import write_json
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
 from keras_noisyfer.tuning.objectives import (
@@ -31,16 +30,14 @@ class IsolatedTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         # Hyperband goes on with the weights of an earlier trial.
         earlier = values.get("tuner/trial_id")
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
-            history = pool.submit(
-                _train,
-                self.hypermodel,
-                trial.hyperparameters,
-                earlier and self._get_checkpoint_fname(earlier),
-                self._get_checkpoint_fname(trial.trial_id),
-                kwargs,
-            ).result()
+        history = call_in_process(
+            _train,
+            self.hypermodel,
+            trial.hyperparameters,
+            earlier and self._get_checkpoint_fname(earlier),
+            self._get_checkpoint_fname(trial.trial_id),
+            kwargs,
+        )
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         write_json(folder / HISTORY_FILE, history)
         last = {name: series[-1] for name, series in history.items()}

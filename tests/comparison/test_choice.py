@@ -128,8 +128,14 @@ def test_what_cannot_be_told_apart_is_not_behind():
         == "Use GOOD for 3 epochs: it is ahead of all others."
     )
     trials[1].history = [0.0] * 9
-    stopped = str(Ranking(rank_trials(trials, TASKS, data, False, 0), []))
-    assert "stopped early" in stopped
+    stopped = Ranking(rank_trials(trials, TASKS, data, False, 0), [])
+    assert "stopped early" in str(stopped)
+    # Nor is what was left behind on the way said to be as good.
+    equals = stopped.recommendation
+    assert not any(
+        title in equals
+        for title in stopped.table["title"][stopped.stopped].iloc[1:]
+    )
 
 
 def test_a_cheaper_equal_is_named():
@@ -150,10 +156,13 @@ def test_a_cheaper_equal_is_named():
 class Script:
     """A model whose predictions are as good as a script says of an epoch."""
 
-    def __init__(self, rights, data):
+    def __init__(self, rights, data, tell):
         self.rights, self.data, self.trained = rights, data, 0
+        self.tell = tell
 
     def fit(self, dataset, epochs, initial_epoch=0, callbacks=(), verbose=0):
+        if not self.trained:
+            self.tell(self)
         for epoch in range(initial_epoch, epochs):
             self.trained += 1
             self.right = self.rights[min(epoch, len(self.rights) - 1)]
@@ -169,7 +178,7 @@ class Script:
 
 @pytest.fixture
 def scripted(monkeypatch):
-    """Methods that peak, rise and stay, and what has been built of them."""
+    """Methods that peak, rise and stay, and those that were trained."""
     data, built = make_data(), []
     rights = {
         "vggnet": (0.7, 0.8, 0.6),
@@ -181,9 +190,13 @@ def scripted(monkeypatch):
         (held_out,) = [
             part for part in data.split([320, 80]) if len(part) == 80
         ]
-        model = Script(rights[method], held_out)
-        built.append((method, len(images), model, options))
-        return model, None, 1
+        if options.get("strength", 1) < 0:
+            raise ValueError("`strength` must be at least 0")
+
+        def tell(model):
+            built.append((method, len(images), model, options))
+
+        return Script(rights[method], held_out, tell), None, 1
 
     monkeypatch.setattr(choice, "prepare_training", build)
     return data, built
@@ -268,11 +281,39 @@ def test_options_are_chosen_by_the_same_rule(scripted):
     ranking, _ = run(data, methods=["sce", "elr"], search=search, width=0.5)
     assert set(ranking.table.index) == {
         "sce",
-        "elr, strength 1.0",
-        "elr, strength 3.0",
+        "elr, strength 1",
+        "elr, strength 3",
     }
     assert [each[3].get("strength") for each in built] == [None, 1.0, 3.0]
     assert all(each[3]["width"] == 0.5 for each in built)
+
+
+def test_ranges_are_drawn_by_keras_tuner(scripted):
+    data, built = scripted
+    search = {"elr": {"strength": (0.1, 10.0), "gamma": ["auto", 1.0]}}
+    options = {"methods": ["sce", "elr"], "search": search}
+    ranking, _ = run(data, **options, max_trials=4)
+    drawn = [each[3] for each in built if each[0] == "elr"]
+    strengths = [each["strength"] for each in drawn]
+    assert len(set(strengths)) == 4
+    assert all(0.1 <= each <= 10 for each in strengths)
+    assert {each["gamma"] for each in drawn} == {"auto", 1.0}
+    # Once more the same, and with another seed others.
+    again, _ = run(data, **options, max_trials=4)
+    assert again.table.index.equals(ranking.table.index)
+    other, _ = run(data, **options, max_trials=4, seed=1)
+    assert set(other.table.index) != set(ranking.table.index)
+
+
+def test_wrong_options_stop_before_the_first_is_trained(scripted):
+    data, built = scripted
+    for options in (
+        {"strength": -1.0},
+        {"search": {"elr": {"strength": [1.0, -1.0]}}},
+    ):
+        with pytest.raises(ValueError, match="`strength` must be at least 0"):
+            run(data, methods=["sce", "elr"], **options)
+    assert not built
 
 
 def test_few_labels_cannot_tell_hard_images(scripted):
@@ -297,8 +338,11 @@ def test_few_labels_cannot_tell_hard_images(scripted):
         ({"methods": ["sce", "vggnet-clean"]}, "Received: 'vggnet-clean'"),
         ({"search": {"gce": {}}}, "`search` may only have the keys"),
         ({"search": []}, "`search` must be a dict by method"),
-        ({"search": {"elr": {"strength": []}}}, r"`search\['elr'\]` must be"),
-        ({"search": {"elr": {"strength": 3.0}}}, "lists that are not empty"),
+        (
+            {"search": {"elr": {"strength": []}}},
+            "`strength` must be a number, a range",
+        ),
+        ({"search": {"elr": {"strength": 3.0}}}, "dict by option of lists or"),
         ({"search": {"elr": {"width_": [1]}}}, "The options .*: width_$"),
         ({"widht": 0.1}, "The options may be width, .*Received: widht$"),
         ({"methods": "sce"}, "`methods` must be a list of keys"),

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from common import in_smoke
 
+from keras_noisyfer import noise
 from keras_noisyfer.comparison import methods
 from keras_noisyfer.comparison.methods import (
     METHODS,
-    estimate_noise_rate,
     make_model,
     method_data,
 )
@@ -138,9 +138,31 @@ def test_noise_rate_needs_no_clean_labels():
     given = LabelledImages(images, {"expression": labels}, [task])
     # The third image has two labels. Of the other three, the first annotator
     # is outvoted once, and so is the third.
-    assert estimate_noise_rate(given) == pytest.approx((1 / 3 + 0 + 1 / 3) / 3)
+    rates = noise.estimate_noise_rates(labels, 3)
+    np.testing.assert_allclose(rates, [1 / 3, 0, 1 / 3])
+    model = make_model("co-teaching", given, (32, 32, 3), width=1 / 16)
+    assert model.forget_rate == pytest.approx(2 / 9)
     single = given.with_labels({"expression": labels[:, :1]})
-    assert estimate_noise_rate(single) == 0.2
+    assert np.isnan(noise.estimate_noise_rates(labels[:, :1], 3)).all()
+    model = make_model("co-teaching", single, (32, 32, 3), width=1 / 16)
+    assert model.forget_rate == 0.2
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"title": 3}, "`title` must be a string. Received: 3"),
+        ({"loss": SparseSymmetricCrossentropy()}, "`loss` must be a class of"),
+        ({"loss": "sce"}, "`loss` must be a class of .* 'sce'"),
+        ({"labels": "clean"}, "`labels` must be a function. .*'clean'"),
+    ],
+)
+def test_what_cannot_be_a_method_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        methods.method("own", **{"title": "Own", **options})(print)
+    with pytest.raises(ValueError, match="`make_model` must be a function"):
+        methods.method("own", "Own")("text")
+    assert "own" not in METHODS
 
 
 def test_losses_of_the_robust_methods():

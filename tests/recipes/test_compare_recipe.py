@@ -42,10 +42,11 @@ def run(output, *flags):
 class Threshold:
     """A model that is told the classes by their shade, or tells nothing."""
 
-    def __init__(self, right):
-        self.right = right
+    def __init__(self, right, tell):
+        self.right, self.tell = right, tell
 
     def fit(self, dataset, epochs, initial_epoch=0, callbacks=(), verbose=0):
+        self.tell()
         for each in callbacks:
             each.set_model(self)
             for epoch in range(initial_epoch, epochs):
@@ -65,8 +66,10 @@ def untrained(monkeypatch):
     built = []
 
     def build(method, images, **options):
-        built.append((method, options))
-        return Threshold(method == "sce"), None, 1
+        def tell():
+            built.append((method, options))
+
+        return Threshold(method == "sce", tell), None, 1
 
     monkeypatch.setattr(choice, "prepare_training", build)
     return built
@@ -78,7 +81,7 @@ def test_ranks_the_methods_on_a_table(tmp_path, untrained, capsys):
     run(output, *flags, "--test-where", "split=test", "--refit")
     printed = capsys.readouterr().out
     assert "accepted: 250 images" in printed
-    assert "Use SCE for 1 epochs: it is ahead of all others." in printed
+    assert "Use SCE for 1 epoch: it is ahead of all others." in printed
     # On all that it is given: the truth is not in the table that it ranks by.
     table = (output / "ranking.csv").read_text().splitlines()
     assert table[0].startswith("method,title,mean_rank,behind,mood,mood_low")

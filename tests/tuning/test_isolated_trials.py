@@ -1,4 +1,3 @@
-import concurrent.futures
 import json
 import os
 import pathlib
@@ -101,9 +100,7 @@ def test_ordinary_objectives_score_a_trial(
     # Without training.
     monkeypatch.setattr(isolated_trials, "_train", lambda *args: history)
     monkeypatch.setattr(
-        concurrent.futures,
-        "ProcessPoolExecutor",
-        lambda *args: concurrent.futures.ThreadPoolExecutor(1),
+        isolated_trials, "call_in_process", lambda call, *args: call(*args)
     )
     tuner = make_tuner(tmp_path, objective=objective, max_trials=1)
     tuner.search(epochs=2, verbose=0)
