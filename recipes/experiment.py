@@ -14,7 +14,7 @@ import os
 # where it is two to three times faster all the same.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # What the processes of the cells have to say is in their logs.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import pathlib
