@@ -5,7 +5,7 @@ import inspect
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -211,8 +211,15 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
     return config
 
 
-def check_key(argument: str, key: Any, known: Iterable[str]) -> None:
-    """Raises `ValueError` if a key cannot be a file's name, or is taken."""
+def register(
+    argument: str, key: Any, entry: Any, attribute: str, known: dict[str, Any]
+) -> None:
+    """Adds an entry, whose `attribute` is a function, to a registry.
+
+    Raises `ValueError` if the key cannot be a file's name, or is taken: by
+    another function, since that of a notebook's cell is defined anew each
+    time that the cell is run.
+    """
     if not isinstance(key, str) or not re.fullmatch(
         r"[a-z0-9][a-z0-9_-]*", key
     ):
@@ -220,8 +227,10 @@ def check_key(argument: str, key: Any, known: Iterable[str]) -> None:
             f"`{argument}` must be lowercase letters, digits, - and _. "
             f"Received: {key!r}"
         )
-    if key in known:
+    functions = {getattr(e, attribute) for e in (entry, known.get(key, entry))}
+    if len({(each.__module__, each.__qualname__) for each in functions}) > 1:
         raise ValueError(
             f"`{argument}` must be another than those of {', '.join(known)}. "
             f"Received: {key!r}"
         )
+    known[key] = entry

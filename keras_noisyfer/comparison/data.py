@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import check_key
+from keras_noisyfer.arguments import register
 from keras_noisyfer.command_line.tables import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
@@ -111,7 +111,7 @@ def dataset(
         that is drawn. It returns `LabelledImages`.
 
     Raises:
-        ValueError: if the name is taken.
+        ValueError: if the name is that of another function.
 
     Example:
 
@@ -120,13 +120,12 @@ def dataset(
     ...     return from_csv(f"{path}/{split}.csv", path, TASKS)
     """
 
-    check_key("name", name, DATASETS)
-
-    def register(load):
-        DATASETS[name] = Dataset(title, load, argument, augmentation)
+    def decorate(load):
+        entry = Dataset(title, load, argument, augmentation)
+        register("name", name, entry, "load", DATASETS)
         return load
 
-    return register
+    return decorate
 
 
 @dataset("cifar10", "CIFAR-10", "path", crop_and_flip)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_noisyfer.arguments import check_key
+from keras_noisyfer.arguments import register
 from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
@@ -103,7 +103,7 @@ def method(key: str, title: str, **options: Any) -> Callable:
         that returns the model.
 
     Raises:
-        ValueError: if the key is taken.
+        ValueError: if the key is that of another function.
 
     Example:
 
@@ -112,13 +112,12 @@ def method(key: str, title: str, **options: Any) -> Callable:
     ...     return MultiTaskModel(encoder, options["gamma"])
     """
 
-    check_key("key", key, METHODS)
-
-    def register(make_model):
-        METHODS[key] = Method(title, make_model, **options)
+    def decorate(make_model):
+        made = Method(title, make_model, **options)
+        register("key", key, made, "make_model", METHODS)
         return make_model
 
-    return register
+    return decorate
 
 
 # === Labels ===

@@ -242,7 +242,9 @@ def test_a_data_set_of_ones_own_is_one_registration(monkeypatch):
     assert case.train.tasks == case.test.tasks == tuple(tasks)
     assert len(case.train) == PROFILE["train_size"]
     with pytest.raises(ValueError, match="`name` must be another .*: 'shades'"):
-        comparison_data.dataset("shades", "Shades")(shades)
+        comparison_data.dataset("shades", "Shades")(load_case)
+    comparison_data.dataset("shades", "Gray")(shades)
+    assert comparison_data.DATASETS["shades"].title == "Gray"
 
 
 def test_machine_labels_of_ferplus_are_tested_on_the_crowds(tmp_path):

@@ -229,7 +229,10 @@ def test_a_method_of_ones_own_is_one_registration(monkeypatch):
     )
     assert epochs == 1
     with pytest.raises(ValueError, match="`key` must be another.*'smooth'$"):
-        methods.method("smooth", "Smooth")(smooth)
+        methods.method("smooth", "Smooth")(data)
+    # Run again, a cell of a notebook replaces what it has registered.
+    methods.method("smooth", "Smoother")(smooth)
+    assert methods.METHODS["smooth"].title == "Smoother"
     with pytest.raises(ValueError, match="smooth"):
         methods.check_method("smoth")
     for key in ("../up", "", "a b", 3):

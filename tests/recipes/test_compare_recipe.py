@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from common import RECIPES, load_recipe
 from PIL import Image
@@ -153,3 +154,44 @@ def test_evidence_of_the_choice(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         recipe.main(["--report", str(path)])
     assert "must be a results.json" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+@pytest.mark.parametrize("noise", ["class", "instance"])
+def test_evidence_with_noise_of_the_class_or_the_image(
+    noise, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(str(RECIPES))
+    recipe = load_recipe("choice_evidence")
+    given = []
+
+    def compare(data, test, output_dir, **options):
+        given.append(data)
+        assert len(test) == 20 and test.tasks[0].annotators == 1
+        table = pd.DataFrame(
+            {
+                "title": ["SCE", "ELR"],
+                "mean_rank": [1.0, 2.0],
+                "expression": [0.5, 0.4],
+                "expression_clean": [0.6, 0.7],
+                "affect_clean": [0.9, 0.1],
+            }
+        )
+        output_dir.mkdir(parents=True)
+        table.to_csv(output_dir / "ranking.csv")
+
+    monkeypatch.setattr(recipe.kn, "compare", compare)
+    sizes = ["--train-size", "60", "--test-size", "20", "--width", "0.0625"]
+    recipe.main([*sizes, "--noise", noise, "--output-dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert f"synthetic-faces, {noise}" in printed and "10.000" in printed
+    (data,) = given
+    labels, clean = data.labels["expression"], data.clean["expression"]
+    assert labels.shape == (60, 3)
+    wrong = labels != clean[:, None]
+    assert 0.2 < wrong.mean() < 0.6
+    # Whoever goes wrong where the image is hard does so alike.
+    both = wrong[:, 0] & wrong[:, 1]
+    alike = (labels[:, 0] == labels[:, 1])[both].mean()
+    assert alike == 1 if noise == "instance" else alike < 0.6
