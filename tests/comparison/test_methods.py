@@ -237,7 +237,7 @@ def test_a_method_of_ones_own_is_one_registration(monkeypatch):
         methods.check_method("smoth")
     for key in ("../up", "", "a b", 3):
         with pytest.raises(ValueError, match="`key` must be lowercase"):
-            methods.method(key, "Up")
+            methods.method(key, "Up")(smooth)
     methods.method("none", "None")(lambda *arguments: None)
     with pytest.raises(ValueError, match="'none' must make a MultiTaskModel"):
         prepare_training("none", data(), width=1 / 16)
