@@ -345,7 +345,7 @@ def _number_images(cells, folder, image_path):
         text: folder.name(image_path(text)) if text else None
         for text in written.unique()
     }
-    return pd.factorize(written.map(paths))
+    return pd.factorize(np.array([paths[text] for text in written], object))
 
 
 def _read(cells, tasks, columns, problems, row_name, report):

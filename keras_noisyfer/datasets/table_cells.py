@@ -214,16 +214,18 @@ def read_cells(
     """
     written = texts(cells["value"])
     different = written.drop_duplicates()
-    rows = cells["row"][different.index].map(row_name)
-    is_classes = isinstance(task, CategoricalTask)
-    read = _read_classes if is_classes else _read_values
-    found, has_ids = read(task, different, rows, cells, report)
-    return found.set_index(different).loc[written].set_axis(cells.index), (
-        has_ids
-    )
+    has_ids = False
+    if isinstance(task, CategoricalTask):
+        found, has_ids = _read_classes(
+            task, different, cells, lambda i: row_name(cells["row"][i]), report
+        )
+    else:
+        found = _read_values(task, different)
+    found = found.set_index(different).loc[written]
+    return found.set_axis(cells.index), has_ids
 
 
-def _read_values(task, cells, rows, *_):
+def _read_values(task, cells):
     numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
     found = pd.DataFrame({"value": numbers, "problem": None, "detail": None})
     missing = cells.str.lower().isin(MISSING_CELLS)
@@ -233,10 +235,10 @@ def _read_values(task, cells, rows, *_):
     wrong = task.out_of_range(numbers.to_numpy())
     found.loc[wrong, "problem"] = "value out of range"
     found.loc[wrong, "detail"] = cells[wrong] + "; must be in [-1, 1]"
-    return found, False
+    return found
 
 
-def _read_classes(task, cells, rows, all_cells, report):
+def _read_classes(task, cells, all_cells, where, report):
     """Names or ids of classes, not both within a task.
 
     A cell that is a class name is that class, even if it is a number, and
@@ -279,14 +281,14 @@ def _read_classes(task, cells, rows, all_cells, report):
         raise ValueError(
             f"Labels of task '{task.name}' must be class names "
             f"where these are numbers: {', '.join(names)}. "
-            f"Received: {cells[first['id']]!r} in {rows[first['id']]}"
+            f"Received: {cells[first['id']]!r} in {where(first['id'])}"
         )
     if has_ids and "name" in first:
         name, number = first["name"], first["id"]
         raise ValueError(
             f"Labels of task '{task.name}' must be all class names "
-            f"or all class ids. Received: {cells[name]!r} in {rows[name]}, "
-            f"{cells[number]!r} in {rows[number]}"
+            f"or all class ids. Received: {cells[name]!r} in {where(name)}, "
+            f"{cells[number]!r} in {where(number)}"
         )
     if has_ids:
         given = all_cells["annotator"][~all_cells["clean"]]
@@ -298,7 +300,7 @@ def _read_classes(task, cells, rows, all_cells, report):
         raise ValueError(
             f"Class ids of task '{task.name}' must begin at 0, the "
             f"last of {count} classes is {count - 1}. Received: {count} "
-            f"in {rows[beyond[0]]}, as if they began at 1"
+            f"in {where(beyond[0])}, as if they began at 1"
         )
     # Without names it does not matter what they begin at.
     if has_ids and names and not (value == 0).any():

@@ -100,8 +100,9 @@ def infer_tasks(
                 f"a list of either. Received: {groups!r}"
             )
         if isinstance(groups[0], tuple):
-            is_affect = name == "affect" and len(groups[0]) == len(AFFECT)
-            dimensions = AFFECT if is_affect else groups[0]
+            dimensions = groups[0]
+            if name == "affect" and len(dimensions) == len(AFFECT):
+                dimensions = AFFECT
             tasks.append(ContinuousTask(name, dimensions))
             continue
         truth = truths.get(name) if isinstance(truths, dict) else None
@@ -146,7 +147,8 @@ def infer_columns(
         if (texts(frame["annotator"]) == CLEAN).any():
             columns["clean"] = CLEAN
         return columns
-    labels, clean = {}, {}
+    labels: dict[str, dict[str, Any]] = {}
+    clean: dict[str, Any] = {}
     for column in map(str, header):
         if column in ("image", *ignored):
             continue
@@ -192,16 +194,15 @@ def _categorical(name, cells):
         count, names = 1 + int(max(numbers)), None
     if kind or not 2 <= count <= MAX_CLASSES:
         task, _, who = one_line(name).partition("_")
-        example: dict[str, Any] = {"image": "image", task: one_line(name)}
+        example = f"'{task}': {one_line(name)!r}"
         if task in AFFECT:
-            pair = tuple(f"{dimension}_{who}" for dimension in AFFECT)
-            example = {"image": "image", "affect": pair}
+            example = f"'affect': ('valence_{who}', 'arousal_{who}')"
         raise ValueError(
             f"Column or task {one_line(name)!r} must have 2 to {MAX_CLASSES} "
             "classes to be a categorical task. Columns of labels are called "
             f"{task} or {task}.{who or '<annotator>'}, valence and arousal "
             "are values; where they have other names, `columns` says which "
-            f"they are, such as {example}; `ignored` says which hold no "
-            f"labels. Received: {count} {kind}".rstrip()
+            f"they are, such as {{'image': 'image', {example}}}; `ignored` "
+            f"says which hold no labels. Received: {count} {kind}".rstrip()
         )
     return CategoricalTask(name, count, class_names=names)

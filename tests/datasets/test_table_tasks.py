@@ -135,7 +135,8 @@ def test_no_flags_leave_it_to_the_header():
         (
             ["image,valence_machine"] + [f"{i},0.{i:04}" for i in range(1002)],
             r"'valence_machine' .*valence.machine, .*such as {'image': "
-            r"'image', 'affect': \('valence_machine', 'arousal_machine'\)}.*: 1002",
+            r"'image', 'affect': \('valence_machine', 'arousal_machine'\)}.* "
+            "1002",
         ),
         (
             ["image,mood_bob"] + [f"{i},0.{i:02}" for i in range(30)],
