@@ -24,10 +24,7 @@ from matplotlib.figure import Figure
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.datasets.labelled_images import (
-    LabelledImages,
-    make_dataset,
-)
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.synthetic_faces import (
     EXPRESSIONS,
     load_synthetic_faces,
@@ -45,22 +42,24 @@ METHODS = ("streams", "dawid-skene", "crowd layer", "ltnet")
 
 def make_crowd(train_size, seed):
     """Faces with the labels of a crowd, and clean test faces."""
-    faces = load_synthetic_faces(train_size, 1000, seed=0)
-    truth = faces["train"]["expression"]
+    train, test = (
+        load_synthetic_faces(split=split, train_size=train_size)
+        for split in ("train", "test")
+    )
+    truth = train.clean[TASK.name]
     skills = np.random.default_rng(seed).beta(*SKILL, ANNOTATORS)
     crowd = [noise.CategoricalAnnotator(rate=1 - each) for each in skills]
     labels = noise.annotate(truth, crowd, TASK.num_classes, seed)
     labels = noise.keep_labels(labels, LABELS, seed)
     data = LabelledImages(
-        faces["train"]["image"],
+        train.images,
         {TASK.name: labels},
         [TASK.with_annotators(ANNOTATORS)],
         clean={TASK.name: truth},
         annotators={TASK.name: [f"w{i:02}" for i in range(ANNOTATORS)]},
     )
-    test = faces["test"]
-    clean = {TASK.name: test["expression"]}
-    return data, make_dataset(test["image"], clean, [TASK], batch_size=250)
+    test = test.with_labels({TASK.name: test.clean[TASK.name]})
+    return data, test.batches(batch_size=250)
 
 
 def without_names(data, method):

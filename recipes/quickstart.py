@@ -26,11 +26,6 @@ from keras_noisyfer.comparison.data import Case
 from keras_noisyfer.comparison.epoch_log import EpochLog
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.training import train_method
-from keras_noisyfer.datasets.image_sources import ImageArray
-from keras_noisyfer.datasets.labelled_images import (
-    LabelledImages,
-    make_dataset,
-)
 from keras_noisyfer.datasets.synthetic_faces import (
     AFFECT,
     EXPRESSIONS,
@@ -104,32 +99,30 @@ def parse_arguments(arguments):
 def make_data(train_size, seed):
     """Faces with noisy labels, clean ones to test on, and what of the labels
     is wrong."""
-    faces = load_synthetic_faces(train_size, TEST_SIZE, seed, IMAGE_SIZE)
-    train, test = faces["train"], faces["test"]
+    train, test = (
+        load_synthetic_faces(
+            None, split, train_size, TEST_SIZE, seed, IMAGE_SIZE
+        )
+        for split in ("train", "test")
+    )
     noisy, realised = {}, {}
     for index, task in enumerate(TASKS):
         noisy[task.name] = noise.annotate(
-            train[task.name],
+            train.clean[task.name],
             ANNOTATORS[task.name],
             num_classes=len(EXPRESSIONS),
             seed=2 * seed + index,
         )
         realised[task.name] = noise.realised_noise(
-            noisy[task.name], train[task.name]
+            noisy[task.name], train.clean[task.name]
         )
         print(noise.format_realised_noise(task.name, realised[task.name]))
-    data = LabelledImages(
-        ImageArray(train["image"]),
-        noisy,
-        TASKS,
-        clean={task.name: train[task.name] for task in TASKS},
-    )
-    return data, test, realised
+    data = train.with_labels(noisy, TASKS)
+    return data, test.with_labels(test.clean, TASKS), realised
 
 
 def make_test_data(test):
-    clean = {task.name: test[task.name] for task in TASKS}
-    return make_dataset(test["image"], clean, TASKS, batch_size=250)
+    return test.batches(batch_size=250)
 
 
 def make_settings(epochs):
@@ -142,8 +135,6 @@ def make_case(train_size, seed):
     and what of the labels is wrong."""
     data, test, realised = make_data(train_size + HELD_OUT_SIZE, seed)
     train, held_out = data.split([train_size, HELD_OUT_SIZE], seed)
-    clean = {task.name: test[task.name] for task in TASKS}
-    test = LabelledImages(ImageArray(test["image"]), clean, TASKS, clean)
     shape = (IMAGE_SIZE, IMAGE_SIZE, 3)
     return Case(train, held_out, test.clean_labels(), shape, None), realised
 

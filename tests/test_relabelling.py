@@ -148,7 +148,7 @@ def test_preprocessing(data):
 
 def test_writes_next_to_the_data(data, tmp_path):
     table = tmp_path / "labels.csv"
-    data.writer = CsvWriter(table, Columns("file", {}, {}))
+    data.writer = CsvWriter(table, Columns("file", []))
     machine = relabel(brightness_model(), data, [SHADE, AFFECT], "bright")
     lines = (tmp_path / "labels_bright.csv").read_text().splitlines()
     assert lines[0] == "file,shade.bright,valence.bright,arousal.bright"

@@ -20,12 +20,8 @@ from keras_noisyfer.datasets.cifar10n import load_cifar10n
 from keras_noisyfer.datasets.faces.affectnet import load_affectnet_base
 from keras_noisyfer.datasets.faces.raf import load_raf_base
 from keras_noisyfer.datasets.ferplus import load_ferplus
-from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.synthetic_faces import (
-    EXPRESSIONS,
-    load_synthetic_faces,
-)
+from keras_noisyfer.datasets.synthetic_faces import load_synthetic_faces
 from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -49,10 +45,6 @@ class Case:
     augmentation: Callable | None
 
 
-FACE_TASKS = [
-    CategoricalTask("expression", class_names=EXPRESSIONS),
-    ContinuousTask("affect", dimensions=("valence", "arousal")),
-]
 # One of each, as the machine labels of RAF-base.
 FACE_ANNOTATORS = {
     "expression": [noise.CategoricalAnnotator(rate=0.4)],
@@ -180,14 +172,13 @@ def _affectnet_base(split, profile, seed, data_dir, **options):
 
 @dataset("synthetic-faces", "drawn faces")
 def _synthetic_faces(split, profile, seed, annotators=FACE_ANNOTATORS):
-    faces = load_synthetic_faces(
+    data = load_synthetic_faces(
+        None,
+        split,
         profile["train_size"] + profile["validation_size"],
         profile["test_size"],
         image_size=profile["image_size"],
-    )[split]
-    clean = {task.name: faces[task.name] for task in FACE_TASKS}
-    images = ImageArray(faces["image"])
-    data = LabelledImages(images, clean, FACE_TASKS, clean)
+    )
     return data.with_noise(annotators, seed) if split == "train" else data
 
 

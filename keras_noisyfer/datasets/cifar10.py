@@ -14,17 +14,8 @@ from keras_noisyfer.files import read_npz
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Annotator, PathLike
 
-CLASS_NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
+CLASS_NAMES = tuple(
+    "airplane automobile bird cat deer dog frog horse ship truck".split()
 )
 IMAGE_SHAPE = (32, 32, 3)
 SPLITS = ("train", "test")
@@ -73,7 +64,7 @@ def load_cifar10(
 
     Example:
 
-    >>> train = load_cifar10("train", "cifar10.npz", size=5000)
+    >>> train = load_cifar10("cifar10.npz", "train", size=5000)
     >>> train.labels["object"].shape
     (5000, 3)
 
@@ -94,13 +85,10 @@ def load_cifar10(
 
     names = [f"{split}_{index:05d}" for index in range(len(images))]
     streams = 1 if annotators is None else len(annotators)
-    task = CategoricalTask("object", class_names=CLASS_NAMES)
-    data = LabelledImages(
-        ImageArray(images, names),
-        {"object": labels},
-        [task.with_annotators(streams)],
-        clean={"object": labels},
-    )
+    task = CategoricalTask("object", None, streams, CLASS_NAMES)
+    # An array already, which is what a long table ends in.
+    clean = {"object": labels}
+    data = LabelledImages(ImageArray(images, names), clean, [task], clean)
     if split == "train" and annotators is not None:
         data = data.with_noise({"object": annotators}, seed)
     return take_first(data, size)

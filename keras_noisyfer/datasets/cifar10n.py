@@ -1,14 +1,11 @@
 """CIFAR-10N: CIFAR-10 as three people on the web labelled it."""
 
-from __future__ import annotations
-
 import io
 import os
 import pickle
 import pickletools
 import zipfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,12 +17,11 @@ from keras_noisyfer.datasets.cifar10 import (
     load_cifar10,
     take_first,
 )
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.long_table import from_long
 from keras_noisyfer.datasets.pairing import check_order
 from keras_noisyfer.files import open_rows, read_npy
 from keras_noisyfer.typing import PathLike
-
-if TYPE_CHECKING:
-    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 HUMAN_LABEL_SETS = ("random_label1", "random_label2", "random_label3")
 LABEL_SETS = (*HUMAN_LABEL_SETS, "aggre_label", "worse_label")
@@ -105,10 +101,9 @@ def load_cifar10n(
 
     Example:
 
-    >>> train = load_cifar10n("train", "CIFAR-10_human.pt", "cifar10.npz")
-    >>> worst = load_cifar10n(
-    ...     "train", "CIFAR-10_human.pt", label_sets=["worse_label"]
-    ... )
+    >>> path = "CIFAR-10_human.pt"
+    >>> train = load_cifar10n(path, "train", "cifar10.npz")
+    >>> worst = load_cifar10n(path, label_sets=["worse_label"])
 
     Reference:
 
@@ -131,14 +126,18 @@ def load_cifar10n(
     data = load_cifar10(path, split, annotators=None)
     if split == "train":
         check_order(data.images.images, PUBLISHED_IMAGES, "Images of `path`")
-        order = _match(labels["clean_label"], data.clean["object"], labels_path)
-        labels = {name: each[order] for name, each in labels.items()}
+        order = _match(labels["clean_label"], data, labels_path)
+        labels = labels.iloc[order]
         if set(LABEL_SETS) <= set(labels):
-            rows = [labels[name] for name in ("clean_label", *LABEL_SETS)]
-            rows = np.stack(rows, axis=1).astype("uint8")
+            rows = labels[["clean_label", *LABEL_SETS]].to_numpy("uint8")
             check_order(rows, PUBLISHED_LABELS, f"Labels of {labels_path}")
-        streams = [labels[name] for name in label_sets]
-        data = data.with_labels({"object": np.stack(streams, axis=1)})
+        names = ["clean_label", *label_sets]
+        table = labels[names].reset_index(drop=True).rename_axis("image")
+        table = table.melt(var_name="annotator", ignore_index=False)
+        table["clean"] = table["annotator"] == names[0]
+        table = table.reset_index().assign(task="object")
+        who = {"object": list(label_sets)}
+        data = from_long(table, data.images, data.tasks, data.report, who)
     else:
         task = data.tasks[0].with_annotators(len(label_sets))
         data = data.with_labels(data.labels, [task])
@@ -147,22 +146,20 @@ def load_cifar10n(
 
 def _find(labels_path):
     """The file of labels that a path names, or the first in its folder."""
-    if os.path.isfile(labels_path):
-        return labels_path
-    for name in LABEL_FILES:
-        path = os.path.join(labels_path, name)
-        if os.path.isfile(path):
-            return path
-    raise ValueError(
-        f"`labels_path` must be {', '.join(LABEL_FILES)}, or the folder of "
-        f"one; get it from {SOURCE}. Received: {labels_path}, where there is "
-        "no such file"
-    )
+    paths = [os.path.join(labels_path, name) for name in LABEL_FILES]
+    found = [*filter(os.path.isfile, (labels_path, *paths))]
+    if not found:
+        raise ValueError(
+            f"`labels_path` must be {', '.join(LABEL_FILES)}, or the folder of "
+            f"one; get it from {SOURCE}. Received: {labels_path}, where there "
+            "is no such file"
+        )
+    return found[0]
 
 
-def _match(true_labels, expected, labels_path):
+def _match(true_labels, data, labels_path):
     """For each image the index of its labels in their file."""
-    count = len(expected)
+    count, expected = len(data), data.clean["object"]
     if len(true_labels) != count:
         raise ValueError(
             f"`labels_path` must hold one label an image: {count}. "
@@ -176,19 +173,16 @@ def _match(true_labels, expected, labels_path):
             # It gives for each label the index of its image.
             orders.append(np.argsort(_read_order(path, count)))
             break
+    true_labels = true_labels.to_numpy()
     wrong = [(true_labels[each] != expected).sum() for each in orders]
     best = np.argmin(wrong)
     if wrong[best]:
-        hint = (
-            ""
-            if len(orders) > 1
-            else f". Labels in the order of TFDS need {ORDER_FILE} in their "
-            f"folder; get it from {SOURCE}"
-        )
+        hint = f". Labels in the order of TFDS need {ORDER_FILE} in their "
+        hint += f"folder; get it from {SOURCE}"
         raise ValueError(
             "`labels_path` must hold the true label of every image as "
             f"clean_label. Received: {labels_path}, which differs for "
-            f"{wrong[best]:,} of {count:,} images{hint}"
+            f"{wrong[best]:,} of {count:,} images{hint * (len(orders) == 1)}"
         )
     return orders[best]
 
@@ -207,7 +201,7 @@ def _read_order(path, count):
 
 
 def _read(path, names):
-    """Label sets by name, int32 arrays of one length."""
+    """A table with a column a label set, int32."""
     extension = os.path.splitext(path)[1].lower()
     read = {".pt": _read_torch, ".npy": _read_numpy, ".csv": _read_csv}
     if extension not in read:
@@ -218,24 +212,21 @@ def _read(path, names):
         if os.path.getsize(path) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES:,} bytes")
         table = read[extension](path)
-        missing = [name for name in names if name not in table]
         # The others tell whether rows have changed places.
         known = dict.fromkeys((*names, *LABEL_SETS))
-        table = {name: table[name] for name in known if name in table}
-        labels = {name: _class_ids(table[name]) for name in table}
-        lengths = {len(each) for each in labels.values()}
+        labels = {n: _class_ids(table[n]) for n in known if n in table}
     # A damaged pickle can lead to any error at all.
     except Exception as error:
         raise ValueError(
             f"`labels_path` must be a file of CIFAR-10N, from {SOURCE}. "
             f"Received: {path}: {one_line(error) or type(error).__name__}"
         ) from error
-    if missing or len(lengths) != 1:
+    if set(names) - set(labels) or len({*map(len, labels.values())}) != 1:
         raise ValueError(
             f"`labels_path` must hold {', '.join(names)}, of one length. "
             f"Received: {path}, with {', '.join(labels) or 'none of them'}"
         )
-    return labels
+    return pd.DataFrame(labels)
 
 
 def _class_ids(values):
@@ -262,9 +253,7 @@ def _read_torch(path):
     file = _in_memory(path)
     # PyTorch before 1.6: a magic number, a version and facts on the machine
     # come first.
-    for _ in range(3):
-        _unpickle(file)
-    return _unpickle(file)
+    return [_unpickle(file) for _ in range(4)][-1]
 
 
 def _read_numpy(path):

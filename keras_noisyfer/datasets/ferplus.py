@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.datasets.exchange import CLEAN
 from keras_noisyfer.datasets.faces.expressions import (
     expression_task,
     to_class_ids,
@@ -15,6 +16,7 @@ from keras_noisyfer.datasets.image_files import check_image_files
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.long_table import from_long
 from keras_noisyfer.datasets.pairing import check_numbers, check_pixels
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import SPLITS
@@ -66,8 +68,6 @@ SOURCES = {
 }
 # The same rows, as Kaggle has them in another file of the same page.
 OTHER_SOURCE = "icml_face_data.csv"
-# Rows of fer2013.csv, 8 kB each, that are read at a time.
-_ROWS_AT_ONCE = 2000
 _CLASS_IDS = to_class_ids(
     np.arange(VOTES), dict(enumerate(VOTE_EXPRESSIONS.values()))
 )
@@ -116,7 +116,8 @@ def load_ferplus(
 
     Returns:
         A `LabelledImages` with the categorical task `expression`, whose
-        classes are `EXPRESSIONS`, and with `extras["votes"]`: int32 of shape
+        classes are `EXPRESSIONS`, annotators `vote 1`, `vote 2` and so on,
+        and last `FER2013`, and with `extras["votes"]`: int32 of shape
         `(n, 10)`, the number of votes by `VOTE_COLUMNS`. Images without a
         clean label stay; for evaluation their label is missing. Images that
         FER+ removed, and second rows of an image, are left out and counted
@@ -166,25 +167,35 @@ def load_ferplus(
         rows, images, good = _read_folder(folder, report)
     else:
         rows, images, good = _read_tables(tables, data_dir, split, report)
+    if not good.any():
+        raise ValueError(
+            "`data_dir` must hold images of the split that can be used. "
+            f"Received: {data_dir}, with none"
+        )
 
     votes = rows[list(VOTE_COLUMNS)].to_numpy("int32")
     # Before bad images are left out: the others keep their votes.
     drawn = _draw_votes(votes, annotators, [seed, SPLITS.index(split)])
+    labels = pd.DataFrame(drawn).rename(columns=lambda n: f"vote {n + 1}")
     if original_label:
-        drawn = np.column_stack([drawn, rows["original"].astype("int32")])
-    votes, drawn = votes[good], drawn[good]
-    clean = {"expression": _plurality(votes)}
-    return LabelledImages(
+        labels["FER2013"] = rows["original"].to_numpy()
+    who = list(labels)
+    labels[CLEAN] = _plurality(votes)
+    table = labels[good].reset_index(drop=True).rename_axis("image")
+    table = table.melt(var_name="annotator", ignore_index=False).reset_index()
+    table = table.assign(task="expression", clean=table["annotator"] == CLEAN)
+    data = from_long(
+        table[table["value"] != MISSING],
         images,
-        {"expression": drawn} if split == "train" else clean,
-        [expression_task().with_annotators(drawn.shape[1])],
-        clean=clean,
-        extras={"votes": votes},
-        report=report,
+        [expression_task()],
+        report,
+        {"expression": who},
+        ["expression"],
+        extras={"votes": votes[good]},
     )
-
-
-# === Votes ===
+    if split == "train":
+        return data
+    return data.with_labels(data.clean, data.tasks)
 
 
 def _draw_votes(votes, annotators, seed):
@@ -227,12 +238,9 @@ def _check_votes(table, path):
     return table.assign(**dict(zip(VOTE_COLUMNS, numbers.T, strict=True)))
 
 
-# === The folders of FER+'s script ===
-
-
 def _read_folder(folder, report):
     path = os.path.join(folder, "label.csv")
-    (rows,) = _read_csv(path, header=None)
+    rows = _read_csv(path, header=None)
     # The second column is the face's box, which is the whole image.
     columns = ["name", "box", *VOTE_COLUMNS]
     if len(rows.columns) != len(columns):
@@ -248,11 +256,7 @@ def _read_folder(folder, report):
     names = rows["name"].to_numpy(object)
     explain = ImageFolder(folder).explain
     good = check_image_files(folder, names, report, explain=explain)
-    _require_images(good, folder)
     return rows, ImageFiles(folder, names[good]), good
-
-
-# === The two CSV files ===
 
 
 def _read_tables(paths, data_dir, split, report):
@@ -262,81 +266,64 @@ def _read_tables(paths, data_dir, split, report):
                 f"`data_dir` must hold {name}, from {SOURCES[name]}, or "
                 f"{FOLDERS[split]}/label.csv. Received: {data_dir}"
             )
-    columns = ["Usage", "Image name", *VOTE_COLUMNS]
-    (table,) = _read_csv(paths[1], columns)
+    table = _read_csv(paths[1], ["Usage", "Image name", *VOTE_COLUMNS])
     table = _check_votes(table, paths[1])
     table["name"] = table["Image name"].str.strip()
     check_numbers(table["name"], paths[1])
+    faces = _read_faces(paths, table["Usage"])
 
     in_split = table["Usage"] == USAGES[split]
     removed = in_split & (table["name"] == "")
     repeated = in_split & ~removed & table["name"].duplicated()
     report.notes["images that FER+ removed"] = int(removed.sum())
     report.notes["second rows of an image"] = int(repeated.sum())
-    kept = (in_split & ~removed & ~repeated).to_numpy()
-    rows = table[kept]
+    rows = table.join(faces)[in_split & ~removed & ~repeated]
     pixels = np.zeros((len(rows), *IMAGE_SHAPE), "uint8")
     good = np.ones(len(rows), bool)
-    original = np.empty(len(rows), int)
-    index = 0
-    for row, (pixel_text, class_id) in _read_fer2013(paths, table["Usage"]):
-        if not kept[row]:
-            continue
-        original[index] = class_id
-        image, problem = _parse_pixels(pixel_text)
+    texts = zip(rows["name"], rows["pixels"], strict=True)
+    for index, (name, text) in enumerate(texts):
+        image, problem = _parse_pixels(text)
         if problem:
             good[index] = False
-            report.reject(rows["name"].iat[index], "wrong pixels", problem)
+            report.reject(name, "wrong pixels", problem)
         else:
             pixels[index] = image
-        index += 1
-    _require_images(good, data_dir)
-    if not good.all():
-        pixels = pixels[good]
     names = rows["name"][good]
-    check_pixels(names, pixels, paths)
-    return rows.assign(original=original), ImageArray(pixels, names), good
+    if len(names):
+        pixels = pixels[good]
+        check_pixels(names, pixels, paths)
+        pixels = ImageArray(pixels, names)
+    return rows, pixels, good
 
 
-def _read_fer2013(paths, usages):
-    """Yields the number, the pixels and the class id of every row.
+def _read_faces(paths, usages):
+    """The pixels and the class id, `original`, of every row.
 
     Checks that the rows are those of fer2013new.csv: nothing but their place
     says which votes are an image's.
     """
     path, votes_path = paths
-    columns = ["emotion", "pixels", "Usage"]
-    count = 0
+    table = _read_csv(path, ["emotion", "pixels", "Usage"])
     class_ids = to_class_ids(list(FER2013_EXPRESSIONS), FER2013_EXPRESSIONS)
-    expressions = dict(
-        zip(map(str, FER2013_EXPRESSIONS), class_ids, strict=True)
-    )
-    for chunk in _read_csv(path, columns, chunksize=_ROWS_AT_ONCE):
-        class_ids = chunk["emotion"].map(cell_text).map(expressions)
-        if class_ids.isna().any():
-            row = class_ids.isna().idxmax()
-            raise ValueError(
-                f"{path}: emotion must be from 0 to 6. Received: "
-                f"{one_line(chunk['emotion'][row])!r} in row {row}"
-            )
-        expected = usages.iloc[count : count + len(chunk)].to_numpy(object)
-        usage = chunk["Usage"].to_numpy(object)[: len(expected)]
-        if (usage != expected).any():
-            row = np.flatnonzero(usage != expected)[0]
-            raise ValueError(
-                f"{votes_path} must have the rows of {path}. Received: "
-                f"Usage {one_line(expected[row])!r} and "
-                f"{one_line(usage[row])!r} in row {count + row}"
-            )
-        pairs = zip(chunk["pixels"], class_ids, strict=True)
-        if count + len(chunk) <= len(usages):
-            yield from enumerate(pairs, count)
-        count += len(chunk)
-    if count != len(usages):
+    expressions = zip(map(str, FER2013_EXPRESSIONS), class_ids, strict=True)
+    table["original"] = table["emotion"].map(cell_text).map(dict(expressions))
+    unknown = table.index[table["original"].isna()]
+    if len(unknown):
         raise ValueError(
-            f"{votes_path} must have the rows of {path}. Received: "
-            f"{len(usages):,} and {count:,} rows"
+            f"{path}: emotion must be from 0 to 6. Received: "
+            f"{one_line(table['emotion'][unknown[0]])!r} in row {unknown[0]}"
         )
+    both = pd.DataFrame({"votes": usages, "faces": table["Usage"]}).dropna()
+    others = both.index[both["votes"] != both["faces"]]
+    received = f"{len(usages):,} and {len(table):,} rows"
+    if len(others):
+        first, second = map(one_line, both.loc[others[0]])
+        received = f"Usage {first!r} and {second!r} in row {others[0]}"
+    if len(others) or len(table) != len(usages):
+        raise ValueError(
+            f"{votes_path} must have the rows of {path}. Received: {received}"
+        )
+    return table[["pixels", "original"]]
 
 
 def _parse_pixels(text):
@@ -356,43 +343,27 @@ def _parse_pixels(text):
 
 
 def _read_csv(path, columns=None, **options):
-    """Yields the parts of a CSV file as tables, whose cells are text; of
-    named columns, with or without spaces around the names, those given."""
+    """A CSV file as a table, whose cells are text; of named columns, with or
+    without spaces around the names, those given."""
     if columns is not None:
         options["usecols"] = lambda name: name.strip() in columns
     try:
         with open_rows(path) as file:
-            tables = pd.read_csv(
+            table = pd.read_csv(
                 file, dtype=str, keep_default_na=False, **options
             )
-            if "chunksize" not in options:
-                yield _named(tables, columns)
-            else:
-                with tables:
-                    yield from (_named(each, columns) for each in tables)
+        if columns is None:
+            return table
+        names = [name.strip() for name in table]
+        if sorted(names) != sorted(columns):
+            raise ValueError(
+                f"it must have the columns {', '.join(columns)}, each once; "
+                f"of these it has {', '.join(names) or 'none'}"
+            )
     # Of pandas' own errors too.
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} could not be read: {one_line(error)}"
         ) from error
-
-
-def _named(table, columns):
-    if columns is None:
-        return table
-    names = [name.strip() for name in table]
-    if sorted(names) != sorted(columns):
-        raise ValueError(
-            f"it must have the columns {', '.join(columns)}, each once; "
-            f"of these it has {', '.join(names) or 'none'}"
-        )
     table = table.set_axis(names, axis=1)
     return table.assign(Usage=table["Usage"].str.strip())
-
-
-def _require_images(good, data_dir):
-    if not good.any():
-        raise ValueError(
-            "`data_dir` must hold images of the split that can be used. "
-            f"Received: {data_dir}, with none"
-        )

@@ -142,7 +142,10 @@ def find_image(image_dir: PathLike, written: str) -> str:
 
 def _read(export):
     if os.fspath(export).lower().endswith(".csv"):
-        return read_csv(export, ImportReport()).to_dict("records")
+        table = read_csv(export)
+        for row, surplus in table.attrs["surplus"].items():
+            ImportReport().reject(f"row {row}", "too many values", surplus)
+        return table.to_dict("records")
     try:
         items = read_json(export)
     except OSError as error:

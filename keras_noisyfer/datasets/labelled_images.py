@@ -19,6 +19,7 @@ from keras_noisyfer.datasets.pipeline import (
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
 from keras_noisyfer.typing import ArrayLike, Augmentation, Labels, Shape, Tasks
+from keras_noisyfer.value_checks import lowest_value, warn_of_scale
 
 
 class LabelledImages(Exchange):
@@ -54,6 +55,9 @@ class LabelledImages(Exchange):
         ValueError: if a label has a wrong shape, dtype or value, or lengths
             differ.
 
+    Warns:
+        UserWarning: if `images` is an array of floats in [0, 1].
+
     Example:
 
     >>> data = from_csv("labels.csv", "faces", tasks, columns)
@@ -74,6 +78,8 @@ class LabelledImages(Exchange):
     ):
         if isinstance(images, np.ndarray):
             images = ImageArray(images)
+            if images.images.dtype != np.uint8:
+                warn_of_scale(lowest_value(images.images))
         self.images = images
         self.writer = writer
         self.names = images.names

@@ -1,4 +1,4 @@
-"""The long table, one row a value, that `LabelledImages` are made of."""
+"""The long table, one row a value, that every source of labels parses into."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -12,9 +12,6 @@ from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Tasks
 
-# Bounds the memory that a draw takes.
-IMAGES_AT_ONCE = 100_000
-
 
 def from_long(
     table: pd.DataFrame,
@@ -27,14 +24,16 @@ def from_long(
     max_annotators: int | None = None,
     streams: int = 3,
     seed: int = 0,
+    **more: Any,
 ) -> LabelledImages:
     """Makes `LabelledImages` of a long table.
 
     Args:
         table: `pandas.DataFrame` with one row a value: `image`, the index of
-            the image; `task`, its name; `dimension`, its index, 0 for a
-            categorical task; `annotator`, a name; `value`, the class id or
-            the number; and `clean`, whether it counts as the truth.
+            the image; `task`, its name; `annotator`, a name; `value`, the
+            class id or the number, NaN or -1 where missing; and where needed
+            `dimension`, its index in a continuous task, and `clean`, whether
+            it counts as the truth. No two rows are of one value.
         images: `ImageFiles`, `ImageRecords` or `ImageArray`.
         tasks: Sequence of tasks; their number of annotators is replaced.
         report: `ImportReport`.
@@ -45,25 +44,27 @@ def from_long(
         max_annotators: See `crowd_streams`, as the following ones.
         streams: Integer.
         seed: Integer.
+        **more: Further arguments of `LabelledImages`.
 
     Returns:
         A `LabelledImages`.
 
     Raises:
-        ValueError: if a task has no label.
+        ValueError: if a task has no label, or a value is out of its range.
     """
+    table = pd.DataFrame({"dimension": 0, "clean": False} | dict(table))
     kept, labels, clean, known = [], {}, {}, {}
     for task in tasks:
-        own = table[table["task"] == task.name]
+        own = table[(table["task"] == task.name) & table["value"].notna()]
         given, truth = own[~own["clean"]], own[own["clean"]]
         if given.empty:
             raise ValueError(
                 f"Task '{task.name}' must have a label of an accepted image "
                 "in the table. Received: none"
             )
-        if annotators is None:
-            who = sorted(given["annotator"].unique())
-        else:
+        # In the order of the categories, where the names have one.
+        who = given["annotator"].drop_duplicates().sort_values().to_list()
+        if annotators is not None:
             who = list(annotators[task.name])
         # The values of a label go to one stream.
         label, index = np.unique(
@@ -76,11 +77,9 @@ def from_long(
         stream, count = crowd_streams(
             images.names, image, who, annotator, limit, streams, seed
         )
-        array = _empty(task, len(images.names), count)
         value = given[stream[index] >= 0]
         place = stream[index][stream[index] >= 0]
-        array[value["image"], place, value["dimension"]] = value["value"]
-        labels[task.name] = _as_labels(task, array)
+        labels[task.name] = _array(task, value, images.names, count, place)
         kept.append(task.with_annotators(count))
         if len(who) <= limit:
             known[task.name] = who
@@ -90,24 +89,20 @@ def from_long(
             note = f"labels of {task.name} beyond {count} an image, left out"
             report.notes[note] = int((stream < 0).sum())
         if len(truth) or task.name in truths:
-            array = _empty(task, len(images.names))
-            array[truth["image"], truth["dimension"]] = truth["value"]
-            clean[task.name] = _as_labels(task, array)
+            clean[task.name] = _array(task, truth, images.names)[:, 0]
     return LabelledImages(
-        images, labels, kept, clean, report=report, annotators=known
+        images, labels, kept, clean, report=report, annotators=known, **more
     )
 
 
-def _empty(task, *shape):
+def _array(task, values, names, streams=1, place=0):
+    """Labels in the data contract: ids with -1, or values with NaN."""
     width = len(getattr(task, "dimensions", "1"))
-    return np.full((*shape, width), np.nan, "float32")
-
-
-def _as_labels(task, values):
-    """In the data contract: ids with -1, or values with NaN."""
+    array = np.full((len(names), streams, width), np.nan, "float32")
+    array[values["image"], place, values["dimension"]] = values["value"]
     if isinstance(task, CategoricalTask):
-        return np.nan_to_num(values[..., 0], nan=-1).astype("int32")
-    return values
+        return np.nan_to_num(array[..., 0], nan=-1).astype("int32")
+    return array
 
 
 def crowd_streams(
@@ -151,32 +146,24 @@ def crowd_streams(
     images, annotators = np.asarray(images), np.asarray(annotators)
     if len(annotator_names) <= max_annotators:
         return annotators, len(annotator_names)
-    annotator_hash = _hash(annotator_names, seed)
-    stream = np.full(len(images), -1, "int32")
-    for begin in range(0, len(image_names), IMAGES_AT_ONCE):
-        names = image_names[begin : begin + IMAGES_AT_ONCE]
-        place = images - begin
-        own = np.flatnonzero((place >= 0) & (place < len(names)))
-        stream[own] = _draw(
-            _hash(names, seed),
-            place[own],
-            annotator_hash[annotators[own]],
-            streams,
-        )
-    return stream, streams
-
-
-def _draw(image_hash, images, annotator_hash, streams):
     # Hashes instead of a generator, whose draws would follow the row order.
-    order = pd.util.hash_array(image_hash[images] ^ annotator_hash)
-    rank = _rank(images, order)
+    image_hash, annotator_hash = (
+        _hash(image_names, seed),
+        _hash(annotator_names, seed),
+    )
+    label_hash = pd.util.hash_array(
+        image_hash[images] ^ annotator_hash[annotators]
+    )
+    order = np.argsort(label_hash, kind="stable")
+    # The place of each label among those of its image.
+    rank = np.empty(len(images), int)
+    rank[order] = pd.Series(order).groupby(images[order]).cumcount()
     draws = image_hash[:, None] + np.arange(streams, dtype="uint64")
     draws = pd.util.hash_array(draws.ravel()).reshape(draws.shape)
-    slots = np.argsort(draws, axis=1)
     kept = rank < streams
     stream = np.full(len(images), -1, "int32")
-    stream[kept] = slots[images[kept], rank[kept]]
-    return stream
+    stream[kept] = np.argsort(draws, axis=1)[images[kept], rank[kept]]
+    return stream, streams
 
 
 def _hash(names, seed):
@@ -184,14 +171,3 @@ def _hash(names, seed):
     return pd.util.hash_array(
         np.array(names, dtype=object), hash_key=key, categorize=False
     )
-
-
-def _rank(images, order):
-    """The place of each label among those of its image."""
-    by_image = np.lexsort((order, images))
-    position = np.arange(len(images))
-    begins = np.diff(images[by_image], prepend=-1) != 0
-    start = np.maximum.accumulate(np.where(begins, position, 0))
-    rank = np.empty(len(images), int)
-    rank[by_image] = position - start
-    return rank

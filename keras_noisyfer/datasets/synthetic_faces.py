@@ -14,6 +14,8 @@ from keras_noisyfer.datasets.face_drawing import (
     pick,
     render_faces,
 )
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.typing import PathLike
 
 EXPRESSIONS = (
@@ -26,6 +28,10 @@ EXPRESSIONS = (
     "anger",
 )
 SPLITS = ("train", "validation", "test")
+TASKS = (
+    CategoricalTask("expression", class_names=EXPRESSIONS),
+    ContinuousTask("affect", dimensions=("valence", "arousal")),
+)
 
 # (valence, arousal) of each expression at full intensity, set by hand after
 # its place on the circumplex.
@@ -332,49 +338,54 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
 
 def load_synthetic_faces(
+    data_dir: PathLike | None = None,
+    split: str = "train",
     train_size: int = 2000,
     test_size: int = 1000,
     seed: int = 0,
-    image_size: int = 48,
-    data_dir: PathLike | None = None,
-) -> dict[str, dict[str, np.ndarray]]:
+    image_size: int = IMAGE_SIZE,
+) -> LabelledImages:
     """Prepares synthetic faces, where that is not done yet, and loads them.
 
     Args:
+        data_dir: Folder that the prepared files go to; by default that of
+            TFDS, `~/tensorflow_datasets`.
+        split: `"train"` or `"test"`; both are prepared.
         train_size: Number of training faces, at least 1.
         test_size: Number of test faces, at least 1.
         seed: Non-negative integer.
         image_size: Height and width to which the 48x48 images are scaled.
-        data_dir: Folder that the prepared files go to; by default that of
-            TFDS, `~/tensorflow_datasets`.
 
     Returns:
-        A dict with the keys `train` and `test`, each a dict of arrays:
-        `image`, uint8, shape `(n, image_size, image_size, 3)`; `expression`,
-        int32, shape `(n,)`; `affect`, float32, shape `(n, 2)`; `intensity`,
-        float32, shape `(n,)`.
+        A `LabelledImages` with `TASKS`, whose labels are the clean ones; see
+        `LabelledImages.with_noise`. `extras["intensity"]` is float32 of
+        shape `(n,)`.
 
     Raises:
-        ValueError: A size or the seed is out of range.
+        ValueError: A size, the seed or the split is none of these.
+
+    Example:
+
+    >>> faces = load_synthetic_faces(split="test", test_size=500)
+    >>> faces.clean["affect"].shape
+    (500, 2)
     """
     check_number("image_size", image_size, minimum=1, integer=True)
-    builder = SyntheticFaces(
-        config=SyntheticFacesConfig(
-            train_size=train_size, test_size=test_size, seed=seed
-        ),
-        data_dir=data_dir,
-    )
-    builder.download_and_prepare()
-    splits = {}
-    for split in ("train", "test"):
-        faces = dict(
-            tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+    if split not in ("train", "test"):
+        raise ValueError(
+            f"`split` must be one of train, test. Received: {split!r}"
         )
-        if image_size != IMAGE_SIZE:
-            images = tf.image.resize(
-                faces["image"], (image_size, image_size), "area"
-            )
-            faces["image"] = np.round(images).astype("uint8")
-        faces["expression"] = faces["expression"].astype("int32")
-        splits[split] = faces
-    return splits
+    config = SyntheticFacesConfig(
+        train_size=train_size, test_size=test_size, seed=seed
+    )
+    builder = SyntheticFaces(config=config, data_dir=data_dir)
+    builder.download_and_prepare()
+    faces = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+    images = faces["image"]
+    if image_size != IMAGE_SIZE:
+        images = tf.image.resize(images, (image_size, image_size), "area")
+        images = np.round(images).astype("uint8")
+    # Without annotators, what a long table ends in is there already.
+    clean = {task.name: faces[task.name] for task in TASKS}
+    extras = {"intensity": faces["intensity"]}
+    return LabelledImages(images, clean, TASKS, clean, extras)

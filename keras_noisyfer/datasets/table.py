@@ -16,15 +16,19 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.long_table import from_long
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.table_cells import (
-    cell_reader,
     cell_text,
+    check_cells,
     check_header,
     choose_rows,
+    read_cells,
     read_csv,
+    texts,
 )
-from keras_noisyfer.datasets.table_columns import (
-    check_cells,
-    parse_columns,
+from keras_noisyfer.datasets.table_columns import KEYS, parse_columns
+from keras_noisyfer.datasets.table_tasks import (
+    infer_columns,
+    infer_tasks,
+    tell_inferred,
 )
 from keras_noisyfer.tasks import check_tasks
 from keras_noisyfer.typing import PathLike, Tasks
@@ -33,8 +37,8 @@ from keras_noisyfer.typing import PathLike, Tasks
 def from_dataframe(
     df: pd.DataFrame,
     image_root: PathLike,
-    tasks: Tasks,
-    columns: dict[str, Any],
+    tasks: Tasks | None = None,
+    columns: dict[str, Any] | None = None,
     *,
     on_error: str = "raise",
     max_annotators: int | None = 5,
@@ -45,7 +49,8 @@ def from_dataframe(
 ) -> LabelledImages:
     """Your own data: a `pandas.DataFrame` of labels and a folder of images.
 
-    `columns` says what the table's columns hold, in one of three forms.
+    `columns` says what the table's columns hold, in one of three forms; left
+    out, the header says it, see `infer_tasks`.
 
     Wide, one row an image: `"image"`, and for each task by its name the
     columns of its labels. Categorical: a column, or a list of columns, one an
@@ -106,7 +111,8 @@ def from_dataframe(
         df: `pandas.DataFrame`.
         image_root: Folder of the images.
         tasks: Sequence of tasks; their number of annotators is replaced by
-            that of the table.
+            that of the table. By default those of `infer_tasks`, of which
+            the report's notes tell.
         columns: Dict, see above.
         on_error: `"raise"`, or `"skip"`: leave bad rows and images out and
             count them in the report. A bad row is one with an unknown class,
@@ -153,26 +159,32 @@ def from_dataframe(
         raise ValueError(
             f"`df` must be a pandas.DataFrame. Received: {type(df).__name__}"
         )
-    names = df.index if df.index.is_unique else range(len(df))
-    options = dict(on_error=on_error, max_annotators=max_annotators)
-    options |= dict(streams=streams, seed=seed)
-    table = _Table(image_root, tasks, columns, image_path, **options)
-    return table.load(df, "`df`", lambda row: f"row {names[row]}", decode)
+    report = ImportReport(on_error)
+    tasks, columns = _complete(df, tasks, columns, (), report)
+    return _load(
+        df,
+        None,
+        image_root,
+        tasks,
+        columns,
+        report,
+        max_annotators=max_annotators,
+        streams=streams,
+        seed=seed,
+        decode=decode,
+        image_path=image_path,
+    )
 
 
 def from_csv(
-    path: PathLike,
+    path: PathLike | pd.DataFrame,
     image_root: PathLike,
-    tasks: Tasks,
-    columns: dict[str, Any],
+    tasks: Tasks | None = None,
+    columns: dict[str, Any] | None = None,
     *,
     where: dict[str, str] | None = None,
     on_error: str = "raise",
-    max_annotators: int | None = 5,
-    streams: int = 3,
-    seed: int = 0,
-    decode: bool = True,
-    image_path: Callable[[str], str] | None = None,
+    **options: Any,
 ) -> LabelledImages:
     """Your own data: a CSV file of labels and a folder of images.
 
@@ -181,20 +193,18 @@ def from_csv(
     columns. Rows without any value but blanks are passed over.
 
     Args:
-        path: The CSV file.
-        image_root: See `from_dataframe`, as all arguments but `where`.
+        path: The CSV file, or the table that `read_csv` made of it.
+        image_root: See `from_dataframe`, as `tasks` and `columns`.
         tasks: Sequence of tasks.
         columns: Dict.
         where: Dict by column of a text, such as `{"split": "train"}`: only
             rows that hold it are read, at least one. By default all rows.
+            Tasks are inferred from all, and never from these columns.
         on_error: `"raise"` or `"skip"`. A row with more values than the
             first row has names is bad, too. Rows are numbered as in a
             spreadsheet: 1 is the row of names.
-        max_annotators: Integer, at least 1, or None.
-        streams: Integer, at least 1.
-        seed: Non-negative integer.
-        decode: Boolean.
-        image_path: Function, or None.
+        **options: `max_annotators`, `streams`, `seed`, `decode` and
+            `image_path`, see `from_dataframe`.
 
     Returns:
         A `LabelledImages`, see `from_dataframe`.
@@ -207,183 +217,179 @@ def from_csv(
     >>> data = from_csv("labels.csv", "faces", tasks, columns)
     >>> dataset = data.batches((64, 64, 3), batch_size=32, training=True)
     """
-    options = dict(on_error=on_error, max_annotators=max_annotators)
-    options |= dict(streams=streams, seed=seed)
-    table = _Table(image_root, tasks, columns, image_path, **options)
-    frame = read_csv(path, table.report)
+    report = ImportReport(on_error)
+    frame = path if isinstance(path, pd.DataFrame) else read_csv(path)
+    path = frame.attrs["path"]
+    for row, detail in frame.attrs["surplus"].items():
+        report.reject(f"row {row}", "too many values", detail)
+    tasks, columns = _complete(frame, tasks, columns, where or (), report)
     if where is not None:
         frame = choose_rows(frame, where, path)
-    numbers = frame.index
-    data = table.load(frame, str(path), lambda r: f"row {numbers[r]}", decode)
-    data.writer = CsvWriter(path, table.columns, table.with_ids)
+    return _load(frame, path, image_root, tasks, columns, report, **options)
+
+
+def _complete(frame, tasks, columns, ignored, report):
+    """Tasks and columns, which may be left out, as the table tells them."""
+    if tasks is None:
+        tasks, columns = infer_tasks(frame, columns, ignored)
+        tell_inferred(tasks, report)
+    elif columns is None:
+        columns = infer_columns(frame, ignored)
+        known = [*KEYS, *(task.name for task in check_tasks(tasks))]
+        columns = {key: columns[key] for key in known if key in columns}
+        if isinstance(columns.get("clean"), dict):
+            truths = columns["clean"].items()
+            columns["clean"] = {k: each for k, each in truths if k in known}
+    return tasks, columns
+
+
+def _load(
+    frame,
+    path,
+    image_root,
+    tasks,
+    columns,
+    report,
+    decode=True,
+    image_path=None,
+    max_annotators=5,
+    streams=3,
+    seed=0,
+):
+    """The long table of a table, checked, and what it and images come to."""
+    if max_annotators is not None:
+        check_number("max_annotators", max_annotators, 1, integer=True)
+    check_number("streams", streams, 1, integer=True)
+    check_number("seed", seed, 0, integer=True)
+    tasks = check_tasks(tasks)
+    columns = parse_columns(columns, tasks)
+    is_path = isinstance(image_root, (str, os.PathLike))
+    if not is_path or not os.path.isdir(image_root):
+        raise ValueError(
+            f"`image_root` must be a folder. Received: {image_root}"
+        )
+    rows = frame.index if frame.index.is_unique else range(len(frame))
+
+    def row_name(row):
+        return f"row {rows[row]}"
+
+    source = "`df`" if path is None else str(path)
+    check_header(columns.used, list(frame), source)
+    frame = frame[columns.used].reset_index(drop=True)
+    check_cells(frame, row_name)
+    folder = ImageFolder(image_root)
+    images, names = _number_images(frame[columns.image], folder, image_path)
+    problems = dict.fromkeys(np.flatnonzero(images < 0), ("no image name", ""))
+    cells = columns.melt(frame, problems)
+    cells["image"] = images[cells["row"]]
+    read = (tasks, columns, problems, row_name, report)
+    cells, with_ids = _read(cells, *read)
+    is_wide = columns.annotators is not None
+    given = cells[~cells["clean"]]
+    if is_wide:
+        for row in np.setdiff1d(frame.index, given["row"]):
+            problems.setdefault(row, ("no label", ""))
+    for row in sorted(problems):
+        image = cell_text(frame[columns.image][row])
+        entry = row_name(row) + f" ({image})" * bool(image)
+        report.reject(entry, *problems[row])
+    lost = given[given["row"].isin(problems)]
+    if is_wide and len(lost):
+        note = "good labels in rows that were rejected, left out with them"
+        label = ["row", "task", "annotator"]
+        report.notes[note] = len(lost.drop_duplicates(label))
+    cells = cells[~cells["row"].isin(problems)]
+    cells = _without_duplicates(cells, columns.unit, names, row_name, report)
+    kept = np.unique(cells["image"][~cells["clean"]])
+    for image in np.setdiff1d(images, [*kept, *images[[*problems]], -1]):
+        report.reject(names[image], "no label")
+    paths = [names[image] for image in kept]
+    good = check_image_files(
+        folder.image_root, paths, report, decode, folder.explain
+    )
+    kept = kept[good]
+    if not len(kept):
+        first = [f"({e}: {d})" for e, _, d in report.entries[:1] if d]
+        lines = [*str(report).splitlines(), *first]
+        raise ValueError(
+            "The table must have a row with an image and a label. "
+            f"Received: {one_line(' / '.join(lines))}"
+        )
+    unnamed = set(list_images(folder.image_root)).difference(names)
+    cells = cells[cells["image"].isin(kept)]
+    cells = cells.assign(image=np.searchsorted(kept, cells["image"]))
+    data = from_long(
+        cells,
+        ImageFiles(folder.image_root, [names[image] for image in kept]),
+        tasks,
+        report,
+        columns.annotators,
+        {name for _, name, _, _, clean in columns.fields if clean},
+        max_annotators=max_annotators,
+        streams=streams,
+        seed=seed,
+    )
+    report.notes["images in the folder that no row names"] = len(unnamed)
+    if path is not None:
+        data.writer = CsvWriter(path, columns, with_ids)
     return data
 
 
-class _Table:
-    """The arguments, checked, and what the rows of a table come to."""
+def _number_images(cells, folder, image_path):
+    """The number of each row's image, -1 for none, and the images' names, in
+    the order in which they come."""
+    image_path = image_path or (lambda text: text)
+    # A folder may hold two files whose names look alike.
+    written = texts(cells, form=None)
+    paths = {
+        text: folder.name(image_path(text)) if text else None
+        for text in written.unique()
+    }
+    return pd.factorize(np.array([paths[text] for text in written], object))
 
-    def __init__(self, image_root, tasks, columns, image_path, **options):
-        self.report = ImportReport(options.pop("on_error"))
-        self.tasks = check_tasks(tasks)
-        self.columns = parse_columns(columns, self.tasks)
-        if options["max_annotators"] is not None:
-            number = options["max_annotators"]
-            check_number("max_annotators", number, 1, integer=True)
-        check_number("streams", options["streams"], 1, integer=True)
-        check_number("seed", options["seed"], 0, integer=True)
-        self.crowd = options
-        is_path = isinstance(image_root, (str, os.PathLike))
-        if not is_path or not os.path.isdir(image_root):
-            raise ValueError(
-                f"`image_root` must be a folder. Received: {image_root}"
-            )
-        self.folder = ImageFolder(image_root)
-        self.image_path = image_path or (lambda cell: cell)
-        self.readers = {task.name: cell_reader(task) for task in self.tasks}
 
-    @property
-    def with_ids(self):
-        """Names of the tasks whose cells are class ids."""
-        return [name for name, r in self.readers.items() if r.has_ids]
-
-    def load(self, frame, source, row_name, decode):
-        check_header(self.columns.used, list(frame), source)
-        frame = frame[self.columns.used]
-        check_cells(frame, row_name)
-        images, names = self._images(frame[self.columns.image])
-        cells = self._read(frame, images, row_name)
-        cells["image"] = images[cells["row"]]
-        cells = self._without_duplicates(cells, names, row_name)
-        given = cells[~cells["clean"]]
-        kept = np.unique(given["image"])
-        unlabelled = np.setdiff1d(images, [*kept, *self.rejected, -1])
-        for image in unlabelled:
-            self.report.reject(names[image], "no label")
-        good = check_image_files(
-            self.folder.image_root,
-            [names[image] for image in kept],
-            self.report,
-            decode,
-            self.folder.explain,
-        )
-        kept = kept[good]
-        if not len(kept):
-            first = [f"({e}: {d})" for e, _, d in self.report.entries[:1] if d]
-            lines = [*str(self.report).splitlines(), *first]
-            raise ValueError(
-                "The table must have a row with an image and a label. "
-                f"Received: {one_line(' / '.join(lines))}"
-            )
-        unnamed = set(list_images(self.folder.image_root)).difference(names)
-        cells = cells[cells["image"].isin(kept)]
-        cells = cells.assign(image=np.searchsorted(kept, cells["image"]))
-        names = [names[image] for image in kept]
-        annotators, truths = None, []
-        if self.columns.annotator is None:
-            annotators = {
-                t.name: self.columns.names(t.name) for t in self.tasks
-            }
-            truths = self.columns.clean
-        elif isinstance(
-            frame[self.columns.annotator].dtype, pd.CategoricalDtype
-        ) and (frame[self.columns.annotator].cat.ordered):
-            who = map(cell_text, frame[self.columns.annotator].cat.categories)
-            order = list(who)
-            given = cells[~cells["clean"]].groupby("task")["annotator"]
-            annotators = {
-                task: [name for name in order if name in set(names_there)]
-                for task, names_there in given.unique().items()
-            }
-        data = from_long(
-            cells,
-            ImageFiles(self.folder.image_root, names),
-            self.tasks,
-            self.report,
-            annotators,
-            truths,
-            **self.crowd,
-        )
-        note = "images in the folder that no row names"
-        self.report.notes[note] = len(unnamed)
-        return data
-
-    def _images(self, cells):
-        """The number of each row's image, -1 for none, and their names, in
-        the order in which they come."""
-        codes, different = pd.factorize(cells)
-        names = [
-            # A folder may hold two files whose names look alike.
-            self.folder.name(self.image_path(text)) if text else None
-            for text in (cell_text(cell, form=None) for cell in different)
-        ]
-        # Of an empty cell the code is -1, which takes the last.
-        return pd.factorize(np.array([*names, None], object)[codes])
-
-    def _read(self, frame, images, row_name):
-        """The cells of good rows that hold a label, as numbers."""
-        problems = {
-            row: ("no image name", "") for row in np.flatnonzero(images < 0)
-        }
-        cells = self.columns.melt(frame, problems)
-        values = np.full(len(cells), np.nan, "float32")
-        for name, reader in self.readers.items():
-            own = np.flatnonzero(cells["task"] == name)
-            rows, labels = (cells[c].to_numpy()[own] for c in ("row", "label"))
-            values[own], wrong = reader.read(
-                cells["value"].iloc[own],
-                lambda each, rows=rows: row_name(rows[each]),
-            )
-            for each, (problem, detail) in wrong.items():
-                detail = f"{labels[each]}: {detail}"
-                problems.setdefault(rows[each], (problem, detail))
-        cells["value"] = values
-        given = cells["value"].notna() & ~cells["clean"]
-        if self.columns.annotator is None:
-            every = np.arange(len(frame))
-            for row in np.setdiff1d(every, cells["row"][given]):
-                problems.setdefault(row, ("no label", ""))
-        # Before the first bad row says that it may be skipped.
-        for name, reader in self.readers.items():
-            own = (cells["task"] == name) & ~cells["clean"]
-            reader.check_ids(cells["annotator"][own].unique())
-        for row in sorted(problems):
-            image = cell_text(frame[self.columns.image].iloc[row])
-            entry = row_name(row) + f" ({image})" * bool(image)
-            self.report.reject(entry, *problems[row])
-        for reader in self.readers.values():
-            reader.note_ids(self.report)
-        bad = cells["row"].isin(problems)
-        label = ["row", "task", "annotator"]
-        lost = len(cells[bad & given].drop_duplicates(label))
-        if lost and self.columns.annotator is None:
-            note = "good labels in rows that were rejected, left out with them"
-            self.report.notes[note] = lost
-        self.rejected = images[sorted(problems)]
-        return cells[~bad & cells["value"].notna()].copy()
-
-    def _without_duplicates(self, cells, names, row_name):
-        unit = self.columns.unit
-        rows = cells.drop_duplicates("row").sort_values("row")
-        again = rows["row"][rows.duplicated(unit)]
-        if again.empty:
-            return cells
-        rows = rows[rows.duplicated(unit, keep=False)]
-        own = cells[cells["row"].isin(rows["row"])]
-        # Equal for rows of equal labels, in whatever order.
-        content = own.drop(columns=["row", "label"])
-        content = pd.util.hash_pandas_object(content, index=False)
-        content = content.groupby(own["row"]).sum()
-        first = rows.groupby(unit)["row"].transform("first")
-        for row, earlier, image in zip(
-            rows["row"], first, rows["image"], strict=True
+def _read(cells, tasks, columns, problems, row_name, report):
+    """The cells that hold a label, as numbers; names of the tasks of which
+    they are class ids. Adds the problems of bad cells."""
+    parts, with_ids = [], []
+    for task in tasks:
+        own = cells[cells["task"] == task.name]
+        found, has_ids = read_cells(own, task, row_name, report)
+        with_ids += [task.name] * has_ids
+        bad = own.join(found[["problem", "detail"]])[found["problem"].notna()]
+        for row, column, *what in zip(
+            bad["row"],
+            bad["column"],
+            bad["problem"],
+            bad["detail"],
+            strict=True,
         ):
-            if row == earlier:
-                continue
-            same = content[row] == content[earlier]
-            detail = f"see {row_name(earlier)}"
-            self.report.reject(
-                f"{row_name(row)} ({names[image]})",
-                "duplicate row" if same else "conflicting duplicate row",
-                f"identical, {detail}" if same else detail,
-            )
-        return cells[~cells["row"].isin(again)]
+            label = task.name if columns.value else f"column {column}"
+            problems.setdefault(row, (what[0], f"{label}: {what[1]}"))
+        parts.append(own.assign(value=found["value"].astype("float32")))
+    cells = pd.concat(parts)
+    return cells[cells["value"].notna()], with_ids
+
+
+def _without_duplicates(cells, unit, names, row_name, report):
+    """The cells without those of rows of which an earlier row says as much."""
+    rows = cells.drop_duplicates("row").sort_values("row")
+    first = rows.groupby(unit, observed=True)["row"].transform("first")
+    again = rows[rows["row"] != first]
+    if again.empty:
+        return cells
+    own = cells[cells["row"].isin({*again["row"], *first[again.index]})]
+    said = own[["image", "task", "dimension", "annotator", "clean", "value"]]
+    said = pd.Series([*said.itertuples(False, None)], own["row"])
+    said = said.groupby(level=0).agg(frozenset)
+    for row, earlier, image in zip(
+        again["row"], first[again.index], again["image"], strict=True
+    ):
+        same = said[row] == said[earlier]
+        detail = f"see {row_name(earlier)}"
+        report.reject(
+            f"{row_name(row)} ({names[image]})",
+            "duplicate row" if same else "conflicting duplicate row",
+            f"identical, {detail}" if same else detail,
+        )
+    return cells[~cells["row"].isin(again["row"])]

@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,22 +23,18 @@ _WHOLE_FLOAT = re.compile(r"([+-]?[0-9]{1,18})\.0+")
 _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 
-def read_csv(path: PathLike, report: ImportReport) -> pd.DataFrame:
-    """Reads a CSV file: every cell as text, and none changes its column.
-
-    Rows with more values than the first one has names are rejected, rows
-    without any value but blanks are passed over.
-
-    Args:
-        path: The file, in UTF-8 with commas.
-        report: `ImportReport`.
+def read_csv(path: PathLike) -> pd.DataFrame:
+    """Reads a CSV file in UTF-8: every cell as text, none changes its column.
 
     Returns:
-        A `pandas.DataFrame` whose index numbers the rows as a spreadsheet
-        does: 1 is the row of names.
+        A `pandas.DataFrame` without the rows of blanks, whose index numbers
+        the rows as a spreadsheet does: 1 is the row of names. Its
+        `attrs["path"]` is the file, `attrs["surplus"]` a dict by row of what
+        is to be said of rows with more values than the first has names,
+        which are left out.
 
     Raises:
-        ValueError: if the file cannot be read, and as the report says.
+        ValueError: if the file cannot be read.
     """
     if not os.path.isfile(path):
         raise ValueError(
@@ -68,20 +64,20 @@ def read_csv(path: PathLike, report: ImportReport) -> pd.DataFrame:
             "`path` must be a CSV file in UTF-8 whose quotes are closed. "
             f"Received: {path}: {one_line(error)}"
         ) from error
-    skipped = []
-    for row, names, values in _SKIPPED.findall(
-        "".join(str(e.message) for e in w)
-    ):
-        detail = f"{values} values, {names} names of columns"
-        report.reject(f"row {row}", "too many values", detail)
-        skipped.append(int(row))
-    numbers = np.arange(1, len(frame) + len(skipped) + 1)
-    frame.index = np.setdiff1d(numbers, skipped)
+    surplus = {
+        int(row): f"{values} values, {names} names of columns"
+        for each in w
+        for row, names, values in _SKIPPED.findall(str(each.message))
+    }
+    numbers = np.arange(1, len(frame) + len(surplus) + 1)
+    frame.index = np.setdiff1d(numbers, list(surplus))
     frame.columns = frame.iloc[0].str.strip().to_list()
     blank = frame = frame.iloc[1:]
     for column in range(len(frame.columns)):
         blank = blank[blank.iloc[:, column].str.strip() == ""]
-    return frame.drop(blank.index)
+    frame = frame.drop(blank.index)
+    frame.attrs = {"path": path, "surplus": surplus}
+    return frame
 
 
 def choose_rows(
@@ -95,12 +91,12 @@ def choose_rows(
             f"`where` must be a dict by column of a text. Received: {where!r}"
         )
     check_header(where, list(frame), str(path))
-    texts = frame[[*where]].map(cell_text)
-    chosen = frame[(texts == pd.Series(where).map(cell_text)).all(axis=1)]
+    found = frame[[*where]].apply(texts)
+    chosen = frame[(found == pd.Series(where).map(cell_text)).all(axis=1)]
     if where and chosen.empty:
         there = " and ".join(
             f"{column} is {', '.join(sorted(map(repr, each.unique()[:20])))}"
-            for column, each in texts.items()
+            for column, each in found.items()
         )
         raise ValueError(
             f"`where` must choose a row of {path}, in which {one_line(there)}. "
@@ -128,6 +124,21 @@ def check_header(used: Iterable[str], header: list[str], table: object) -> None:
             f"`columns` must name columns of {table}: {there}. "
             f"Received: {', '.join(missing)}{hint}"
         )
+
+
+def check_cells(frame: pd.DataFrame, row_name: Callable[[int], str]) -> None:
+    """Raises a `ValueError` at a cell that holds a list or an array."""
+    for column, cells in frame.items():
+        kind = pd.api.types.infer_dtype(cells)
+        if not kind.startswith(("mixed", "categorical")):
+            continue
+        for position, cell in enumerate(cells):
+            if pd.api.types.is_list_like(cell):
+                raise ValueError(
+                    "Each cell of `df` must be one text or number. Received: "
+                    f"{one_line(repr(cell), 80)} in column {column}, "
+                    f"{row_name(position)}"
+                )
 
 
 def named_after(column: str, names: Sequence[str]) -> int | None:
@@ -164,201 +175,163 @@ def cell_text(cell: Any, form: Any = "NFC") -> str:
     return str(int(whole[1])) if whole else text
 
 
+def texts(cells: pd.Series, form: Any = "NFC") -> pd.Series:
+    """What is written in each cell; each different one is read once."""
+    codes, different = pd.factorize(cells)
+    found = [*(cell_text(cell, form) for cell in different), ""]
+    # Of an empty cell the code is -1, which takes the last.
+    return pd.Series(np.array(found, object)[codes], cells.index, object)
+
+
 def cell_number(text: str) -> float | None:
     """The number that a cell's text spells, however it does; None if none."""
     number = float(text) if _NUMBER.fullmatch(text) else np.inf
     return number if np.isfinite(number) else None
 
 
-def cell_reader(task: Task) -> "ClassCells | ValueCells":
-    """A `ClassCells` or `ValueCells` for the cells of a task."""
+def read_cells(
+    cells: pd.DataFrame,
+    task: Task,
+    row_name: Callable[[int], str],
+    report: ImportReport,
+) -> tuple[pd.DataFrame, bool]:
+    """Reads the cells of a task.
+
+    Args:
+        cells: The cells of `Columns.melt` that are the task's.
+        task: The task.
+        row_name: Function of a row's position that names it.
+        report: `ImportReport`, which is told of ids without a 0.
+
+    Returns:
+        `(found, has_ids)`: a table with the columns `value`, the number or
+        class id, NaN where missing, `problem` and `detail`, what is wrong
+        with the cell, None if nothing; and whether cells are class ids.
+
+    Raises:
+        ValueError: if the cells are class names and class ids, or ids where
+            names are numbers, or count from 1, or annotators are classes.
+    """
+    written = texts(cells["value"])
+    different = written.drop_duplicates()
+    has_ids = False
     if isinstance(task, CategoricalTask):
-        return ClassCells(task)
-    return ValueCells(task)
-
-
-class _Cells:
-    """Reads the cells of a task, column by column."""
-
-    # Whether the cells are class ids, and whether one of these is 0.
-    has_ids: Any = False
-    has_0 = False
-
-    def __init__(self, task):
-        self.task = task
-
-    def read(self, cells, where):
-        """Reads cells.
-
-        Args:
-            cells: Series of cells.
-            where: Function of a cell's position that names its row.
-
-        Returns:
-            `(values, problems)`: float32 array of the numbers or class ids,
-            NaN where missing; and a dict by position of
-            `(problem, detail)`.
-        """
-        # Each different cell is understood once; -1 stands for empty ones.
-        codes, different = pd.factorize(cells)
-        values, problems = self._understand(
-            different, lambda index: where(int(np.argmax(codes == index)))
+        found, has_ids = _read_classes(
+            task, different, cells, lambda i: row_name(cells["row"][i]), report
         )
-        wrong = np.flatnonzero(np.isin(codes, list(problems)))
-        values = np.append(values, np.nan).astype("float32")[codes]
-        return values, {int(each): problems[codes[each]] for each in wrong}
-
-    def check_ids(self, annotators):
-        """Checks what all cells have to be checked for together.
-
-        Args:
-            annotators: Names of the annotators or of their columns.
-        """
-
-    def note_ids(self, report):
-        """Adds to an `ImportReport` what seems to be wrong with all cells."""
+    else:
+        found = _read_values(task, different)
+    found = found.set_index(different).loc[written]
+    return found.set_axis(cells.index), has_ids
 
 
-class ClassCells(_Cells):
-    """Cells with names or ids of classes, not both within a task.
+def _read_values(task, cells):
+    numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+    found = pd.DataFrame({"value": numbers, "problem": None, "detail": None})
+    missing = cells.str.lower().isin(MISSING_CELLS)
+    wrong = numbers.isna() & ~missing
+    found.loc[wrong, "problem"] = "not a number"
+    found.loc[wrong, "detail"] = cells[wrong].map(repr)
+    wrong = task.out_of_range(numbers.to_numpy())
+    found.loc[wrong, "problem"] = "value out of range"
+    found.loc[wrong, "detail"] = cells[wrong] + "; must be in [-1, 1]"
+    return found
+
+
+def _read_classes(task, cells, all_cells, where, report):
+    """Names or ids of classes, not both within a task.
 
     A cell that is a class name is that class, even if it is a number, and
     however that is spelled. Any other integer is a class id, -1 a missing
     label; where a class name is a number, there are no class ids.
     """
+    names = [cell_text(name) for name in task.class_names or ()]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`class_names` of task '{task.name}' must be told apart in "
+            f"a table. Received: {task.class_names}"
+        )
+    numbers = [cell_number(name) for name in names]
+    has_numbers = any(number is not None for number in numbers)
 
-    def __init__(self, task: CategoricalTask):
-        super().__init__(task)
-        names = [cell_text(name) for name in task.class_names or ()]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"`class_names` of task '{task.name}' must be told apart in "
-                f"a table. Received: {task.class_names}"
-            )
-        self._ids = {name: index for index, name in enumerate(names)}
-        # The classes whose names spell a number.
-        self._numbers = {}
-        for index, name in enumerate(names):
-            self._numbers.setdefault(cell_number(name), []).append(index)
-        self._numbers.pop(None, None)
-        self._first = {}
-        # Where the number of classes stands, which is no class id.
-        self._beyond = None
-        self._expected = f"class ids are 0 to {task.num_classes - 1}"
-        if names:
-            self._expected = f"classes are {', '.join(names)}"
-
-    def _understand(self, cells, where):
-        values, problems = np.full(len(cells), np.nan), {}
-        for index, cell in enumerate(cells):
-            text = cell_text(cell)
-            kind, number = self._meaning(text)
-            if kind == "id" and self._numbers:
-                raise ValueError(
-                    f"Labels of task '{self.task.name}' must be class names "
-                    f"where these are numbers: {', '.join(self._ids)}. "
-                    f"Received: {text!r} in {where(index)}"
-                )
-            if kind in ("name", "id"):
-                values[index] = number
-                self.has_0 |= number == 0
-                if kind not in self._first:
-                    self._first[kind] = (text, where(index))
-                    self._check_kinds()
-            elif kind is not None:
-                json = text.startswith(("{", "["))
-                hint = "; it seems to be JSON, not one label" * json
-                problems[index] = (kind, f"{text!r}; {self._expected}{hint}")
-                if number == self.task.num_classes and not self._numbers:
-                    self._beyond = self._beyond or where(index)
-        return values, problems
-
-    def _meaning(self, text):
-        if text in self._ids:
-            return "name", self._ids[text]
+    def meaning(text):
+        """The kind of a cell, or its problem, and the class id."""
+        if text in names:
+            return "name", names.index(text)
         if text.lower() in MISSING_CELLS:
             return None, None
         number = cell_number(text)
         # Where two names spell it, the cell must do so as one of them.
-        if len(self._numbers.get(number, ())) == 1:
-            return "name", self._numbers[number][0]
+        if number is not None and numbers.count(number) == 1:
+            return "name", numbers.index(number)
         if number is None or not number.is_integer():
             return "unknown class", None
         if number == -1:
             return None, None
-        if not 0 <= number < self.task.num_classes:
+        if not 0 <= number < task.num_classes:
             return "class id out of range", number
         return "id", number
 
-    @property
-    def has_ids(self) -> bool:
-        return "id" in self._first
-
-    def check_ids(self, annotators: Sequence[str]) -> None:
-        names = self.task.class_names or ()
-        classes = [named_after(each, names) for each in annotators]
-        # Annotators of which each is called like another class.
-        if (
-            self.has_ids
-            and None not in classes
-            and len(set(classes)) == len(classes) > 1
-        ):
-            raise ValueError(
-                f"`columns` must name annotators of task '{self.task.name}', "
-                "not its classes, as one-hot or vote columns do: make one "
-                "column of class names with `df[columns].idxmax(axis=1)`, or "
-                f"rename the annotators. Received: "
-                f"{one_line(', '.join(annotators))}"
-            )
-        # Skipping it alone would shift all other labels by one.
-        if self._beyond and "name" not in self._first:
-            count = self.task.num_classes
-            raise ValueError(
-                f"Class ids of task '{self.task.name}' must begin at 0, the "
-                f"last of {count} classes is {count - 1}. Received: {count} "
-                f"in {self._beyond}, as if they began at 1"
-            )
-
-    def note_ids(self, report: ImportReport) -> None:
-        # Without names it does not matter what they begin at.
-        if not self.has_ids or self.has_0 or not self._ids:
-            return
-        name, first = self.task.name, next(iter(self._ids))
-        report.notes[f"labels of {name} with the class id 0, {first}"] = 0
-        warnings.warn(
-            f"No cell of task '{name}' is 0, the class id of "
-            f"{one_line(first)}. If the "
-            "ids count from 1, each label is read as the next class: "
-            "subtract 1 or write class names",
-            stacklevel=5,
+    meanings = [meaning(text) for text in cells]
+    kind = pd.Series([kind for kind, _ in meanings], cells.index, object)
+    value = pd.Series([value for _, value in meanings], cells.index, "float64")
+    first = {each: index for index, each in kind.iloc[::-1].items()}
+    has_ids = "id" in first
+    if has_ids and has_numbers:
+        raise ValueError(
+            f"Labels of task '{task.name}' must be class names "
+            f"where these are numbers: {', '.join(names)}. "
+            f"Received: {cells[first['id']]!r} in {where(first['id'])}"
         )
+    if has_ids and "name" in first:
+        name, number = first["name"], first["id"]
+        raise ValueError(
+            f"Labels of task '{task.name}' must be all class names "
+            f"or all class ids. Received: {cells[name]!r} in {where(name)}, "
+            f"{cells[number]!r} in {where(number)}"
+        )
+    if has_ids:
+        given = all_cells["annotator"][~all_cells["clean"]]
+        _check_annotators(task, given.unique())
+    # Skipping it alone would shift all other labels by one.
+    count = task.num_classes
+    beyond = kind.index[value == count]
+    if len(beyond) and "name" not in first and not has_numbers:
+        raise ValueError(
+            f"Class ids of task '{task.name}' must begin at 0, the "
+            f"last of {count} classes is {count - 1}. Received: {count} "
+            f"in {where(beyond[0])}, as if they began at 1"
+        )
+    # Without names it does not matter what they begin at.
+    if has_ids and names and not (value == 0).any():
+        note = f"labels of {task.name} with the class id 0, {names[0]}"
+        report.notes[note] = 0
+        warnings.warn(
+            f"No cell of task '{task.name}' is 0, the class id of "
+            f"{one_line(names[0])}. If the ids count from 1, each label is "
+            "read as the next class: subtract 1 or write class names",
+            stacklevel=6,
+        )
+    expected = f"class ids are 0 to {count - 1}"
+    if names:
+        expected = f"classes are {', '.join(names)}"
+    json = cells.str.startswith(("{", "["))
+    hint = json.map({True: "; it seems to be JSON, not one label", False: ""})
+    is_good = kind.isna() | kind.isin(["name", "id"])
+    found = pd.DataFrame({"value": value.where(is_good)})
+    found["problem"] = kind.mask(is_good, None)
+    found["detail"] = cells.map(repr) + f"; {expected}" + hint
+    return found, has_ids
 
-    def _check_kinds(self):
-        if len(self._first) == 2:
-            name, name_row = self._first["name"]
-            number, id_row = self._first["id"]
-            raise ValueError(
-                f"Labels of task '{self.task.name}' must be all class names "
-                f"or all class ids. Received: {name!r} in {name_row}, "
-                f"{number!r} in {id_row}"
-            )
 
-
-class ValueCells(_Cells):
-    """Cells with numbers."""
-
-    def _understand(self, cells, where):
-        texts = [cell_text(cell) for cell in cells]
-        numbers = pd.to_numeric(
-            pd.Series(texts, dtype=object), errors="coerce"
-        ).to_numpy("float64")
-        problems = {}
-        for index in np.flatnonzero(np.isnan(numbers)):
-            if texts[index].lower() not in MISSING_CELLS:
-                problems[index] = ("not a number", repr(texts[index]))
-        for index in np.flatnonzero(self.task.out_of_range(numbers)):
-            problems[index] = (
-                "value out of range",
-                f"{texts[index]}; must be in [-1, 1]",
-            )
-        return numbers, problems
+def _check_annotators(task, annotators):
+    """Raises a `ValueError` where each is called like another class."""
+    classes = [named_after(each, task.class_names or ()) for each in annotators]
+    if None not in classes and len(set(classes)) == len(classes) > 1:
+        raise ValueError(
+            f"`columns` must name annotators of task '{task.name}', "
+            "not its classes, as one-hot or vote columns do: make one "
+            "column of class names with `df[columns].idxmax(axis=1)`, or "
+            f"rename the annotators. Received: "
+            f"{one_line(', '.join(annotators))}"
+        )

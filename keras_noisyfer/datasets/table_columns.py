@@ -1,18 +1,16 @@
 """Tables of labels: what their columns hold."""
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.datasets.table_cells import cell_text, named_after
-from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.datasets.table_cells import cell_text, named_after, texts
 from keras_noisyfer.typing import Tasks
 
 KEYS = ("image", "annotator", "task", "value", "clean")
+FIELD = ("column", "task", "dimension", "annotator", "clean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,34 +19,29 @@ class Columns:
 
     Attributes:
         image: Column of the image's path.
-        labels: Dict by task name of a list with one tuple an annotator: the
-            columns of the label's values. Empty with `value`.
-        clean: Dict by task name of such a tuple; with `annotator`, the name
-            of the one whose labels count as the truth, or `None`.
-        annotator: Column of the annotator's name where each row is of one,
-            or `None`.
-        task: Column that tells what `value` is, or `None`.
-        value: Column of the label.
-        slots: Dict by what the column `task` may hold of `(task, dimension)`,
-            the task's name and an index.
+        fields: Tuples of `FIELD`, one a column of labels, or with `task` one
+            a text that stands there in place of a column: the task's name,
+            the index of the dimension, the annotator's name or None, and
+            whether the labels count as the truth.
+        clean: Name of the annotator whose labels count as the truth.
+        annotator: Column of the annotator's name where each row is of one.
+        task: Column that tells what `value` is.
+        value: Column of the label, where there is one for all tasks.
     """
 
     image: str
-    labels: dict[str, list[tuple[str, ...]]]
-    clean: Any = None
+    fields: list[tuple[str, str, int, str | None, bool]]
+    clean: str | None = None
     annotator: str | None = None
     task: str | None = None
     value: str | None = None
-    slots: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)
 
     @property
     def used(self) -> list[str]:
         """All columns, each once."""
-        groups = [each for task in self.labels.values() for each in task]
-        if self.annotator is None:
-            groups += self.clean.values()
-        one = (self.image, self.annotator, self.value, self.task)
-        columns = [column for group in (one, *groups) for column in group]
+        columns = [self.image, self.annotator, self.value, self.task]
+        if self.task is None:
+            columns += [field[0] for field in self.fields]
         return [column for column in dict.fromkeys(columns) if column]
 
     @property
@@ -59,59 +52,51 @@ class Columns:
         parts = ["task", "dimension"] * (self.task is not None)
         return ["image", "annotator", *parts]
 
-    def names(self, task: str) -> list[str]:
-        """The annotators of a task of which each has columns."""
-        return ["+".join(group) for group in self.labels[task]]
+    @property
+    def annotators(self) -> dict[str, list[str | None]] | None:
+        """Dict by task name of the annotators' names, in the order of their
+        columns; None where the rows tell them."""
+        if self.annotator is not None:
+            return None
+        names: dict[str, list[str | None]] = {}
+        for _, task, dimension, who, clean in self.fields:
+            if not clean and dimension == 0:
+                names.setdefault(task, []).append(who)
+        return names
 
     def melt(self, frame: pd.DataFrame, problems: dict) -> pd.DataFrame:
-        """One row a cell.
+        """The long table of a table: one row a cell.
 
         Args:
-            frame: `pandas.DataFrame` with the columns `used`.
+            frame: `pandas.DataFrame` with the columns `used`, of objects,
+                whose index is the rows' positions.
             problems: Dict by a row's position of `(problem, detail)`, to
                 which those of bad rows are added.
 
         Returns:
-            A `pandas.DataFrame` with the columns `row`, `task`, `dimension`,
-            `annotator`, `clean`, `label`, what the cell is called, and
-            `value`, the cell.
+            A `pandas.DataFrame` with the columns `row`, `FIELD` and `value`,
+            the cell.
         """
-        rows, parts = np.arange(len(frame)), []
-        who: Any = None
-        if self.annotator is not None:
-            who = _texts(frame[self.annotator])
-            for row in np.flatnonzero(who == ""):
-                problems.setdefault(
-                    row, ("no annotator", f"in {self.annotator}")
-                )
-
-        def add(rows, task, dimension, annotator, clean, label, value):
-            cells = {"row": rows, "task": task, "dimension": dimension}
-            cells |= {"annotator": annotator, "clean": clean, "label": label}
-            parts.append(pd.DataFrame({**cells, "value": value}))
-
-        if self.task is not None:
-            slots = _texts(frame[self.task])
-            known = {cell_text(each): slot for each, slot in self.slots.items()}
-            for row in np.flatnonzero(~np.isin(slots, list(known))):
-                expected = f"{self.task} may be {', '.join(known)}"
-                problem = "unknown task", f"{slots[row]!r}; {expected}"
-                problems.setdefault(row, problem)
-            values = frame[self.value].to_numpy(object)
-            for text, (task, dimension) in known.items():
-                own = np.flatnonzero(slots == text)
-                add(own, task, dimension, who[own], False, task, values[own])
-        for task, groups in self.labels.items():
-            truth = [] if who is not None else self.clean.get(task, [])
-            for group in [*groups, *([truth] if truth else [])]:
-                name = "+".join(group) if who is None else who
-                for dimension, column in enumerate(group):
-                    label = task if column == self.value else f"column {column}"
-                    value = frame[column].to_numpy(object)
-                    clean = group is truth
-                    add(rows, task, dimension, name, clean, label, value)
-        cells = pd.concat(parts, ignore_index=True).astype({"clean": bool})
-        if self.annotator is not None and self.clean is not None:
+        fields = pd.DataFrame(self.fields, columns=FIELD)
+        if self.task is None:
+            cells = frame[[*dict.fromkeys(fields["column"])]].stack()
+            cells = cells.rename_axis(["row", "column"]).rename("value")
+        else:
+            what = texts(frame[self.task])
+            known = one_line(", ".join(fields["column"]))
+            for row, text in what[~what.isin(fields["column"])].items():
+                detail = f"{text!r}; {self.task} may be {known}"
+                problems.setdefault(row, ("unknown task", detail))
+            cells = pd.DataFrame({"column": what, "value": frame[self.value]})
+            cells = cells.rename_axis("row")
+        cells = fields.merge(cells.reset_index(), on="column")
+        if self.annotator is None:
+            return cells
+        who = _annotators(frame[self.annotator])
+        for row in who.index[who == ""]:
+            problems.setdefault(row, ("no annotator", f"in {self.annotator}"))
+        cells["annotator"] = who[cells["row"]].array
+        if self.clean is not None:
             cells["clean"] = cells["annotator"] == cell_text(self.clean)
             if not cells["clean"].any():
                 raise ValueError(
@@ -121,10 +106,13 @@ class Columns:
         return cells
 
 
-def _texts(cells):
-    """What is written in each cell, an array."""
-    codes, different = pd.factorize(cells)
-    return np.array([*map(cell_text, different), ""], object)[codes]
+def _annotators(cells):
+    """Names of annotators, in the order of the categories if they have one."""
+    who = texts(cells)
+    if isinstance(cells.dtype, pd.CategoricalDtype) and cells.cat.ordered:
+        order = dict.fromkeys([*map(cell_text, cells.cat.categories), ""])
+        return who.astype(pd.CategoricalDtype([*order], ordered=True))
+    return who
 
 
 def parse_columns(columns: Any, tasks: Tasks) -> Columns:
@@ -143,54 +131,55 @@ def parse_columns(columns: Any, tasks: Tasks) -> Columns:
         )
     if columns.keys() & {"task", "value"}:
         _check_keys(columns, ["image", "annotator", "value"], ["task", "clean"])
+        _check_strings(columns, columns)
         return _parse_long(columns, tasks)
     _check_keys(columns, ["image", *names], ["annotator", "clean"])
     one_each = "annotator" in columns
-    for key in ("image", "annotator", *["clean"] * one_each):
-        _check_column(key, columns)
+    _check_strings(columns, ["image", "annotator", *["clean"] * one_each])
     clean = {} if one_each else columns.get("clean", {})
     if not isinstance(clean, dict) or not clean.keys() <= set(names):
         raise ValueError(
             "`columns['clean']` must be a dict by task name of columns. "
             f"Received: {clean!r}"
         )
-    labels, truths = {}, {}
+    fields: list[Any] = []
     for task in tasks:
         argument, given = f"columns['{task.name}']", columns[task.name]
-        groups = _groups(argument, task, given)
+        groups = _groups(argument, task, given, one_each)
         used = [column for group in groups for column in group]
         if len(set(used)) != len(used):
             raise ValueError(
                 f"`{argument}` must name each column once. Received: {given!r}"
             )
-        if one_each and len(groups) != 1:
-            raise ValueError(_one_label(argument, given))
-        labels[task.name] = groups
+        for group in groups:
+            fields += _fields(
+                task, group, None if one_each else "+".join(group)
+            )
         if task.name in clean:
-            argument = f"columns['clean']['{task.name}']"
-            groups = _groups(argument, task, clean[task.name])
-            if len(groups) != 1:
-                raise ValueError(_one_label(argument, clean[task.name]))
-            if set(used) & set(groups[0]):
+            argument, given = (
+                f"columns['clean']['{task.name}']",
+                clean[task.name],
+            )
+            (group,) = _groups(argument, task, given, True)
+            if set(used) & set(group):
                 raise ValueError(
                     f"`{argument}` must be columns that are none of "
                     f"`columns['{task.name}']`: labels that are their own "
-                    f"truth have no noise. Received: {clean[task.name]!r}"
+                    f"truth have no noise. Received: {given!r}"
                 )
-            truths[task.name] = groups[0]
-    return Columns(
-        columns["image"],
-        labels,
-        columns.get("clean") if one_each else truths,
-        columns.get("annotator"),
-    )
+            fields += _fields(task, group, None, True)
+    truth = columns.get("clean") if one_each else None
+    return Columns(columns["image"], fields, truth, columns.get("annotator"))
 
 
-def _one_label(argument, given):
-    return f"`{argument}` must be the columns of one label. Received: {given!r}"
+def _fields(task, group, annotator, clean=False):
+    return [
+        (column, task.name, dimension, annotator, clean)
+        for dimension, column in enumerate(group)
+    ]
 
 
-def _groups(argument, task, given):
+def _groups(argument, task, given, single):
     """One tuple of columns an annotator."""
     groups = [given] if isinstance(given, str) else given
     dimensions = getattr(task, "dimensions", None)
@@ -207,6 +196,11 @@ def _groups(argument, task, given):
         ):
             for group in groups:
                 _check_order(argument, group, dimensions or ())
+            if single and len(groups) != 1:
+                raise ValueError(
+                    f"`{argument}` must be the columns of one label. "
+                    f"Received: {given!r}"
+                )
             return [tuple(group) for group in groups]
     expected = "a column, or a list of columns, one an annotator"
     if width > 1:
@@ -232,41 +226,34 @@ def _check_order(argument, group, dimensions):
 
 
 def _parse_long(columns, tasks):
-    for key in columns:
-        _check_column(key, columns)
     used = [column for key, column in columns.items() if key != "clean"]
     if len(set(used)) < len(used):
         raise ValueError(
             f"`columns` must name each column once. Received: {', '.join(used)}"
         )
-    labels, slots = {}, {}
     if "task" in columns:
-        slots = _slots(tasks)
+        fields = _slots(tasks)
     elif len(tasks) == 1 and len(getattr(tasks[0], "dimensions", "1")) == 1:
-        labels = {tasks[0].name: [(columns["value"],)]}
+        fields = _fields(tasks[0], [columns["value"]], None)
     else:
         raise ValueError(
             "`columns` must have the key 'task' unless there is one task "
             f"with one value. Received: {columns}"
         )
-    return Columns(labels=labels, slots=slots, **columns)
+    return Columns(fields=fields, **columns)
 
 
 def _slots(tasks):
-    slots, bare = {}, {}
+    """Fields of what a column of tasks may hold."""
+    fields, bare = [], []
     for task in tasks:
-        if isinstance(task, CategoricalTask):
-            slots[task.name] = (task.name, 0)
-            continue
-        for index, dimension in enumerate(task.dimensions):
-            slots[f"{task.name}.{dimension}"] = (task.name, index)
-            bare.setdefault(dimension, []).append((task.name, index))
+        dimensions = getattr(task, "dimensions", ())
+        slots = [f"{task.name}.{each}" for each in dimensions] or [task.name]
+        fields += _fields(task, map(cell_text, slots), None)
+        bare += _fields(task, map(cell_text, dimensions), None)
     # A dimension's name alone will do where it can mean one thing only.
-    taken = {task.name for task in tasks}
-    for dimension, places in bare.items():
-        if len(places) == 1 and dimension not in taken:
-            slots[dimension] = places[0]
-    return slots
+    taken = [*(task.name for task in tasks), *(each[0] for each in bare)]
+    return fields + [each for each in bare if taken.count(each[0]) == 1]
 
 
 def _check_keys(columns, required, optional):
@@ -279,23 +266,10 @@ def _check_keys(columns, required, optional):
         )
 
 
-def _check_column(key, columns):
-    if not isinstance(columns.get(key, ""), str):
-        raise ValueError(
-            f"`columns['{key}']` must be a string. Received: {columns[key]!r}"
-        )
-
-
-def check_cells(frame: pd.DataFrame, row_name: Callable[[int], str]) -> None:
-    """Raises a `ValueError` at a cell that holds a list or an array."""
-    for column, cells in frame.items():
-        kind = pd.api.types.infer_dtype(cells)
-        if not kind.startswith(("mixed", "categorical")):
-            continue
-        for position, cell in enumerate(cells):
-            if pd.api.types.is_list_like(cell):
-                raise ValueError(
-                    "Each cell of `df` must be one text or number. Received: "
-                    f"{one_line(repr(cell), 80)} in column {column}, "
-                    f"{row_name(position)}"
-                )
+def _check_strings(columns, keys):
+    for key in keys:
+        if not isinstance(columns.get(key, ""), str):
+            raise ValueError(
+                f"`columns['{key}']` must be a string. "
+                f"Received: {columns[key]!r}"
+            )

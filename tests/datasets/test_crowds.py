@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_noisyfer.datasets import long_table
 from keras_noisyfer.datasets.long_table import crowd_streams
 from keras_noisyfer.datasets.table import from_dataframe
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
@@ -101,13 +100,6 @@ def test_draw_does_not_depend_on_any_order_or_on_other_images():
     half = image < 100
     fewer = by_name(names[:100], image[half], who, annotator[half])
     assert fewer == {key: expected[key] for key in fewer}
-
-
-def test_many_images_are_drawn_in_parts(monkeypatch):
-    data = crowd(images=200)
-    expected = crowd_streams(*data)[0]
-    monkeypatch.setattr(long_table, "IMAGES_AT_ONCE", 33)
-    np.testing.assert_array_equal(crowd_streams(*data)[0], expected)
 
 
 def test_seed_decides_the_draw():

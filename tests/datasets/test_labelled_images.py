@@ -1,4 +1,5 @@
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -270,3 +271,15 @@ def test_as_many_names_as_annotators(names):
     assert data.take(3).annotators == {"shade": ["ann", "bob"]}
     with pytest.raises(ValueError, match="`annotators` must be .*Received: '"):
         LabelledImages(grey_images(), labels, tasks, annotators=names)
+
+
+def test_floats_of_another_scale_are_told():
+    labels = {"shade": np.arange(COUNT)}
+    images = grey_images().astype("float32") / 255
+    for make in (LabelledImages, make_dataset):
+        with pytest.warns(UserWarning, match=r"seem to be in \[0, 1\]"):
+            make(images, labels, [SHADE])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for right in (2 * images - 1, grey_images(), 0 * images + 1):
+            LabelledImages(right, labels, [SHADE]).take(3)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_noisyfer import noise
 from keras_noisyfer.datasets import synthetic_faces
 from keras_noisyfer.datasets.face_drawing import APPEARANCE, render_faces
 from keras_noisyfer.datasets.synthetic_faces import (
@@ -10,6 +11,7 @@ from keras_noisyfer.datasets.synthetic_faces import (
     SyntheticFaces,
     SyntheticFacesConfig,
     draw_faces,
+    load_synthetic_faces,
 )
 
 COUNT = 1050
@@ -188,6 +190,30 @@ def test_builder_round_trip(tmp_path, monkeypatch):
         read = list(builder.as_dataset(split=split).as_numpy_iterator())
         read = {name: np.stack([r[name] for r in read]) for name in read[0]}
         assert_same(read, draw_faces(size, seed=5, split=split))
+
+
+def test_loads_what_is_drawn(tmp_path):
+    for split, size in (("train", 10), ("test", 4)):
+        data = load_synthetic_faces(tmp_path, split, 10, 4, seed=5)
+        drawn = draw_faces(size, seed=5, split=split)
+        np.testing.assert_array_equal(data.images.images, drawn["image"])
+        for name in ("expression", "affect"):
+            np.testing.assert_array_equal(data.labels[name], drawn[name])
+            np.testing.assert_array_equal(data.clean[name], drawn[name])
+        np.testing.assert_array_equal(
+            data.extras["intensity"], drawn["intensity"]
+        )
+        ((images, labels),) = data.batches(batch_size=10)
+        assert images.shape == (size, 48, 48, 3)
+        assert labels["affect"].shape == (size, 2)
+    small = load_synthetic_faces(tmp_path, "train", 10, 4, 5, image_size=24)
+    assert small.images.images.shape == (10, 24, 24, 3)
+    noisy = small.with_noise({"expression": noise.PAPER_ANNOTATORS})
+    assert noisy.labels["expression"].shape == (10, 3)
+    with pytest.raises(ValueError, match="`split` must be one of train, test"):
+        load_synthetic_faces(tmp_path, "validation")
+    with pytest.raises(ValueError, match="`image_size` must be at least 1"):
+        load_synthetic_faces(tmp_path, image_size=0)
 
 
 def test_builder_without_validation_and_two_configs_in_one_folder(tmp_path):

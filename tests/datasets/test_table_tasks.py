@@ -1,9 +1,12 @@
+import numpy as np
+import pandas as pd
 import pytest
 
-from keras_noisyfer.datasets.table_tasks import (
-    columns_of_flags,
-    infer_tasks,
-)
+from keras_noisyfer.command_line.tables import columns_of_flags
+from keras_noisyfer.datasets import table
+from keras_noisyfer.datasets.table import from_csv, from_dataframe
+from keras_noisyfer.datasets.table_cells import read_csv
+from keras_noisyfer.datasets.table_tasks import infer_tasks
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 AFFECT = ContinuousTask("affect", ("valence", "arousal"))
@@ -131,7 +134,17 @@ def test_no_flags_leave_it_to_the_header():
         ),
         (
             ["image,valence_machine"] + [f"{i},0.{i:04}" for i in range(1002)],
-            "'valence_machine' .*valence.<annotator>.* Received: 1002",
+            r"'valence_machine' .*valence.machine, .*such as {'image': "
+            r"'image', 'affect': \('valence_machine', 'arousal_machine'\)}.* "
+            "1002",
+        ),
+        (
+            ["image,mood_bob"] + [f"{i},0.{i:02}" for i in range(30)],
+            r"mood.bob, .*{'image': 'image', 'mood': 'mood_bob'}; `ignored`",
+        ),
+        (
+            ["image,age"] + [f"{i},{i + 5}" for i in range(30)],
+            "'age' must have 2 to 1000.*: 30 different cells, as of ids",
         ),
     ],
 )
@@ -164,3 +177,103 @@ def test_given_classes(csv):
     assert tasks == [CategoricalTask("mood", class_names=("happy", "sad"))]
     with pytest.raises(ValueError, match="tasks: mood. Received: age"):
         infer_tasks(path, classes={"age": ["old", "young"]})
+
+
+def test_a_table_that_is_read_already(csv):
+    path = csv("image,mood,valence,arousal", "a,0,1,1", "b,1.0,,", "c,3,,")
+    tasks, columns = infer_tasks(path)
+    frame = pd.read_csv(path)
+    assert infer_tasks(frame) == infer_tasks(read_csv(path)) == (tasks, columns)
+    del frame["image"]
+    with pytest.raises(ValueError, match="^`df` must have the column 'image'"):
+        infer_tasks(frame)
+
+
+@pytest.mark.parametrize(
+    "columns, message",
+    [
+        (3, "`columns` must be a dict. Received: 3"),
+        ({"image": "image", "mood": 3}, "must be a column, a tuple.*: 3"),
+        ({"image": "image", "mood": []}, r"must be a column, a tuple.*: \[\]"),
+    ],
+)
+def test_columns_that_are_none(csv, columns, message):
+    with pytest.raises(ValueError, match=message):
+        infer_tasks(csv("image,mood", "a,sad"), columns)
+
+
+# === Tasks that `from_csv` is not told ===
+
+
+TABLE = (
+    "image,mood.ann,mood.bob,valence,arousal,split,clean.mood",
+    "a.png,sad,happy,0.5,0,train,sad",
+    "b.png,happy,,1,-1,train,happy",
+    "c.png,calm,calm,0,0,test,calm",
+)
+
+
+def test_from_csv_finds_the_tasks(csv, root):
+    path = csv(*TABLE)
+    where = {"split": "train"}
+    data = from_csv(path, root, where=where)
+    told = from_csv(
+        path, root, *infer_tasks(path, ignored=["split"]), where=where
+    )
+    # Classes of the whole file, whichever rows are chosen.
+    assert data.tasks == told.tasks and data.tasks[1].num_classes == 3
+    for name, labels in told.labels.items():
+        np.testing.assert_array_equal(data.labels[name], labels)
+    np.testing.assert_array_equal(data.clean["mood"], told.clean["mood"])
+    told.report.notes |= {
+        "dimensions of the task affect, inferred from the table": 2,
+        "classes of the task mood, inferred from the table": 3,
+    }
+    assert data.report.notes == told.report.notes
+    frame = pd.read_csv(path)[lambda f: f.split == "train"]
+    same = from_dataframe(frame.drop(columns="split"), root)
+    np.testing.assert_array_equal(same.labels["mood"], [[1, 0], [0, -1]])
+
+
+def test_from_csv_finds_the_columns_of_given_tasks(csv, root):
+    mood = CategoricalTask("mood", class_names=("happy", "sad", "calm"))
+    data = from_csv(csv(*TABLE), root, [mood], where={"split": "train"})
+    assert data.labels["mood"].tolist() == [[1, 0], [0, -1]]
+    assert data.clean["mood"].tolist() == [1, 0]
+    assert not any("inferred" in note for note in data.report.notes)
+    with pytest.raises(ValueError, match="keys image, size, .*: image"):
+        from_csv(csv(*TABLE), root, [CategoricalTask("size", 3)])
+
+
+def test_from_csv_finds_the_tasks_of_long_tables(csv, root):
+    path = csv(
+        "image,annotator,task,value",
+        "a.png,ann,mood,sad",
+        "a.png,clean,mood,happy",
+        "b.png,bob,valence,0.5",
+        "b.png,bob,arousal,1",
+    )
+    data = from_csv(path, root)
+    assert data.annotators == {"mood": ["ann"], "affect": ["bob"]}
+    assert data.clean["mood"].tolist() == [0, -1]
+    columns = {"image": "file", "annotator": "who", "task": "what"}
+    columns["value"] = "said"
+    names = {name: columns[name] for name in columns}
+    frame = pd.read_csv(path).rename(columns=names)
+    same = from_dataframe(frame, root, None, {**columns, "clean": "clean"})
+    np.testing.assert_array_equal(same.labels["mood"], data.labels["mood"])
+
+
+def test_a_file_is_read_once(csv, root, monkeypatch):
+    reads = []
+    real = table.read_csv
+    monkeypatch.setattr(
+        table, "read_csv", lambda path: reads.append(path) or real(path)
+    )
+    path = csv(*TABLE)
+    from_csv(path, root, where={"split": "test"})
+    assert reads == [path]
+    frame = real(path)
+    tasks, columns = infer_tasks(frame, ignored=["split"])
+    from_csv(frame, root, tasks, columns, where={"split": "test"})
+    assert reads == [path]

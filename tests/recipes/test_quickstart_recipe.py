@@ -83,7 +83,7 @@ def test_rejects_unwritable_output_before_any_work(
 ):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(
-        quickstart, "load_synthetic_faces", lambda *args: pytest.fail("work")
+        quickstart, "load_synthetic_faces", lambda *_, **__: pytest.fail("work")
     )
     with pytest.raises(SystemExit, match="error: `output_dir` must be"):
         quickstart.main(["--output-dir", str(tmp_path / "file" / "x")])
