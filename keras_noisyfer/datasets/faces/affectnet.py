@@ -4,6 +4,9 @@ import dataclasses
 import os
 from typing import Unpack
 
+import numpy as np
+import pandas as pd
+
 from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
@@ -33,7 +36,7 @@ from keras_noisyfer.datasets.faces.manual_files import (
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import read_npy
-from keras_noisyfer.typing import PathLike
+from keras_noisyfer.typing import PathLike, Tasks
 
 TABLES = {
     "train": ("training.csv",),
@@ -85,7 +88,7 @@ class AffectNetConfig(ManualConfig):
     machine_tasks = ("expression",)
 
     @property
-    def tasks(self):
+    def tasks(self) -> Tasks:
         classes = EXPRESSIONS if self.base else EXPRESSIONS_WITH_CONTEMPT
         return [expression_task(classes), affect_task()]
 
@@ -188,7 +191,7 @@ class AffectNetConfig(ManualConfig):
             report.notes[f"{note}expressions, missing"] = int(other.sum())
         return faces
 
-    def eyes(self, split, face):
+    def eyes(self, split: str, face: pd.Series) -> np.ndarray:
         if not self.repackaged:
             return face[EYE_COLUMNS].to_numpy("float64").reshape(2, 2)
         number = face.name.removesuffix(".jpg")
@@ -196,7 +199,7 @@ class AffectNetConfig(ManualConfig):
         landmarks = read_npy(path, MAX_ARRAY_BYTES)
         return eyes_of_landmarks(landmarks).reshape(2, 2)
 
-    def writer(self):
+    def writer(self) -> AffectNetWriter:
         table = None if self.repackaged else self.tables["train"]
         folder = os.path.dirname(table) if table else self.manual_dir
         return AffectNetWriter(folder, table, self.searched_folders())

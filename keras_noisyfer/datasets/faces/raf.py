@@ -4,6 +4,9 @@ import dataclasses
 import os
 from typing import Unpack
 
+import numpy as np
+import pandas as pd
+
 from keras_noisyfer.datasets.faces.alignment import raf_eyes
 from keras_noisyfer.datasets.faces.expressions import (
     affect_task,
@@ -28,7 +31,7 @@ from keras_noisyfer.datasets.faces.manual_files import (
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.typing import PathLike
+from keras_noisyfer.typing import PathLike, Tasks
 
 # The misspelling is that of the published file.
 LABEL_LIST = "list_patition_label.txt"
@@ -61,7 +64,7 @@ class RafDbConfig(ManualConfig):
     machine_tasks = ("expression", "affect")
 
     @property
-    def tasks(self):
+    def tasks(self) -> Tasks:
         return [expression_task(), affect_task()][: 1 + self.base]
 
     def find_files(self) -> None:
@@ -140,10 +143,10 @@ class RafDbConfig(ManualConfig):
             f"{wanted[2]}. {self.source}"
         )
 
-    def eyes(self, split, face):
+    def eyes(self, split: str, face: pd.Series) -> np.ndarray:
         return raf_eyes(self.face_files[1], [face.name])[0]
 
-    def writer(self):
+    def writer(self) -> RafWriter:
         folder = os.path.dirname(self.label_list)
         return RafWriter(folder, self.searched_folders())
 
