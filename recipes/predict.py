@@ -19,7 +19,10 @@ import tqdm
 
 from keras_noisyfer.arguments import number_flag, one_line
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.datasets.conversion import list_convertible
+from keras_noisyfer.datasets.image_files import (
+    READABLE_EXTENSIONS,
+    list_images,
+)
 from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
 from keras_noisyfer.serving.predictor import Predictor
@@ -69,9 +72,8 @@ def list_paths(given):
     for path in given:
         found = [path]
         if os.path.isdir(path):
-            found = [
-                os.path.join(path, name) for name in list_convertible(path)
-            ]
+            names = list_images(path, READABLE_EXTENSIONS)
+            found = [os.path.join(path, name) for name in names]
             if not found:
                 raise ValueError(f"There is no image in the folder {path}")
         elif not os.path.exists(path):

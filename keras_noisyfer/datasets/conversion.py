@@ -15,25 +15,24 @@ from PIL import Image
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.image_files import (
-    EXTENSIONS,
-    image_problem,
-    locate_image,
-)
-from keras_noisyfer.datasets.image_names import ImageFolder
-from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.upright_images import (
     CONVERTIBLE,
+    EXTENSIONS,
+    READABLE_EXTENSIONS,
     UnusableImage,
+    image_problem,
+    leads_out,
+    list_images,
+    locate_image,
     open_image,
     upright_rgb,
 )
+from keras_noisyfer.datasets.image_names import ImageFolder
+from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import read_json
 from keras_noisyfer.typing import PathLike
 
 SETTINGS_FILE = "settings.json"
 REJECTED_FILE = "rejected.csv"
-# Files that Pillow reads and TensorFlow does not, or reads otherwise.
-OTHER_EXTENSIONS = (".gif", ".webp", ".tif", ".tiff")
 JPEG_QUALITY = 95
 # Images that wait for a thread, so that a long list takes little memory.
 SUBMITTED_AT_ONCE = 1000
@@ -95,7 +94,7 @@ def convert_images(
     if size is not None:
         check_number("size", size, minimum=1, integer=True)
     if names is None:
-        names = list_convertible(image_root)
+        names = list_images(image_root, READABLE_EXTENSIONS)
 
     def make(index, path):
         problem = image_problem(path)
@@ -184,6 +183,7 @@ def process_images(
     on_error: str,
     workers: int | None,
     description: str,
+    sources: Sequence[str] | None = None,
 ) -> ImportReport:
     """Makes one image of each image of a folder, in parallel.
 
@@ -194,13 +194,14 @@ def process_images(
     Args:
         image_root: See `prepare_output`, as the following two.
         output_root: Folder that it has made.
-        names: Paths of the images.
+        names: Paths of the new images, and of the images themselves.
         make: Function of an image's index in `names` and its path that
             returns a Pillow image of mode RGB, or a path to be copied;
             called from several threads. It may raise `UnusableImage`.
         on_error: As of `ImportReport`.
         workers: Number of threads, or None.
         description: What is being done, for the progress bar.
+        sources: Paths of the images where they are others.
 
     Returns:
         An `ImportReport`, also written to `rejected.csv`.
@@ -212,10 +213,13 @@ def process_images(
     folder = ImageFolder(image_root)
 
     def process(index, name):
-        path, problem = locate_image(image_root, name)
+        source = name if sources is None else sources[index]
+        path, problem = locate_image(
+            image_root, name if leads_out(name) else source
+        )
         if problem:
             _delete(output_root, name)
-            return folder.explain(name, *problem)[1:]
+            return folder.explain(source, *problem)[1:]
         target = output_path(output_root, name)
         # An output has the time of what it was made of, which may be replaced
         # by an older file.
@@ -265,10 +269,8 @@ def _output_name(name):
 
 
 def _delete(output_root, name):
-    # A name that leads out of one folder may lead into the other.
-    inside = not os.path.normpath(name).startswith(os.pardir)
     path, _ = locate_image(output_root, _output_name(name))
-    if path and inside:
+    if path:
         os.unlink(path)
 
 
@@ -287,19 +289,6 @@ def _write(made, target, modified):
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-
-
-def list_convertible(image_root: PathLike) -> list[str]:
-    """Paths of all files below a folder that `convert_images` would try,
-    relative to it, sorted."""
-    endings = EXTENSIONS + OTHER_EXTENSIONS
-    paths = (
-        os.path.join(os.path.relpath(folder, image_root), file)
-        for folder, _, files in os.walk(image_root)
-        for file in files
-        if file.lower().endswith(endings)
-    )
-    return sorted(map(os.path.normpath, paths))
 
 
 def _keep_settings(output_root, settings):

@@ -1,18 +1,23 @@
-"""Image files: checked before any work begins, decoded fast afterwards."""
+"""What a good image file is, and what can be made of the others.
 
+Loading, converting, aligning, predicting and serving all ask here.
+"""
+
+import contextlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tqdm
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.typing import PathLike, Shape, Tensor
+from keras_noisyfer.typing import PathLike, Tensor
 
 # What both Pillow and TensorFlow decode, with the usual file name endings.
 FORMATS = {
@@ -21,12 +26,15 @@ FORMATS = {
     "BMP": (".bmp",),
 }
 EXTENSIONS = tuple(each for group in FORMATS.values() for each in group)
+# Further ones that Pillow reads without starting another program.
+READABLE_FORMATS = (*FORMATS, "GIF", "WEBP", "TIFF")
+READABLE_EXTENSIONS = (*EXTENSIONS, ".gif", ".webp", ".tif", ".tiff")
 # A 50-megapixel photograph takes 150 MB once decoded.
 MAX_PIXELS = 50_000_000
 # That of JPEG files. TensorFlow's decoder of PNG files stops at a million.
 MAX_SIDE = 65_500
-ORIENTATION_TAG = 0x0112
 
+# What Pillow's modes are called here.
 MODE_PROBLEMS = {
     "CMYK": "CMYK colours",
     "YCCK": "CMYK colours",
@@ -37,8 +45,13 @@ MODE_PROBLEMS = {
     "I": "16-bit values",
     "F": "16-bit values",
 }
-
-
+# Problems of images that have a right 8-bit RGB copy.
+CONVERTIBLE = {
+    *MODE_PROBLEMS.values(),
+    "EXIF rotation",
+    "unsupported format",
+    "wrong extension",
+}
 # Decoders go through the whole image once a scan of a progressive JPEG file;
 # ten are usual.
 MAX_SCANS = 200
@@ -57,13 +70,9 @@ def locate_image(image_root: PathLike, name: str) -> tuple[Any, Any]:
     root = os.path.realpath(image_root)
     if not name or "\0" in name:
         return None, ("missing image", f"no file name but {name!r}")
-    # Even if it comes back to the folder: images made of this one get its
-    # name in another folder.
-    relative = os.path.normpath(name)
-    parts = relative.split(os.sep)
-    if os.path.isabs(name) or parts[0] in (os.curdir, os.pardir):
+    if leads_out(name):
         return None, ("path out of the image folder", f"in {image_root}")
-    path = os.path.join(root, relative)
+    path = os.path.join(root, os.path.normpath(name))
     if not os.path.exists(path):
         return None, ("missing image", f"no such file in {image_root}")
     target = os.path.realpath(path)
@@ -72,6 +81,13 @@ def locate_image(image_root: PathLike, name: str) -> tuple[Any, Any]:
     if not os.path.isfile(path):
         return None, ("missing image", "not a file")
     return path, None
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path would leave its folder, even if it comes back to it:
+    images made of this one get its name in another folder."""
+    first = os.path.normpath(name).split(os.sep)[0]
+    return os.path.isabs(name) or first in (os.curdir, os.pardir)
 
 
 def image_problem(
@@ -137,7 +153,7 @@ def _header_problem(image, path, max_pixels):
     if kind == "PNG" and _png_bit_depth(path) == 16:
         return "16-bit values", f"mode {image.mode}"
     # The method of PNG images would decode the whole file.
-    orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
+    orientation = Image.Image.getexif(image).get(Base.Orientation, 1)
     if orientation not in (0, 1):
         return "EXIF rotation", f"orientation {orientation}"
     return None
@@ -258,65 +274,100 @@ def _decode_coarsely(path):
     )
 
 
-def list_images(image_root: PathLike) -> list[str]:
-    """Paths of all image files below a folder, relative to it, sorted.
+def list_images(
+    image_root: PathLike, endings: Sequence[str] = EXTENSIONS
+) -> list[str]:
+    """Paths of all files below a folder whose names end so, in small letters,
+    relative to it, sorted; by default of all images.
 
     Symbolic links to folders are not followed.
     """
-    names = []
-    for folder, _, files in os.walk(image_root):
-        relative = os.path.relpath(folder, image_root)
-        names += [
-            os.path.normpath(os.path.join(relative, file))
-            for file in files
-            if file.lower().endswith(EXTENSIONS)
-        ]
-    return sorted(names)
+    paths = (
+        os.path.join(os.path.relpath(folder, image_root), file)
+        for folder, _, files in os.walk(image_root)
+        for file in files
+        if file.lower().endswith(tuple(endings))
+    )
+    return sorted(map(os.path.normpath, paths))
 
 
-def read_image(
-    path: Tensor, image_shape: Shape, is_jpeg: bool = False
-) -> Tensor:
-    """Reads and decodes an image file; see `decode_image`."""
-    return decode_image(tf.io.read_file(path), image_shape, is_jpeg)
-
-
-def decode_image(
-    encoded: Tensor, image_shape: Shape, is_jpeg: bool = False
-) -> Tensor:
-    """Decodes an image and scales it.
-
-    A JPEG file that is at least twice as large as asked for is decoded at a
-    half, a quarter or an eighth of its size, which saves most of the work.
+class UnusableImage(Exception):
+    """An image has to be left out.
 
     Args:
-        encoded: String tensor, the bytes of a JPEG, PNG or BMP file.
-        image_shape: `(height, width, channels)` of the result, with 1 or 3
-            channels. The proportions of the image are not kept.
-        is_jpeg: Whether it is known to be a JPEG file, which saves looking.
-
-    Returns:
-        uint8 tensor of shape `image_shape`.
+        problem: A few words, the same for all images with that problem.
+        detail: What is known about this one.
     """
-    height, width, channels = image_shape
-    if is_jpeg:
-        image = _decode_jpeg(encoded, height, width, channels)
-    else:
-        image = tf.cond(
-            tf.io.is_jpeg(encoded),
-            lambda: _decode_jpeg(encoded, height, width, channels),
-            lambda: _decode_other(encoded, channels),
-        )
-    image.set_shape((None, None, channels))
-    has_size = tf.reduce_all(tf.shape(image)[:2] == [height, width])
 
-    def scale():
-        # As the exported model scales what it is served.
-        scaled = tf.image.resize(image, (height, width), antialias=True)
-        return tf.cast(tf.round(scaled), tf.uint8)
+    def __init__(self, problem: str, detail: str = ""):
+        super().__init__(problem, detail)
+        self.problem = problem
+        self.detail = detail
 
-    image = tf.cond(has_size, lambda: image, scale)
-    return tf.ensure_shape(image, (height, width, channels))
+
+def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
+    """A checked image file as a Pillow image of mode RGB.
+
+    Args:
+        path: The file.
+        convert: Whether to take any file that has a right 8-bit RGB copy, as
+            that copy; see `upright_rgb`.
+
+    Raises:
+        UnusableImage: if `image_problem` names it, or it is truncated.
+    """
+    problem = image_problem(path, decode=False)
+    if problem and not (convert and problem[0] in CONVERTIBLE):
+        raise UnusableImage(*problem)
+    with open_image(path) as image:
+        return upright_rgb(image)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An 8-bit RGB copy of a Pillow image of any mode, as a viewer shows it;
+    see `convert_images`.
+
+    Raises:
+        UnusableImage: if its values have no known range.
+    """
+    transparency = "transparency" in image.info
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        # 32-bit values have no range that files keep to.
+        if values.dtype.itemsize != 2 or values.dtype.kind != "u":
+            raise UnusableImage("unknown range of values", image.mode)
+        image = Image.fromarray(np.round(values / 257).astype("uint8"))
+    if transparency or image.mode in ("RGBA", "LA", "PA"):
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    image = image.convert("RGB")
+    # A colour profile of the other mode would be saved with it.
+    image.info.clear()
+    return image
+
+
+@contextlib.contextmanager
+def open_image(path: PathLike) -> Iterator[Image.Image]:
+    """An image file of one of `READABLE_FORMATS`, open.
+
+    Raises:
+        UnusableImage: if it is of another format, or damaged.
+    """
+    try:
+        with Image.open(path, formats=READABLE_FORMATS) as image:
+            yield image
+    except Image.UnidentifiedImageError:
+        detail = f"not one of {', '.join(READABLE_FORMATS)}"
+        raise UnusableImage("unsupported format", detail) from None
+    except UnusableImage:
+        raise
+    # Pillow finds damage behind the header when it decodes: any error at all.
+    except Exception as error:
+        raise UnusableImage(
+            "truncated or damaged image", one_line(error)
+        ) from error
 
 
 def pixel_count(encoded: Tensor) -> Tensor:
@@ -329,55 +380,21 @@ def pixel_count(encoded: Tensor) -> Tensor:
     # Too few bytes have sides of 0.
     header = tf.strings.substr(encoded + b"\0" * 26, 0, 26)
 
-    def sides(begin, little_endian):
+    def count(begin, little_endian):
         sides = tf.io.decode_raw(
             tf.strings.substr(header, begin, 8),
             tf.int32,
             little_endian=little_endian,
         )
         # The height of a BMP file that begins at the top is negative.
-        return tf.abs(tf.cast(sides, tf.int64))
+        return tf.reduce_prod(tf.abs(tf.cast(sides, tf.int64)))
 
-    return tf.reduce_prod(
-        tf.case(
-            [
-                (
-                    tf.io.is_jpeg(encoded),
-                    lambda: tf.cast(
-                        tf.image.extract_jpeg_shape(encoded)[:2], tf.int64
-                    ),
-                ),
-                (
-                    tf.strings.substr(header, 0, 8) == PNG_SIGNATURE,
-                    lambda: sides(16, False),
-                ),
-                (
-                    tf.strings.substr(header, 0, 2) == b"BM",
-                    lambda: sides(18, True),
-                ),
-            ],
-            default=lambda: tf.zeros(2, tf.int64),
-        )
-    )
+    def jpeg_count():
+        shape = tf.image.extract_jpeg_shape(encoded)
+        return tf.reduce_prod(tf.cast(shape[:2], tf.int64))
 
-
-def _decode_jpeg(encoded, height, width, channels):
-    size = tf.image.extract_jpeg_shape(encoded)
-    ratio = tf.minimum(size[0] // height, size[1] // width)
-    branch = tf.reduce_sum(tf.cast(ratio >= [2, 4, 8], tf.int32))
-    return tf.switch_case(
-        branch,
-        [
-            lambda ratio=ratio: tf.io.decode_jpeg(
-                encoded, channels=channels, ratio=ratio
-            )
-            for ratio in (1, 2, 4, 8)
-        ],
-    )
-
-
-def _decode_other(encoded, channels):
-    # Without animations the rank is known. A BMP file cannot be decoded to
-    # one channel.
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
+    is_png = tf.strings.substr(header, 0, 8) == PNG_SIGNATURE
+    is_bmp = tf.strings.substr(header, 0, 2) == b"BM"
+    other = tf.where(is_bmp, count(18, True), 0)
+    other = tf.where(is_png, count(16, False), other)
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg_count, lambda: other)

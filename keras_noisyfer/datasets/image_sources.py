@@ -1,4 +1,5 @@
-"""Where images come from: files, records or an array, always in one order."""
+"""Where images come from: files, records or an array, always in one order;
+and how training decodes them."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -6,11 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_noisyfer.datasets.image_files import (
-    FORMATS,
-    decode_image,
-    read_image,
-)
+from keras_noisyfer.datasets.image_files import FORMATS
 from keras_noisyfer.datasets.pipeline import SHUFFLE_BUFFER, check_images
 from keras_noisyfer.typing import ArrayLike, PathLike, Shape, Tensor
 
@@ -144,3 +141,70 @@ class ImageArray:
         return ImageArray(
             self.images[indices], [self.names[i] for i in indices]
         )
+
+
+def read_image(
+    path: Tensor, image_shape: Shape, is_jpeg: bool = False
+) -> Tensor:
+    """Reads and decodes an image file; see `decode_image`."""
+    return decode_image(tf.io.read_file(path), image_shape, is_jpeg)
+
+
+def decode_image(
+    encoded: Tensor, image_shape: Shape, is_jpeg: bool = False
+) -> Tensor:
+    """Decodes an image and scales it.
+
+    A JPEG file that is at least twice as large as asked for is decoded at a
+    half, a quarter or an eighth of its size, which saves most of the work.
+
+    Args:
+        encoded: String tensor, the bytes of a JPEG, PNG or BMP file.
+        image_shape: `(height, width, channels)` of the result, with 1 or 3
+            channels. The proportions of the image are not kept.
+        is_jpeg: Whether it is known to be a JPEG file, which saves looking.
+
+    Returns:
+        uint8 tensor of shape `image_shape`.
+    """
+    height, width, channels = image_shape
+    if is_jpeg:
+        image = _decode_jpeg(encoded, height, width, channels)
+    else:
+        image = tf.cond(
+            tf.io.is_jpeg(encoded),
+            lambda: _decode_jpeg(encoded, height, width, channels),
+            lambda: _decode_other(encoded, channels),
+        )
+    image.set_shape((None, None, channels))
+    has_size = tf.reduce_all(tf.shape(image)[:2] == [height, width])
+
+    def scale():
+        # As the exported model scales what it is served.
+        scaled = tf.image.resize(image, (height, width), antialias=True)
+        return tf.cast(tf.round(scaled), tf.uint8)
+
+    image = tf.cond(has_size, lambda: image, scale)
+    return tf.ensure_shape(image, (height, width, channels))
+
+
+def _decode_jpeg(encoded, height, width, channels):
+    size = tf.image.extract_jpeg_shape(encoded)
+    ratio = tf.minimum(size[0] // height, size[1] // width)
+    branch = tf.reduce_sum(tf.cast(ratio >= [2, 4, 8], tf.int32))
+    return tf.switch_case(
+        branch,
+        [
+            lambda ratio=ratio: tf.io.decode_jpeg(
+                encoded, channels=channels, ratio=ratio
+            )
+            for ratio in (1, 2, 4, 8)
+        ],
+    )
+
+
+def _decode_other(encoded, channels):
+    # Without animations the rank is known. A BMP file cannot be decoded to
+    # one channel.
+    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    return tf.image.rgb_to_grayscale(image) if channels == 1 else image

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.upright_images import (
+from keras_noisyfer.datasets.image_files import (
     UnusableImage,
-    read_upright_rgb,
+    read_rgb,
 )
 from keras_noisyfer.files import read_json
 from keras_noisyfer.serving.signatures import TASKS_FILE
@@ -108,7 +108,7 @@ class Predictor:
         batch: list[Any] = []
         for path in (os.fspath(each) for each in paths):
             try:
-                batch.append((path, read_upright_rgb(path), None))
+                batch.append((path, read_rgb(path, convert=True), None))
             except UnusableImage as error:
                 batch.append((path, None, f"{error.problem}: {error.detail}"))
             except (OSError, ValueError) as error:

@@ -3,15 +3,16 @@ import os
 
 import numpy as np
 import pytest
-from PIL import Image
+import tensorflow as tf
+from PIL import Image, ImageFile, PngImagePlugin
 
 from keras_noisyfer.datasets import conversion
-from keras_noisyfer.datasets.conversion import (
+from keras_noisyfer.datasets.conversion import convert_images
+from keras_noisyfer.datasets.image_files import (
     UnusableImage,
-    convert_images,
+    image_problem,
     upright_rgb,
 )
-from keras_noisyfer.datasets.image_files import image_problem
 
 HEIGHT, WIDTH = 20, 32
 
@@ -270,11 +271,12 @@ def test_raises_at_the_first_bad_image(root, output):
 
 
 def test_too_large_images_are_never_decoded(root, output, monkeypatch):
-    picture().save(root / "a.png")
-    problem = ("too large image", "30000x30000 pixels")
-    monkeypatch.setattr(conversion, "image_problem", lambda path: problem)
-    monkeypatch.setattr(conversion.Image, "open", None)
+    picture().resize((8000, 7000)).convert("L").save(root / "a.png")
+    for decoder in (ImageFile.ImageFile, PngImagePlugin.PngImageFile):
+        monkeypatch.setattr(decoder, "load", None)
+    monkeypatch.setattr(tf.io, "decode_image", None)
     report = convert_images(root, output, on_error="skip")
+    problem = ("too large image", "8000x7000 pixels")
     assert report.entries == [("a.png", *problem)]
 
 

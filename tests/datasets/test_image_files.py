@@ -10,12 +10,11 @@ from PIL import Image
 from keras_noisyfer.datasets import image_files
 from keras_noisyfer.datasets.image_files import (
     check_image_files,
-    decode_image,
     image_problem,
     list_images,
     locate_image,
-    read_image,
 )
+from keras_noisyfer.datasets.image_sources import decode_image, read_image
 from keras_noisyfer.datasets.report import ImportReport
 
 HEIGHT, WIDTH = 40, 64

@@ -18,9 +18,8 @@ from keras_noisyfer import Encoder, MultiTaskModel, export, relabel
 from keras_noisyfer.datasets.image_files import (
     check_image_files,
     image_problem,
-    read_image,
 )
-from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets.image_sources import ImageArray, read_image
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.networks import load_release_weights

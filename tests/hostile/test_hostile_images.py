@@ -18,16 +18,14 @@ from keras_noisyfer.datasets.faces.raf import load_raf
 from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.image_files import (
     MAX_SCANS,
+    UnusableImage,
     check_image_files,
     image_problem,
     locate_image,
+    read_rgb,
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.table import from_csv
-from keras_noisyfer.datasets.upright_images import (
-    UnusableImage,
-    read_upright_rgb,
-)
 from keras_noisyfer.tasks import CategoricalTask
 
 SHADE = CategoricalTask("shade", class_names=("dark", "light"))
@@ -118,7 +116,7 @@ def test_hostile_images(name, tmp_path, capfd):
     report = ImportReport("skip")
     assert not check_image_files(tmp_path, [name], report).any()
     with pytest.raises(UnusableImage):
-        read_upright_rgb(str(path))
+        read_rgb(str(path), convert=True)
     # No message of a decoder goes past the report.
     assert "Traceback" not in capfd.readouterr().err
 

@@ -2,7 +2,12 @@
 
 import dataclasses
 import os
+from typing import Unpack
 
+import numpy as np
+import pandas as pd
+
+from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     EXPRESSIONS,
@@ -11,22 +16,28 @@ from keras_noisyfer.datasets.faces.expressions import (
     expression_task,
 )
 from keras_noisyfer.datasets.faces.label_files import (
+    MAX_ARRAY_BYTES,
+    eyes_of_landmarks,
     read_affectnet_annotations,
     read_affectnet_labels,
 )
 from keras_noisyfer.datasets.faces.label_writers import AffectNetWriter
-from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, load_faces
+from keras_noisyfer.datasets.faces.manual_builder import ManualFaces
 from keras_noisyfer.datasets.faces.manual_config import (
+    BaseOptions,
+    FaceOptions,
     FaceSplit,
     ManualConfig,
+)
+from keras_noisyfer.datasets.faces.manual_files import (
     join_machine_labels,
     reject_unlabelled,
 )
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.typing import PathLike
+from keras_noisyfer.files import read_npy
+from keras_noisyfer.typing import PathLike, Tasks
 
-SPLITS = ("train", "validation")
 TABLES = {
     "train": ("training.csv",),
     "validation": ("validation.csv", "validate.csv"),
@@ -72,80 +83,85 @@ class AffectNetConfig(ManualConfig):
     kind = "affectnet"
     title = "AffectNet"
     source = "Ask for AffectNet at http://mohammadmahoor.com/affectnet/"
+    splits = ("train", "validation")
     authors_machine = MACHINE
+    machine_tasks = ("expression",)
+
+    @property
+    def tasks(self) -> Tasks:
+        classes = EXPRESSIONS if self.base else EXPRESSIONS_WITH_CONTEMPT
+        return [expression_task(classes), affect_task()]
 
     def find_files(self) -> None:
-        folders = {
-            split: os.path.join(self.manual_dir, name, "annotations")
-            for split, name in SET_FOLDERS.items()
-        }
-        self.tables = {}
         # The tables win where there are both.
-        self.repackaged = os.path.isdir(folders["train"]) and not any(
-            os.path.isfile(os.path.join(self.manual_dir, folder, name))
-            for folder in TABLE_FOLDERS
-            for name in TABLES["train"]
+        self.repackaged = os.path.isdir(
+            os.path.join(self.manual_dir, SET_FOLDERS["train"], "annotations")
+        ) and not any(
+            os.path.isfile(os.path.join(self.manual_dir, path))
+            for path in _tables("train")
         )
-        for split, names in TABLES.items():
+        self.tables, self.image_roots = {}, {}
+        for split, folder in SET_FOLDERS.items():
+            tables, images = _tables(split), IMAGE_FOLDERS
             if self.repackaged:
-                candidates = [f"{SET_FOLDERS[split]}/annotations"]
-            else:
-                candidates = [
-                    os.path.join(folder, name)
-                    for folder in TABLE_FOLDERS
-                    for name in names
-                ]
+                tables, images = [f"{folder}/annotations"], [f"{folder}/images"]
             self.tables[split] = self.find(
-                candidates, f"its {split} labels", isdir=self.repackaged
+                tables, f"its {split} labels", isdir=self.repackaged
             )
-        if self.repackaged:
-            candidates = [[f"{each}/images"] for each in SET_FOLDERS.values()]
-        else:
-            candidates = [IMAGE_FOLDERS] * len(SPLITS)
-        self.image_roots = {
-            split: self.find(each, "the images", isdir=True)
-            for split, each in zip(SPLITS, candidates, strict=True)
-        }
+            self.image_roots[split] = self.find(
+                images, "the images", isdir=True
+            )
+        self.face_files = list(self.tables.values())
+        self.image_folders = list(dict.fromkeys(self.image_roots.values()))
+        self.machine_folders = [
+            os.path.join(self.manual_dir, folder) for folder in MACHINE_FOLDERS
+        ]
+        self.machine_files = []
         if self.base:
+            name = f"training_{self.machine}.csv"
             try:
-                self.machine_table = self.find_machine_labels(
-                    f"training_{self.machine}.csv"
-                )
+                self.machine_files = [self.find_machine_labels(name)]
             except ValueError as error:
                 if self.repackaged and self.machine == MACHINE:
                     raise ValueError(f"{error}. {NUMBERED}") from None
                 raise
 
-    def face_files(self) -> list[str]:
-        return list(self.tables.values())
-
-    def machine_files(self) -> list[str]:
-        return [self.machine_table] if self.base else []
-
-    def image_folders(self) -> list[str]:
-        return list(dict.fromkeys(self.image_roots.values()))
-
-    def machine_folders(self) -> list[str]:
-        return [os.path.join(self.manual_dir, f) for f in MACHINE_FOLDERS]
-
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
-        splits = (
-            self._read_sets(report)
-            if self.repackaged
-            else self._read_tables(report)
-        )
-        named = {
-            split: [*each.faces.index, *each.faces.attrs.pop("rejected")]
-            for split, each in splits.items()
-        }
-        for split, each in splits.items():
-            each.faces = self._select(split, each.faces, report)
-        if self.base:
-            train = splits["train"]
-            train.faces = self._with_machine_labels(
-                train.faces, report, named["train"]
+        faces, listed = {}, {}
+        # All images may lie in one folder, whatever the tables say.
+        flat = True
+        for split, path in self.tables.items():
+            if self.repackaged:
+                table = read_affectnet_annotations(path, report)
+            else:
+                table = read_affectnet_labels(path, report, faces=True)
+            root = self.image_roots[split]
+            folders = {os.path.dirname(name) for name in table.index}
+            flat &= not any(
+                os.path.isdir(os.path.join(root, each)) for each in folders
             )
-        return splits
+            listed[split] = [*table.index, *table.attrs.pop("rejected")]
+            faces[split] = self._select(split, table, report)
+        path_of = os.path.basename if flat else str
+        for root in self.image_folders:
+            labelled = [
+                path_of(name)
+                for split, names in listed.items()
+                for name in names
+                if self.image_roots[split] == root
+            ]
+            reject_unlabelled(root, labelled, report)
+        if self.base:
+            faces["train"] = self._with_machine_labels(
+                faces["train"], report, listed["train"]
+            )
+        return {
+            split: FaceSplit(
+                self.image_roots[split],
+                each.assign(path=[path_of(name) for name in each.index]),
+            )
+            for split, each in faces.items()
+        }
 
     def _select(self, split, faces, report):
         """Images of one of the classes; with `base` as the release does."""
@@ -162,7 +178,7 @@ class AffectNetConfig(ManualConfig):
         return faces[chosen]
 
     def _with_machine_labels(self, faces, report, known):
-        path = self.machine_table
+        (path,) = self.machine_files
         machine = read_affectnet_labels(path, report, classes=len(EXPRESSIONS))
         machine = machine.drop(columns=[*AFFECT_DIMENSIONS])
         if self.repackaged and not faces.index.isin(machine.index).any():
@@ -175,65 +191,41 @@ class AffectNetConfig(ManualConfig):
             report.notes[f"{note}expressions, missing"] = int(other.sum())
         return faces
 
-    def _read_tables(self, report):
-        image_root = self.image_roots["train"]
-        splits = {}
-        for split, path in self.tables.items():
-            faces = read_affectnet_labels(path, report, faces=True)
-            faces["path"] = faces.index
-            splits[split] = FaceSplit(image_root, faces)
-        folders = {
-            os.path.join(image_root, os.path.dirname(name))
-            for each in splits.values()
-            for name in each.faces.index
-        }
-        labelled = [
-            name
-            for each in splits.values()
-            for name in (*each.faces.index, *each.faces.attrs["rejected"])
-        ]
-        if not any(map(os.path.isdir, folders)):
-            for each in splits.values():
-                each.faces["path"] = each.faces.index.map(os.path.basename)
-            labelled = map(os.path.basename, labelled)
-        reject_unlabelled(image_root, labelled, report)
-        return splits
+    def eyes(self, split: str, face: pd.Series) -> np.ndarray:
+        if not self.repackaged:
+            return face[EYE_COLUMNS].to_numpy("float64").reshape(2, 2)
+        number = face.name.removesuffix(".jpg")
+        path = os.path.join(self.tables[split], f"{number}_lnd.npy")
+        landmarks = read_npy(path, MAX_ARRAY_BYTES)
+        return eyes_of_landmarks(landmarks).reshape(2, 2)
 
-    def _read_sets(self, report):
-        splits = {}
-        for split, folder in self.tables.items():
-            image_root = self.image_roots[split]
-            faces = read_affectnet_annotations(
-                folder, report, eyes=self.alignment == "eyes"
-            )
-            labelled = [*faces.index, *faces.attrs["rejected"]]
-            reject_unlabelled(image_root, labelled, report)
-            faces["path"] = faces.index
-            splits[split] = FaceSplit(image_root, faces)
-        return splits
+    def writer(self) -> AffectNetWriter:
+        table = None if self.repackaged else self.tables["train"]
+        folder = os.path.dirname(table) if table else self.manual_dir
+        return AffectNetWriter(folder, table, self.searched_folders())
+
+
+def _tables(split):
+    return [
+        os.path.join(folder, name)
+        for folder in TABLE_FOLDERS
+        for name in TABLES[split]
+    ]
 
 
 class AffectNet(ManualFaces):
     """AffectNet's manually annotated images, from a folder of the user's.
 
-    Nothing is downloaded. An example holds `image`, a JPEG image of
-    `image_size`; `file_name`, as in the tables; `expression`, a class id in
-    the order of `EXPRESSIONS_WITH_CONTEMPT`; `affect`, valence and arousal;
-    with `base`, in the training split, `machine_expression`. Missing are -1
-    and NaN; `machine_affect` always is.
-
-    Args:
-        config: An `AffectNetConfig`.
-        data_dir: Folder that the prepared files go to. Aligned faces go to
-            `aligned` in it, so that a stopped preparation goes on there.
+    Nothing is downloaded. See `ManualFaces` for what an example holds; class
+    ids are in the order of `EXPRESSIONS_WITH_CONTEMPT`.
 
     Example:
 
     ```python
     config = AffectNetConfig(manual_dir="affectnet", base=True)
-    builder = AffectNet(config=config)
-    builder.download_and_prepare()
-    train = builder.as_dataset(split="train")
+    train = tfds.load(
+        "affect_net", split="train", builder_kwargs={"config": config}
+    )
     ```
 
     Reference:
@@ -253,27 +245,19 @@ def load_affectnet(
     data_dir: PathLike,
     split: str = "train",
     *,
-    image_size: int = 64,
-    alignment: str = "eyes",
     cache_dir: PathLike | None = None,
-    on_error: str = "raise",
+    **options: Unpack[FaceOptions],
 ) -> LabelledImages:
     """Loads AffectNet with people's labels: eight expressions and affect.
 
-    The first call prepares the images, which takes a while. Images of no
-    expression (none, uncertain, no face) are left out, and counted in
-    `report.notes`.
+    Images of no expression (none, uncertain, no face) are left out, and
+    counted in `report.notes`.
 
     Args:
         data_dir: Folder of the tables and images; see `AffectNetConfig`.
         split: `"train"` or `"validation"`.
-        image_size: Width and height of the prepared images in pixels.
-        alignment: `"eyes"`: faces cut so that the eyes are at fixed places.
-            `"given"`: faces cut by the tables' boxes.
-        cache_dir: Folder that prepared images go to; by default that of
-            TFDS, `~/tensorflow_datasets`.
-        on_error: `"raise"` at the first bad entry, or `"skip"` and count:
-            `report` tells of those of both splits.
+        cache_dir: As of `load_raf`, and further arguments too. With
+            `alignment="given"`, faces are cut by the tables' boxes.
 
     Returns:
         A `LabelledImages` with the tasks `expression` (the seven classes of
@@ -289,26 +273,16 @@ def load_affectnet(
     >>> train = load_affectnet("affectnet", on_error="skip")
     >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
     """
-    config = AffectNetConfig(
-        manual_dir=data_dir,
-        alignment=alignment,
-        image_size=image_size,
-        on_error=on_error,
-    )
-    tasks = [expression_task(EXPRESSIONS_WITH_CONTEMPT), affect_task()]
-    return _load(config, split, cache_dir, tasks)
+    config = AffectNetConfig(manual_dir=data_dir, **options)
+    return config.load(split, cache_dir)
 
 
 def load_affectnet_base(
     data_dir: PathLike,
     split: str = "train",
     *,
-    machine: str = MACHINE,
-    machine_labels_dir: PathLike | None = None,
-    image_size: int = 64,
-    alignment: str = "eyes",
     cache_dir: PathLike | None = None,
-    on_error: str = "raise",
+    **options: Unpack[BaseOptions],
 ) -> LabelledImages:
     """Loads AffectNet-base: expressions of a model made on RAF-DB.
 
@@ -321,15 +295,9 @@ def load_affectnet_base(
     Args:
         data_dir: As of `load_affectnet`.
         split: `"train"` or `"validation"`.
-        machine: Name of the model whose labels to take: those that `relabel`
-            wrote have the name that was given there.
-        machine_labels_dir: Folder with `training_<machine>.csv`. By default
-            it is looked for in `data_dir`, see `AffectNetConfig`.
-        image_size: As of `load_affectnet`.
-        alignment: As of `load_affectnet`.
-        cache_dir: As of `load_affectnet`.
-        on_error: As of `load_affectnet`; an image without a machine label is
-            a bad entry.
+        cache_dir: As of `load_raf_base`, and further arguments too; the
+            authors' machine is `RAFModel`, and its file
+            `training_<machine>.csv`.
 
     Returns:
         A `LabelledImages` with the tasks `expression` and `affect`. Train:
@@ -344,23 +312,5 @@ def load_affectnet_base(
 
     >>> train = load_affectnet_base("affectnet", on_error="skip")
     """
-    config = AffectNetConfig(
-        manual_dir=data_dir,
-        base=True,
-        machine=machine,
-        machine_labels_dir=machine_labels_dir,
-        alignment=alignment,
-        image_size=image_size,
-        on_error=on_error,
-    )
-    tasks = [expression_task(), affect_task()]
-    return _load(config, split, cache_dir, tasks, ["expression"])
-
-
-def _load(config, split, cache_dir, tasks, machine=()):
-    table = None if config.repackaged else config.tables["train"]
-    folder = os.path.dirname(table) if table else config.manual_dir
-    writer = AffectNetWriter(folder, table, config.searched_folders())
-    return load_faces(
-        AffectNet, SPLITS, config, split, cache_dir, tasks, machine, writer
-    )
+    config = AffectNetConfig(manual_dir=data_dir, base=True, **options)
+    return config.load(split, cache_dir)

@@ -17,9 +17,12 @@ from keras_noisyfer.datasets.conversion import (
     prepare_output,
     process_images,
 )
-from keras_noisyfer.datasets.image_files import locate_image
+from keras_noisyfer.datasets.image_files import (
+    UnusableImage,
+    locate_image,
+    read_rgb,
+)
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.upright_images import UnusableImage, read_rgb
 from keras_noisyfer.files import open_rows
 from keras_noisyfer.typing import PathLike
 
@@ -203,9 +206,7 @@ def align_faces(
     def make(index, path):
         image = read_rgb(path)
         found = find_eyes(image) if callable(eyes) else eyes[index]
-        problem = _eye_problem(found, image.size)
-        if problem:
-            raise UnusableImage(*problem)
+        check_eyes(found, image.size)
         return align_face(image, *found, size)
 
     return process_images(
@@ -358,23 +359,30 @@ def _one_at_a_time(detector):
     return find_eyes
 
 
-def _eye_problem(eyes, image_size):
-    """`(problem, detail)` of eyes that no face can be aligned by, or None."""
+def check_eyes(eyes: np.ndarray, image_size: XY) -> None:
+    """Refuses eye positions of shape `(2, 2)` that no face of an image of this
+    width and height can be aligned by.
+
+    Raises:
+        UnusableImage: with the problem and the positions.
+    """
     if not np.isfinite(eyes).all():
-        return "no eye positions", ""
+        raise UnusableImage("no eye positions")
     (left_x, left_y), (right_x, right_y) = eyes
-    detail = (
-        f"left {left_x:g}, {left_y:g}; right {right_x:g}, {right_y:g}; "
-        f"image {image_size[0]}x{image_size[1]}"
-    )
-    if np.hypot(right_x - left_x, right_y - left_y) < MIN_EYE_DISTANCE:
-        return "eyes too close together", detail
     margin = MAX_OUTSIDE * max(image_size)
-    if (eyes < -margin).any() or (eyes > np.add(image_size, margin)).any():
-        return "eyes outside of the image", detail
-    if left_x >= right_x:
-        return "left eye right of the right eye", detail
-    return None
+    if np.hypot(right_x - left_x, right_y - left_y) < MIN_EYE_DISTANCE:
+        problem = "eyes too close together"
+    elif (eyes < -margin).any() or (eyes > np.add(image_size, margin)).any():
+        problem = "eyes outside of the image"
+    elif left_x >= right_x:
+        problem = "left eye right of the right eye"
+    else:
+        return
+    raise UnusableImage(
+        problem,
+        f"left {left_x:g}, {left_y:g}; right {right_x:g}, {right_y:g}; "
+        f"image {image_size[0]}x{image_size[1]}",
+    )
 
 
 def _keep_eyes(output_root, names, eyes):

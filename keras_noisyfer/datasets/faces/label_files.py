@@ -5,8 +5,9 @@ import csv
 import itertools
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from keras_noisyfer.datasets.faces.expressions import (
     AFFECTNET_EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,
     RAF_EXPRESSIONS,
-    affect_task,
     check_offset,
     to_class_ids,
 )
@@ -30,20 +30,16 @@ from keras_noisyfer.typing import PathLike
 NAME_COLUMN = "subDirectory_filePath"
 BOX_COLUMNS = ("face_x", "face_y", "face_width", "face_height")
 LANDMARKS = "facial_landmarks"
-AFFECTNET_COLUMNS = (
-    NAME_COLUMN,
-    *BOX_COLUMNS,
-    LANDMARKS,
-    "expression",
-    *AFFECT_DIMENSIONS,
-)
+LABEL_COLUMNS = ("expression", *AFFECT_DIMENSIONS)
+AFFECTNET_COLUMNS = (NAME_COLUMN, *BOX_COLUMNS, LANDMARKS, *LABEL_COLUMNS)
 MISSING_AFFECT = -2.0
 # What a value may be out of its range by, having been printed.
 _ROUNDING = 1e-6
-# Whether a row ends behind the last column, or before it.
-_SURPLUS = "surplus"
 # 68 landmarks take a kilobyte, as text a little more.
-_MAX_ARRAY_BYTES = 2**16
+MAX_ARRAY_BYTES = 2**16
+# What `_check_rows` needs to know of a row, beside its labels: the image, how
+# to call the row, what it says, and whether its cells are too many or too few.
+_ROW_COLUMNS = ["name", "entry", "text", "uneven"]
 
 
 # All return a `DataFrame` indexed by file name, whose `attrs["rejected"]`
@@ -64,18 +60,8 @@ def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
             from another number, or, as the report says, at the first line
             that is malformed, has another id or repeats a name.
     """
-    names, values, rejected = _read_list(path, report, 1, _whole)
-    file_ids = pd.Series(np.ravel(values), index=names)
-    check_offset(file_ids.unique(), RAF_EXPRESSIONS, path)
-    known = file_ids.isin(RAF_EXPRESSIONS)
-    for name, file_id in file_ids[~known].items():
-        report.reject(name, "unknown expression id", f"{file_id} in {path}")
-    rejected += file_ids.index[~known].tolist()
-    file_ids = file_ids[known]
-    class_ids = to_class_ids(file_ids, RAF_EXPRESSIONS)
-    table = pd.DataFrame({"expression": class_ids}, index=file_ids.index)
-    table.attrs["rejected"] = rejected
-    return table
+    rows = _read_list(path, ["expression"])
+    return _check_rows(rows, path, report, RAF_EXPRESSIONS)
 
 
 def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
@@ -90,19 +76,12 @@ def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
     Raises:
         ValueError: as `read_raf_expressions`.
     """
-    names, values, rejected = _read_list(path, report, 2, _finite)
-    values = np.array(values, "float64").reshape(-1, 2)
-    clipped = int((np.abs(values) > 1).any(axis=1).sum())
+    table = _check_rows(_read_list(path, AFFECT_DIMENSIONS), path, report)
+    clipped = int((table.abs() > 1).any(axis=1).sum())
     if clipped:
         note = f"rows whose affect was clipped, {os.path.basename(path)}"
         report.notes[note] = clipped
-    table = pd.DataFrame(
-        np.clip(values, -1, 1).astype("float32"),
-        index=names,
-        columns=AFFECT_DIMENSIONS,
-    )
-    table.attrs["rejected"] = rejected
-    return table
+    return table.clip(-1, 1)
 
 
 def read_affectnet_labels(
@@ -134,73 +113,38 @@ def read_affectnet_labels(
             first row that is malformed, has a value out of its range or
             repeats a name.
     """
-    numbers = ["expression", *AFFECT_DIMENSIONS]
-    columns = [NAME_COLUMN, *numbers]
-    if faces:
-        columns += [*BOX_COLUMNS, LANDMARKS]
-    rows = pd.DataFrame(
-        affectnet_rows(path, columns, eyes=faces), columns=[*columns, _SURPLUS]
-    )
-    names = rows[NAME_COLUMN].map(clean_name)
-    values = rows[numbers].apply(pd.to_numeric, errors="coerce")
-    values = values.astype("float64")
-    seen = [each for each in values.expression if each.is_integer()]
-    # Before the first bad row says that it may be skipped.
-    _check_affectnet_ids(seen, path, classes)
-    # pandas writes an empty cell for the -2 that it was told to read as none.
-    is_empty = rows[[*AFFECT_DIMENSIONS]].map(str.strip) == ""
-    affect = values[[*AFFECT_DIMENSIONS]].mask(is_empty, MISSING_AFFECT)
-    values[[*AFFECT_DIMENSIONS]] = affect
-    out_of_range = (affect.abs() > 1 + _ROUNDING) & (affect != MISSING_AFFECT)
-    problems = {
-        "malformed label": values.isna().any(axis=1)
-        | (names == "")
-        | rows[_SURPLUS].astype(bool),
-        "unknown expression id": ~values.expression.isin(AFFECTNET_EXPRESSIONS),
-        "affect out of [-1, 1]": out_of_range.any(axis=1),
-    }
-    bad = pd.DataFrame(problems)
-    good = ~bad.any(axis=1)
+    places = [*BOX_COLUMNS, LANDMARKS] * faces
+    wanted = [NAME_COLUMN, *LABEL_COLUMNS, *places]
     file_name = os.path.basename(path)
-    for index in rows.index[~good]:
-        detail = ",".join([names[index], *rows.loc[index, numbers]])
-        problem = bad.columns[bad.loc[index]][0]
-        report.reject(f"{file_name}, row {index + 1}", problem, detail[:120])
-    if not good.any():
-        raise ValueError(f"{path} must hold labels. It has no valid row")
-    table = affect[good].mask(affect == MISSING_AFFECT).clip(-1, 1)
-    table = table.astype("float32")
-    table["expression"] = to_class_ids(
-        values.expression[good].astype(int),
-        AFFECTNET_EXPRESSIONS,
-        EXPRESSIONS_WITH_CONTEMPT,
-    )
+
+    def read():
+        rows = affectnet_rows(path, wanted)
+        for number, (name, *cells, uneven) in enumerate(rows, 1):
+            text = ",".join([name, *cells[:3]])
+            # pandas writes an empty cell for the -2 that it was told to read
+            # as none.
+            affect = [each.strip() or MISSING_AFFECT for each in cells[1:3]]
+            entry = f"{file_name}, row {number}"
+            row = [clean_name(name), entry, text, uneven, cells[0], *affect]
+            if faces:
+                # At once: of landmarks, a row has a kilobyte.
+                row += [*cells[3:7], *eyes_of_landmarks(cells[7])]
+            yield row
+
+    columns = [*_ROW_COLUMNS, *LABEL_COLUMNS]
     if faces:
-        for column in BOX_COLUMNS:
-            table[column] = pd.to_numeric(rows[column][good], errors="coerce")
-        table[EYE_COLUMNS] = np.stack(rows[LANDMARKS][good])
-    table.index = pd.Index(names[good], name=None)
-    repeated = table.index.duplicated()
-    for name in table.index[repeated]:
-        report.reject(name, "duplicate name", f"once more in {file_name}")
-    table = table[~repeated]
-    table.attrs["rejected"] = names[~good].tolist()
-    return table
+        columns += [*BOX_COLUMNS, *EYE_COLUMNS]
+    rows = pd.DataFrame(read(), columns=columns)
+    return _check_rows(rows, path, report, AFFECTNET_EXPRESSIONS, classes)
 
 
 def affectnet_rows(
-    path: PathLike, columns: Sequence[str], eyes: bool = False
-) -> Iterator[list[Any]]:
-    """Yields some columns of an AffectNet table, as strings, and last whether
-    a row has cells too many or too few.
+    path: PathLike, columns: Sequence[str]
+) -> Iterator[list[str]]:
+    """Yields these columns of an AffectNet table, as strings, and last what
+    is uneven in the row: cells too many or too few.
 
     pandas' own reader drops what a row has too much, without a word.
-
-    Args:
-        path: The `.csv` file.
-        columns: Names of the columns.
-        eyes: Whether to make `eyes_of_landmarks` of the landmarks, of which
-            a row has a kilobyte.
     """
     with open_labels(path, quotes=True) as file:
         rows = csv.reader(file, strict=True)
@@ -217,14 +161,13 @@ def affectnet_rows(
                     f"{', '.join(AFFECTNET_COLUMNS)}. "
                     f"Received: {', '.join(missing)} missing"
                 )
+            places = [header.index(each) for each in columns]
             for row in filter(None, rows):
                 padded = row + [""] * (len(header) - len(row))
-                cells: list[Any] = [padded[header.index(e)] for e in columns]
-                if eyes:
-                    place = columns.index(LANDMARKS)
-                    cells[place] = eyes_of_landmarks(cells[place])
-                surplus = "".join(row[len(header) :]) or padded != row
-                yield [*cells, surplus]
+                uneven = "".join(row[len(header) :]) or "early" * (
+                    padded != row
+                )
+                yield [*(padded[place] for place in places), uneven]
         except csv.Error as error:
             raise ValueError(
                 f"{path} must be a table of comma-separated values. "
@@ -234,15 +177,11 @@ def affectnet_rows(
 
 def clean_name(name: str) -> str:
     """A file name of an AffectNet table with `/` between its parts."""
-    return name.strip().replace("\\", "/").removeprefix("./")
+    name = name.strip().replace("\\", "/")
+    return posixpath.normpath(name) if name else ""
 
 
-def _check_affectnet_ids(seen, path, classes=None):
-    classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
-    check_offset(seen, AFFECTNET_EXPRESSIONS, path, classes)
-
-
-def eyes_of_landmarks(landmarks: Any) -> np.ndarray:
+def eyes_of_landmarks(landmarks: str | np.ndarray) -> np.ndarray:
     """The middles of the eyes, in the order of `EYE_COLUMNS`, float64, from
     68 landmarks, numbers or a string of them with `;` between; NaN if they
     are not 68 points, as of images without a face."""
@@ -253,17 +192,16 @@ def eyes_of_landmarks(landmarks: Any) -> np.ndarray:
 
 
 def read_affectnet_annotations(
-    folder: PathLike, report: ImportReport, eyes: bool = True
+    folder: PathLike, report: ImportReport
 ) -> pd.DataFrame:
     """The labels of repackaged AffectNet, from files such as `0_exp.npy`.
 
     Args:
         folder: Folder of the files.
         report: `ImportReport` that malformed labels are rejected by.
-        eyes: Whether to read where the eyes are, too, from `0_lnd.npy`.
 
     Returns:
-        The columns of `read_affectnet_labels`, without the boxes.
+        The columns of `read_affectnet_labels`, in the order of the numbers.
 
     Raises:
         ValueError: if there is no label, the ids count from another number,
@@ -275,10 +213,10 @@ def read_affectnet_annotations(
         for path in pathlib.Path(folder).iterdir()
         if path.name.endswith(ending)
     ]
-    rows = {}
-    seen, problems, rejected = set(), [], []
+    split = os.path.basename(os.path.dirname(folder))
+    rows = []
     for number in tqdm.tqdm(
-        # In the order of the numbers, of whatever length.
+        # Of whatever length.
         sorted(numbers, key=lambda each: (len(each), each)),
         desc="reading labels",
         unit=" images",
@@ -286,40 +224,87 @@ def read_affectnet_annotations(
         disable=None,
     ):
         try:
-            row = _read_annotation(folder, number, eyes, seen)
-            rows[f"{number}.jpg"] = row
+            paths = [f"{number}_{kind}.npy" for kind in ("exp", "val", "aro")]
+            # Some copies hold the numbers as strings.
+            labels = [
+                float(
+                    read_npy(os.path.join(folder, path), MAX_ARRAY_BYTES).item()
+                )
+                for path in paths
+            ]
+            text = ",".join(f"{each:g}" for each in labels)
         except (OSError, ValueError, TypeError, OverflowError) as error:
-            entry = f"{os.path.basename(os.path.dirname(folder))}/{number}"
-            problems.append((entry, "malformed label", str(error)))
-            rejected.append(f"{number}.jpg")
-    _check_affectnet_ids(seen, folder)
-    for problem in problems:
-        report.reject(*problem)
-    if not rows:
-        raise ValueError(f"{folder} must hold labels. It has no valid file")
-    columns = ["expression", *AFFECT_DIMENSIONS, *EYE_COLUMNS * eyes]
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    table.attrs["rejected"] = rejected
+            labels, text = [np.nan] * 3, str(error)
+        rows.append([f"{number}.jpg", f"{split}/{number}", text, "", *labels])
+    table = pd.DataFrame(rows, columns=[*_ROW_COLUMNS, *LABEL_COLUMNS])
+    return _check_rows(table, folder, report, AFFECTNET_EXPRESSIONS)
+
+
+def _check_rows(
+    rows: pd.DataFrame,
+    path: PathLike,
+    report: ImportReport,
+    expressions: Mapping[int, str] | None = None,
+    classes: int | None = None,
+) -> pd.DataFrame:
+    """Rejects bad rows, and makes class ids and numbers of the others.
+
+    Args:
+        rows: `_ROW_COLUMNS`, labels, and what else is known of an image.
+        path: Where they come from.
+        report: `ImportReport`.
+        expressions: The ids of the file; None where it has none.
+        classes: As of `check_offset`.
+    """
+    values = rows.drop(columns=_ROW_COLUMNS)
+    values = values.apply(pd.to_numeric, errors="coerce").astype("float64")
+    labels = values[[each for each in LABEL_COLUMNS if each in values]]
+    problems = {
+        "malformed label": ~np.isfinite(labels).all(axis=1)
+        | (rows["name"] == "")
+        | (rows["uneven"] != "")
+    }
+    if expressions is not None:
+        seen = [each for each in labels["expression"] if each.is_integer()]
+        if expressions is AFFECTNET_EXPRESSIONS:
+            classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
+        # Before the first bad row says that it may be skipped.
+        check_offset(seen, expressions, path, classes)
+        problems["unknown expression id"] = ~labels["expression"].isin(
+            expressions
+        )
+        affect = labels.drop(columns="expression")
+        affect = affect.mask(affect == MISSING_AFFECT)
+        values[affect.columns] = affect.clip(-1, 1)
+        problems["affect out of [-1, 1]"] = (affect.abs() > 1 + _ROUNDING).any(
+            axis=1
+        )
+    bad = pd.DataFrame(problems)
+    good = ~bad.any(axis=1)
+    for index in rows.index[~good]:
+        problem = bad.columns[bad.loc[index]][0]
+        entry, text = rows.loc[index, ["entry", "text"]]
+        report.reject(entry, problem, text[:160])
+    if not good.any():
+        raise ValueError(f"{path} must hold labels. It has no valid row")
+    table = values[good].copy()
+    if expressions is not None:
+        table["expression"] = to_class_ids(
+            table["expression"].astype(int),
+            expressions,
+            EXPRESSIONS_WITH_CONTEMPT,
+        )
+    for name in AFFECT_DIMENSIONS:
+        if name in table:
+            table[name] = table[name].astype("float32")
+    table.index = pd.Index(rows["name"][good], name=None)
+    repeated = table.index.duplicated()
+    entries = rows["entry"][good][repeated]
+    for name, entry in zip(table.index[repeated], entries, strict=True):
+        report.reject(name, "duplicate name", f"once more in {entry}")
+    table = table[~repeated]
+    table.attrs["rejected"] = rows["name"][~good].tolist()
     return table
-
-
-def _read_annotation(folder, number, eyes, seen):
-    def read(kind):
-        path = os.path.join(folder, f"{number}_{kind}.npy")
-        return read_npy(path, _MAX_ARRAY_BYTES)
-
-    # Some copies hold the numbers as strings.
-    expression = float(read("exp").item())
-    seen.update([expression] if expression.is_integer() else [])
-    class_id = to_class_ids(
-        expression, AFFECTNET_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT
-    )
-    affect = np.array([float(read(kind).item()) for kind in ("val", "aro")])
-    given = affect[affect != MISSING_AFFECT]
-    affect_task().check_values(given, allow_missing=False)
-    affect[affect == MISSING_AFFECT] = np.nan
-    eyes = eyes_of_landmarks(read("lnd")) if eyes else ()
-    return (int(class_id), *affect, *eyes)
 
 
 @contextlib.contextmanager
@@ -340,52 +325,18 @@ def open_labels(path: PathLike, quotes: bool = False) -> Iterator[TextIO]:
         ) from error
 
 
-def _read_list(path, report, count, parse):
-    """Names, the values of each, and the names of malformed lines."""
-    rows = {}
-    rejected = []
+def _read_list(path, columns):
+    """The rows of a list of names, each with some values behind it."""
+    rows = []
     file_name = os.path.basename(path)
     with open_labels(path) as file:
         for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            name, *values = line.rsplit(maxsplit=count)
-            entry = f"{file_name}, line {number}"
-            try:
-                if len(values) != count:
-                    raise ValueError
-                values = [parse(value) for value in values]
-            except ValueError:
-                report.reject(entry, "malformed label", line.strip()[:80])
-                rejected.append(_bare_name(name))
-                continue
-            name = _bare_name(name)
-            if name in rows:
-                report.reject(
-                    name, "duplicate name", f"once more in line {number}"
-                )
-                continue
-            rows[name] = values
-    if not rows:
-        raise ValueError(f"{path} must hold labels. It has no valid line")
-    return list(rows), list(rows.values()), rejected
-
-
-def _bare_name(name):
-    # Some copies name the files of `Image/aligned`.
-    stem, ending = os.path.splitext(name.strip())
-    return stem.removesuffix("_aligned") + ending
-
-
-def _whole(text):
-    value = _finite(text)
-    if not value.is_integer():
-        raise ValueError
-    return int(value)
-
-
-def _finite(text):
-    value = float(text)
-    if not np.isfinite(value):
-        raise ValueError
-    return value
+            if line.strip():
+                name, *values = line.rsplit(maxsplit=len(columns))
+                values += [""] * (len(columns) - len(values))
+                entry = f"{file_name}, line {number}"
+                # Some copies name the files of `Image/aligned`.
+                stem, ending = os.path.splitext(name.strip())
+                name = stem.removesuffix("_aligned") + ending
+                rows.append([name, entry, line.strip(), "", *values])
+    return pd.DataFrame(rows, columns=[*_ROW_COLUMNS, *columns])

@@ -1,22 +1,46 @@
-"""Where data sets lie that cannot be downloaded, and what is in them."""
+"""Faces that are not downloaded: found, read, prepared and loaded."""
+
+from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
+import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
+from PIL import Image
 
-from keras_noisyfer.arguments import check_number
-from keras_noisyfer.datasets.image_files import list_images
+from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.datasets.conversion import prepare_output, process_images
+from keras_noisyfer.datasets.faces.alignment import align_face, check_eyes
+from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
+from keras_noisyfer.datasets.faces.label_files import BOX_COLUMNS
+from keras_noisyfer.datasets.faces.manual_files import (
+    cache_folder,
+    check_folder,
+    fingerprint,
+)
+from keras_noisyfer.datasets.image_files import UnusableImage, read_rgb
+from keras_noisyfer.datasets.image_sources import ImageFiles
+from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.long_table import from_long
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.typing import PathLike
+from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.typing import PathLike, Tasks
+
+if TYPE_CHECKING:
+    from keras_noisyfer.datasets.faces.label_writers import LabelWriter
 
 ALIGNMENTS = ("eyes", "given")
 # Larger ones would fill the disk: published faces are smaller.
 MAX_IMAGE_SIZE = 1024
+# Faces are cut this large, as the authors' are, and then made smaller.
+ALIGNED_SIZE = 256
+# Who has labelled what no machine has.
+PEOPLE = "people"
 AUTHORS_LABELS = (
     "The authors publish them at https://github.com/sanweiliti/noisyFER, "
     "noisy_labels"
@@ -24,8 +48,22 @@ AUTHORS_LABELS = (
 OWN_LABELS = "`relabel` with that `name` writes such files"
 
 
-@dataclasses.dataclass
-class FaceSplit:
+class FaceOptions(TypedDict, total=False):
+    """What `load_raf` and `load_affectnet` take beside folder and split."""
+
+    image_size: int
+    alignment: str
+    on_error: str
+
+
+class BaseOptions(FaceOptions, total=False):
+    """What `load_raf_base` and `load_affectnet_base` take."""
+
+    machine: str | None
+    machine_labels_dir: PathLike | None
+
+
+class FaceSplit(NamedTuple):
     """One split before its images are read.
 
     Attributes:
@@ -42,16 +80,19 @@ class FaceSplit:
     faces: pd.DataFrame
 
 
+def _found():
+    return dataclasses.field(default_factory=list, init=False, repr=False)
+
+
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ManualConfig(tfds.core.BuilderConfig):
     """Where a data set lies, and how its faces are prepared.
 
     The name is made from the arguments, as `"raf-eyes-64-1a2b3c4d"`. Its end
     is a fingerprint of the folder's path, of the label files and of the
-    images. TFDS keeps prepared files in a folder of that name, so other
-    labels or images or another folder never give what was prepared before.
-    Images and annotation files of single images count by name, size and
-    time, all others by content.
+    images, so that what TFDS keeps under that name is never that of other
+    labels, images or folders. Images and annotation files of single images
+    count by name, size and time, all others by content.
 
     Args:
         manual_dir: The folder.
@@ -75,18 +116,27 @@ class ManualConfig(tfds.core.BuilderConfig):
     manual_dir: Any = None
     base: bool = False
     machine: str | None = None
-    machine_labels_dir: str | os.PathLike | None = None
+    machine_labels_dir: Any = None
     alignment: str = "eyes"
     image_size: int = 64
     on_error: str = "raise"
 
-    # Of the subclass: the first part of the name, the data set's title, and
-    # where to ask for it.
-    kind: ClassVar[Any] = None
-    title: ClassVar[Any] = None
-    source: ClassVar[Any] = None
-    # The authors' model.
-    authors_machine: ClassVar[Any] = None
+    # Of the subclass: the first part of the name, the data set's title, where
+    # to ask for it, its splits, the authors' model and the tasks that it has
+    # labelled.
+    kind: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]]
+    authors_machine: ClassVar[str]
+    machine_tasks: ClassVar[tuple[str, ...]]
+    # By `find_files`: files and folders that say which faces there are and
+    # where, files of machine labels (none without `base`), folders of images,
+    # and those that machine labels are looked for in by default.
+    face_files: list[str] = _found()
+    machine_files: list[str] = _found()
+    image_folders: list[str] = _found()
+    machine_folders: list[str] = _found()
 
     def __post_init__(self):
         check_number("image_size", self.image_size, minimum=1, integer=True)
@@ -100,22 +150,27 @@ class ManualConfig(tfds.core.BuilderConfig):
                 f"`alignment` must be one of {', '.join(ALIGNMENTS)}. "
                 f"Received: {self.alignment!r}"
             )
+        if not self.base and (self.machine or self.machine_labels_dir):
+            raise ValueError(
+                "`machine` and `machine_labels_dir` must be left out where "
+                f"people's labels are loaded. Received: {self.machine!r}, "
+                f"{self.machine_labels_dir!r}"
+            )
         ImportReport(self.on_error)
-        self.manual_dir = _folder(
+        self.manual_dir = check_folder(
             "`data_dir` (`manual_dir` of a configuration)",
             self.manual_dir,
             self.source,
         )
         if self.machine_labels_dir is not None:
-            self.machine_labels_dir = _folder(
+            self.machine_labels_dir = check_folder(
                 "`machine_labels_dir`", self.machine_labels_dir
             )
         self.machine = self.machine or self.authors_machine
         self.find_files()
         kind = self.kind + "-base" * self.base
-        files = self.face_files() + self.machine_files() + self.image_folders()
-        fingerprint = _fingerprint(self.manual_dir, files)
-        name = f"{kind}-{self.alignment}-{self.image_size}-{fingerprint}"
+        files = self.face_files + self.machine_files + self.image_folders
+        name = f"{kind}-{self._prepared}-{fingerprint(self.manual_dir, files)}"
         if self.name not in (None, name):
             raise ValueError(
                 f"`name` must be left out or be {name!r}. "
@@ -123,36 +178,148 @@ class ManualConfig(tfds.core.BuilderConfig):
             )
         self.name = name
 
+    @property
+    def tasks(self) -> Tasks:
+        """The tasks that are loaded, with one annotator each."""
+        raise NotImplementedError
+
     def find_files(self) -> None:
-        """Finds the label files, or raises a `ValueError`."""
-        raise NotImplementedError
-
-    def face_files(self) -> list[str]:
-        """Files and folders that say which faces there are, and where."""
-        raise NotImplementedError
-
-    def machine_files(self) -> list[str]:
-        """The files of machine labels, none without `base`."""
-        raise NotImplementedError
-
-    def image_folders(self) -> list[str]:
-        """The folders that the images lie in, at whatever depth."""
-        raise NotImplementedError
-
-    def machine_folders(self) -> list[str]:
-        """Folders that machine labels are looked for in by default."""
+        """Sets the attributes of files and folders, or raises a
+        `ValueError`."""
         raise NotImplementedError
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         """Dict by split name of `FaceSplit`."""
         raise NotImplementedError
 
+    def eyes(self, split: str, face: pd.Series) -> np.ndarray:
+        """Eye positions of a face of a split, a row of its `DataFrame`, of
+        shape `(2, 2)`, NaN where unknown."""
+        raise NotImplementedError
+
+    def writer(self) -> LabelWriter:
+        """What writes labels of one more machine next to those there are."""
+        raise NotImplementedError
+
     @property
-    def aligned_folder(self) -> str:
-        """Name of the folder of aligned faces: labels of machines and the
-        size of prepared images do not matter. Nor do the images: faces of
-        changed ones are made again one by one."""
-        return f"{self.kind}-{_fingerprint(self.manual_dir, self.face_files())}"
+    def faces_folder(self) -> str:
+        """Name of the folder of prepared faces. Machine labels do not matter.
+        Nor do the images: faces of changed ones are made again one by one."""
+        ending = fingerprint(self.manual_dir, self.face_files)
+        return f"{self.kind}-{self._prepared}-{ending}"
+
+    @property
+    def _prepared(self):
+        return f"{self.alignment}-{self.image_size}"
+
+    def load(
+        self, split: str, cache_dir: PathLike | None = None
+    ) -> LabelledImages:
+        """Prepares the faces of a split that are not yet there, and loads it.
+
+        Args:
+            split: Name of a split.
+            cache_dir: Folder that the faces go to; by default that of TFDS.
+
+        Returns:
+            A `LabelledImages`. Labels of `machine_tasks` for training with
+            `base` are the machine's, people's are then the clean ones.
+            Otherwise all that people have given are clean.
+
+        Raises:
+            ValueError: if something is missing or wrong with the data.
+        """
+        if split not in self.splits:
+            raise ValueError(
+                f"`split` must be one of {', '.join(self.splits)}. "
+                f"Received: {split!r}"
+            )
+        report = ImportReport(self.on_error)
+        each = self.read(report)[split]
+        folder, faces = self.prepare(split, each, cache_dir, report)
+        machine = self.machine_tasks if self.base and split == "train" else ()
+        parts = []
+        for task in self.tasks:
+            people = _long(task, faces, "", PEOPLE)
+            if task.name in machine:
+                parts.append(_long(task, faces, "machine_", self.machine))
+            else:
+                parts.append(people)
+            if task.name in machine or not machine:
+                parts.append(people.assign(clean=True).dropna())
+        images = ImageFiles(folder, faces.index)
+        data = from_long(pd.concat(parts), images, self.tasks, report)
+        data.writer = self.writer()
+        return data
+
+    def prepare(
+        self,
+        split: str,
+        each: FaceSplit,
+        cache_dir: PathLike | None,
+        report: ImportReport,
+    ) -> tuple[pathlib.Path, pd.DataFrame]:
+        """Makes a small image of each face that has none.
+
+        Returns:
+            The folder, in which an image has its name, and the faces whose
+            image could be made.
+        """
+        faces = each.faces
+        folder = cache_folder(cache_dir) / "faces" / self.faces_folder / split
+        names = faces.index.tolist()
+        prepare_output(
+            each.image_root, folder, names, {"size": self.image_size}
+        )
+
+        def make(index, path):
+            face = self._cut(read_rgb(path), split, faces.iloc[index])
+            # As training and the exported model scale: with a wide filter.
+            size = (self.image_size, self.image_size)
+            return face.resize(size, Image.Resampling.BILINEAR)
+
+        made = process_images(
+            each.image_root,
+            folder,
+            names,
+            make,
+            on_error=self.on_error,
+            workers=None,
+            description="preparing faces",
+            sources=faces["path"].tolist(),
+        )
+        made.notes.clear()
+        report.extend(made)
+        faces = faces.drop([name for name, _, _ in made.entries])
+        if faces.empty:
+            first = report.entries[:1]
+            raise ValueError(
+                f"The split {split} of {self.title} must have an image. "
+                f"Received: none that can be used in {each.image_root}"
+                + one_line("".join(f"; {e}: {p}, {d}" for e, p, d in first))
+            )
+        return folder, faces
+
+    def _cut(self, image, split, face):
+        if self.alignment == "eyes":
+            try:
+                eyes = self.eyes(split, face)
+            except (OSError, ValueError) as error:
+                problem = "malformed eye positions"
+                raise UnusableImage(problem, str(error)) from error
+            check_eyes(eyes, image.size)
+            return align_face(image, *eyes, max(ALIGNED_SIZE, self.image_size))
+        if BOX_COLUMNS[0] not in face:
+            return image
+        x, y, width, height = box = [face[each] for each in BOX_COLUMNS]
+        corners = np.array([x, y, x + width, y + height])
+        if not np.isfinite(corners).all():
+            raise UnusableImage("no face box")
+        # Of a face that is cut off, what is inside.
+        corners = np.clip(np.round(corners), 0, (*image.size, *image.size))
+        if (corners[2:] <= corners[:2]).any():
+            raise UnusableImage("face box outside of the image", f"{box}")
+        return image.crop(tuple(corners.astype(int).tolist()))
 
     def find(
         self,
@@ -177,7 +344,7 @@ class ManualConfig(tfds.core.BuilderConfig):
 
     def find_machine_labels(self, file_name: str) -> str:
         """The path of a file of machine labels."""
-        folders: list[Any] = self.machine_folders()
+        folders = self.machine_folders
         if self.machine_labels_dir:
             folders = [self.machine_labels_dir]
         authors = self.machine == self.authors_machine
@@ -191,93 +358,25 @@ class ManualConfig(tfds.core.BuilderConfig):
     def searched_folders(self) -> list[PathLike]:
         """Each folder that machine labels may be read from."""
         own = [self.machine_labels_dir] if self.machine_labels_dir else []
-        return [*own, *self.machine_folders()]
+        return [*own, *self.machine_folders]
 
 
-def join_machine_labels(
-    faces: pd.DataFrame,
-    machine: pd.DataFrame,
-    report: ImportReport,
-    path: str,
-    known: Iterable[str],
-) -> pd.DataFrame:
-    """Adds machine labels by name, and leaves out images without them.
-
-    `report.notes` tells how many labels belong to no image.
-
-    Args:
-        faces: `DataFrame` indexed by name.
-        machine: `DataFrame` indexed by name; its columns get the prefix
-            `machine_`. Images in its `attrs["rejected"]` are left out without
-            being counted again.
-        report: `ImportReport`.
-        path: The file that they were read from, for messages.
-        known: Names of all images, whether in `faces` or not.
-    """
-    surplus = int((~machine.index.isin(known)).sum())
-    if surplus:
-        note = f"machine labels of no image, {os.path.basename(path)}"
-        report.notes[note] = surplus
-    found = faces.index.isin(machine.index)
-    missing = faces.index[~found]
-    if len(missing) and report.on_error == "raise":
-        raise ValueError(
-            f"{path} must have a label of every image. Received: labels of "
-            f"{found.sum():,} of {len(faces):,} images, none of {missing[0]}. "
-            'With `on_error="skip"` the others are left out and counted'
-        )
-    for name in missing.difference(machine.attrs["rejected"], sort=False):
-        report.reject(name, "no machine label", path)
-    return faces[found].join(machine.add_prefix("machine_"))
-
-
-def reject_unlabelled(
-    image_root: PathLike, labelled: Iterable[str], report: ImportReport
-) -> None:
-    """Rejects the images of a folder that no label file names: `labelled` are
-    the paths relative to it that have a label, or a rejected one."""
-    for name in sorted(set(list_images(image_root)) - set(labelled)):
-        report.reject(name, "image without label", f"in {image_root}")
-
-
-def _fingerprint(folder, paths):
-    """Eight hexadecimal digits that change with the folder or the files."""
-    digest = hashlib.blake2b(folder.encode(), digest_size=4)
-    for path in paths:
-        # Not the path itself: a file may be found at another place.
-        digest.update(b"\0" + os.path.basename(path).encode() + b"\0")
-        if os.path.isdir(path):
-            for file in sorted(_list_files(path)):
-                digest.update(file.encode("utf-8", "surrogateescape") + b"\0")
-        else:
-            with open(path, "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
-
-
-def _list_files(folder, parent=""):
-    """Name, size and time of each file in a folder and those in it."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = f"{parent}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _list_files(entry.path, f"{name}/")
-                continue
-            try:
-                status = entry.stat()
-            except OSError:
-                # A link to nowhere.
-                status = entry.stat(follow_symlinks=False)
-            yield f"{name}\0{status.st_size}\0{status.st_mtime_ns}"
-
-
-def _folder(argument, path, source=""):
-    """The real path of a folder, or a `ValueError`."""
-    # A number would be taken for that of an open file.
-    if isinstance(path, (str, os.PathLike)):
-        real = os.path.realpath(os.path.expanduser(path))
-        if os.path.isdir(real):
-            return real
-    message = f"{argument} must be a folder. Received: {path}"
-    raise ValueError(f"{message}. {source}" if source else message)
+def _long(task, faces, prefix, annotator):
+    """The rows of the long table that one annotator gives for a task."""
+    if isinstance(task, CategoricalTask):
+        values = faces[[prefix + task.name]]
+        values = values.where(values >= 0)
+    else:
+        values = faces.reindex(columns=[prefix + e for e in AFFECT_DIMENSIONS])
+    values = values.to_numpy("float64")
+    count, width = values.shape
+    return pd.DataFrame(
+        {
+            "image": np.repeat(np.arange(count), width),
+            "task": task.name,
+            "dimension": np.tile(np.arange(width), count),
+            "annotator": annotator,
+            "value": values.ravel(),
+            "clean": False,
+        }
+    )

@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+from typing import Unpack
 
 import numpy as np
+import pandas as pd
 
-from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, raf_eyes
+from keras_noisyfer.datasets.faces.alignment import raf_eyes
 from keras_noisyfer.datasets.faces.expressions import (
     affect_task,
     expression_task,
@@ -15,19 +17,22 @@ from keras_noisyfer.datasets.faces.label_files import (
     read_raf_expressions,
 )
 from keras_noisyfer.datasets.faces.label_writers import RafWriter
-from keras_noisyfer.datasets.faces.manual_builder import ManualFaces, load_faces
+from keras_noisyfer.datasets.faces.manual_builder import ManualFaces
 from keras_noisyfer.datasets.faces.manual_config import (
+    BaseOptions,
+    FaceOptions,
     FaceSplit,
     ManualConfig,
+)
+from keras_noisyfer.datasets.faces.manual_files import (
     join_machine_labels,
     reject_unlabelled,
 )
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.typing import PathLike
+from keras_noisyfer.typing import PathLike, Tasks
 
-SPLITS = ("train", "test")
 # The misspelling is that of the published file.
 LABEL_LIST = "list_patition_label.txt"
 MACHINE = "AffectnetModel"
@@ -54,7 +59,13 @@ class RafDbConfig(ManualConfig):
     kind = "raf"
     title = "RAF-DB"
     source = "Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html"
+    splits = ("train", "test")
     authors_machine = MACHINE
+    machine_tasks = ("expression", "affect")
+
+    @property
+    def tasks(self) -> Tasks:
+        return [expression_task(), affect_task()][: 1 + self.base]
 
     def find_files(self) -> None:
         candidates = [
@@ -62,51 +73,39 @@ class RafDbConfig(ManualConfig):
         ]
         self.label_list = self.find(candidates, "its label list")
         self.root = os.path.dirname(os.path.dirname(self.label_list))
+        self.face_files = [self.label_list]
+        kind = "aligned"
         if self.alignment == "eyes":
-            self.eye_folder = self.find(
-                ["Annotation/manual"],
-                "the folder of eye positions",
-                self.root,
-                isdir=True,
-            )
-        kind = "original" if self.alignment == "eyes" else "aligned"
-        self.image_folder = self.find(
-            [f"Image/{kind}"], "the folder of images", self.root, isdir=True
-        )
-        if self.base:
-            self.machine_lists = [
-                self.find_machine_labels(name)
-                for name in RafWriter("").files(str(self.machine)).values()
+            kind, folder = "original", "Annotation/manual"
+            what = "the folder of eye positions"
+            self.face_files += [
+                self.find([folder], what, self.root, isdir=True)
             ]
-
-    def face_files(self) -> list[str]:
-        eyes = [self.eye_folder] if self.alignment == "eyes" else []
-        return [self.label_list, *eyes]
-
-    def machine_files(self) -> list[str]:
-        return self.machine_lists if self.base else []
-
-    def image_folders(self) -> list[str]:
-        return [self.image_folder]
-
-    def machine_folders(self) -> list[str]:
+        self.image_folders = [
+            self.find(
+                [f"Image/{kind}"], "the folder of images", self.root, isdir=True
+            )
+        ]
         folders = [
             os.path.join(root, folder)
             for root in (self.root, self.manual_dir)
             for folder in MACHINE_FOLDERS
         ]
-        return list(dict.fromkeys(folders))
+        self.machine_folders = list(dict.fromkeys(folders))
+        names = (
+            RafWriter("").files(str(self.machine)).values() if self.base else ()
+        )
+        self.machine_files = [self.find_machine_labels(name) for name in names]
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         faces = read_raf_expressions(self.label_list, report)
-        rejected = faces.attrs.pop("rejected")
-        listed = [*faces.index, *rejected]
+        listed = [*faces.index, *faces.attrs.pop("rejected")]
         faces["path"] = self._paths(faces.index)
         image_root = self._find_images(set(faces.path))
         reject_unlabelled(image_root, self._paths(listed), report)
         splits = {
-            split: faces[faces.index.str.startswith(f"{split}_")].copy()
-            for split in SPLITS
+            split: faces[faces.index.str.startswith(f"{split}_")]
+            for split in self.splits
         }
         known = sum(map(len, splits.values()))
         for name in faces.index[~faces.index.str.match("(train|test)_")]:
@@ -116,13 +115,11 @@ class RafDbConfig(ManualConfig):
                 f"{self.label_list} must name train_... and test_... images. "
                 f"Received: {known} labels of one kind only"
             )
-        if self.base:
-            splits["train"] = self._with_machine_labels(
-                splits["train"], report, listed
+        readers = (read_raf_expressions, read_raf_affect)
+        for path, read in zip(self.machine_files, readers, strict=False):
+            splits["train"] = join_machine_labels(
+                splits["train"], read(path, report), report, path, listed
             )
-        if self.alignment == "eyes":
-            for split, each in splits.items():
-                splits[split] = self._with_eyes(each, report)
         return {
             split: FaceSplit(image_root, each) for split, each in splits.items()
         }
@@ -134,7 +131,7 @@ class RafDbConfig(ManualConfig):
         return [f"{stem}{suffix}{end}" for stem, end in parts]
 
     def _find_images(self, names):
-        top = self.image_folder
+        (top,) = self.image_folders
         for folder, folders, files in os.walk(top):
             folders.sort()
             if not names.isdisjoint(files):
@@ -146,50 +143,27 @@ class RafDbConfig(ManualConfig):
             f"{wanted[2]}. {self.source}"
         )
 
-    def _with_machine_labels(self, faces, report, known):
-        for path, read in zip(
-            self.machine_lists,
-            (read_raf_expressions, read_raf_affect),
-            strict=True,
-        ):
-            machine = read(path, report)
-            faces = join_machine_labels(faces, machine, report, path, known)
-        return faces
+    def eyes(self, split: str, face: pd.Series) -> np.ndarray:
+        return raf_eyes(self.face_files[1], [face.name])[0]
 
-    def _with_eyes(self, faces, report):
-        eyes = np.full((len(faces), 4), np.nan)
-        good = np.ones(len(faces), bool)
-        for index, name in enumerate(faces.index):
-            try:
-                eyes[index] = raf_eyes(self.eye_folder, [name]).ravel()
-            except ValueError as error:
-                good[index] = False
-                report.reject(name, "malformed eye positions", str(error))
-        faces[EYE_COLUMNS] = eyes
-        return faces[good]
+    def writer(self) -> RafWriter:
+        folder = os.path.dirname(self.label_list)
+        return RafWriter(folder, self.searched_folders())
 
 
 class RafDb(ManualFaces):
     """RAF-DB's basic expressions, from a folder of the user's.
 
-    Nothing is downloaded. An example holds `image`, a JPEG image of
-    `image_size`; `file_name`, as in the label list; `expression`, a class id
-    in the order of `EXPRESSIONS`; with `base`, in the training split, the
-    machine's `machine_expression` and `machine_affect`, valence and arousal.
-    Missing are -1 and NaN.
-
-    Args:
-        config: A `RafDbConfig`.
-        data_dir: Folder that the prepared files go to. Aligned faces go to
-            `aligned` in it, so that a stopped preparation goes on there.
+    Nothing is downloaded. See `ManualFaces` for what an example holds; class
+    ids are in the order of `EXPRESSIONS`.
 
     Example:
 
     ```python
     config = RafDbConfig(manual_dir="rafd", base=True)
-    builder = RafDb(config=config)
-    builder.download_and_prepare()
-    train = builder.as_dataset(split="train")
+    train = tfds.load(
+        "raf_db", split="train", builder_kwargs={"config": config}
+    )
     ```
 
     Reference:
@@ -209,26 +183,28 @@ def load_raf(
     data_dir: PathLike,
     split: str = "train",
     *,
-    image_size: int = 64,
-    alignment: str = "eyes",
     cache_dir: PathLike | None = None,
-    on_error: str = "raise",
+    **options: Unpack[FaceOptions],
 ) -> LabelledImages:
     """Loads RAF-DB with people's expression labels.
 
-    The first call prepares the images, which takes some minutes.
+    The first call prepares the images, which takes some minutes; a later one
+    prepares those that are new or have changed.
 
     Args:
         data_dir: Folder with `EmoLabel`, `Image` and `Annotation`, or with
             `basic` that has them; see `RafDbConfig`.
         split: `"train"` or `"test"`.
-        image_size: Width and height of the prepared images in pixels.
-        alignment: `"eyes"`: faces cut from the original images so that the
-            eyes are at fixed places. `"given"`: RAF-DB's own aligned faces.
         cache_dir: Folder that prepared images go to; by default that of
             TFDS, `~/tensorflow_datasets`.
-        on_error: `"raise"` at the first bad entry, or `"skip"` and count:
-            `report` tells of those of both splits.
+        image_size: Width and height of the prepared images in pixels; by
+            default 64.
+        alignment: `"eyes"` (default): faces cut from the original images so
+            that the eyes are at fixed places. `"given"`: RAF-DB's own aligned
+            faces.
+        on_error: `"raise"` (default) at the first bad entry, or `"skip"` and
+            count: `report` tells of the labels of both splits and of the
+            images of this one.
 
     Returns:
         A `LabelledImages` with the task `expression`, whose clean labels
@@ -243,25 +219,15 @@ def load_raf(
     >>> train = load_raf("rafd")
     >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
     """
-    config = RafDbConfig(
-        manual_dir=data_dir,
-        alignment=alignment,
-        image_size=image_size,
-        on_error=on_error,
-    )
-    return _load(config, split, cache_dir, [expression_task()])
+    return RafDbConfig(manual_dir=data_dir, **options).load(split, cache_dir)
 
 
 def load_raf_base(
     data_dir: PathLike,
     split: str = "train",
     *,
-    machine: str = MACHINE,
-    machine_labels_dir: PathLike | None = None,
-    image_size: int = 64,
-    alignment: str = "eyes",
     cache_dir: PathLike | None = None,
-    on_error: str = "raise",
+    **options: Unpack[BaseOptions],
 ) -> LabelledImages:
     """Loads RAF-base: RAF-DB with the labels of models made on AffectNet.
 
@@ -271,16 +237,14 @@ def load_raf_base(
     Args:
         data_dir: As of `load_raf`.
         split: `"train"` or `"test"`.
-        machine: Name of the model whose labels to take: those that `relabel`
-            wrote have the name that was given there.
+        cache_dir: As of `load_raf`, and further arguments too. An image
+            without a machine label is a bad entry.
+        machine: Name of the model whose labels to take, by default the
+            authors' `AffectnetModel`: those that `relabel` wrote have the
+            name that was given there.
         machine_labels_dir: Folder with `list_label_<machine>.txt` and
             `list_va_<machine>.txt`. By default they are looked for in
             `data_dir`, see `RafDbConfig`.
-        image_size: As of `load_raf`.
-        alignment: As of `load_raf`.
-        cache_dir: As of `load_raf`.
-        on_error: As of `load_raf`; an image without a machine label is a bad
-            entry.
 
     Returns:
         A `LabelledImages` with the tasks `expression` and `affect`. Train:
@@ -295,23 +259,5 @@ def load_raf_base(
     >>> train = load_raf_base("rafd", machine_labels_dir="noisy_labels")
     >>> test = load_raf_base("rafd", "test", machine_labels_dir="noisy_labels")
     """
-    config = RafDbConfig(
-        manual_dir=data_dir,
-        base=True,
-        machine=machine,
-        machine_labels_dir=machine_labels_dir,
-        alignment=alignment,
-        image_size=image_size,
-        on_error=on_error,
-    )
-    tasks = [expression_task(), affect_task()]
-    machine = ["expression", "affect"]
-    return _load(config, split, cache_dir, tasks, machine)
-
-
-def _load(config, split, cache_dir, tasks, machine=()):
-    folder = os.path.dirname(config.label_list)
-    writer = RafWriter(folder, config.searched_folders())
-    return load_faces(
-        RafDb, SPLITS, config, split, cache_dir, tasks, machine, writer
-    )
+    config = RafDbConfig(manual_dir=data_dir, base=True, **options)
+    return config.load(split, cache_dir)

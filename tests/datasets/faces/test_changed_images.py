@@ -78,7 +78,7 @@ def test_the_name_counts_the_images(tmp_path, layout):
     def name():
         made = config(manual_dir=tmp_path)
         names.append(made.name)
-        aligned.add(made.aligned_folder)
+        aligned.add(made.faces_folder)
 
     names, aligned = [], set()
     path = tmp_path / folder / "new9.jpg"
@@ -141,5 +141,7 @@ def test_repackaged_images_as_they_are_need_no_landmarks(tmp_path):
         path.unlink()
     options = {"cache_dir": tmp_path / "tfds"}
     assert len(load_affectnet(tmp_path, alignment="given", **options)) == 3
-    with pytest.raises(ValueError, match="malformed label .*0_lnd.npy"):
+    with pytest.raises(
+        ValueError, match="0.jpg: malformed eye positions .*0_lnd.npy"
+    ):
         load_affectnet(tmp_path, **options)

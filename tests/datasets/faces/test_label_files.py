@@ -79,10 +79,16 @@ def test_affect_round_trip(tmp_path):
     "text, problem",
     [
         ("a.jpg 1\nb.jpg\n", "labels.txt, line 2: malformed label .b.jpg"),
-        ("a.jpg 1.5\n", "line 1: malformed label .a.jpg 1.5"),
-        ("a.jpg 9\n", "a.jpg: unknown expression id .9 in .*labels.txt"),
-        ("c.jpg 1\na.jpg 8\n", "a.jpg: unknown expression id .8"),
-        ("a.jpg 1\na.jpg 1\n", "a.jpg: duplicate name .once more in line 2"),
+        ("a.jpg 1.5\n", "line 1: unknown expression id .a.jpg 1.5"),
+        ("a.jpg 9\n", "labels.txt, line 1: unknown expression id .a.jpg 9"),
+        (
+            "c.jpg 1\na.jpg 8\n",
+            "labels.txt, line 2: unknown expression id .a.jpg 8",
+        ),
+        (
+            "a.jpg 1\na.jpg 1\n",
+            "a.jpg: duplicate name .once more in labels.txt, line 2",
+        ),
     ],
 )
 def test_bad_lines_of_expressions(write, text, problem):
