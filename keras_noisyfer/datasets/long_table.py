@@ -20,6 +20,7 @@ def from_long(
     report: ImportReport,
     annotators: Mapping[str, Sequence[str]] | None = None,
     truths: Collection[str] = (),
+    unlabelled: Collection[str] = (),
     *,
     max_annotators: int | None = None,
     streams: int = 3,
@@ -41,6 +42,8 @@ def from_long(
             order. By default those who have a label, sorted.
         truths: Names of the tasks that have clean labels in any case, those
             of all images missing if there are none.
+        unlabelled: Names of the tasks that may have no label; `annotators`
+            names their streams.
         max_annotators: See `crowd_streams`, as the following ones.
         streams: Integer.
         seed: Integer.
@@ -57,7 +60,7 @@ def from_long(
     for task in tasks:
         own = table[(table["task"] == task.name) & table["value"].notna()]
         given, truth = own[~own["clean"]], own[own["clean"]]
-        if given.empty:
+        if given.empty and task.name not in unlabelled:
             raise ValueError(
                 f"Task '{task.name}' must have a label of an accepted image "
                 "in the table. Received: none"

@@ -239,16 +239,27 @@ class ManualConfig(tfds.core.BuilderConfig):
         folder, faces = self.prepare(split, each, cache_dir, report)
         machine = self.machine_tasks if self.base and split == "train" else ()
         parts = []
+        # Of RAF-DB's test images nobody has told valence and arousal.
+        annotators: dict[str, Any] = {t.name: [PEOPLE] for t in self.tasks}
         for task in self.tasks:
             people = _long(task, faces, "", PEOPLE)
             if task.name in machine:
+                annotators[task.name] = [self.machine]
                 parts.append(_long(task, faces, "machine_", self.machine))
             else:
                 parts.append(people)
             if task.name in machine or not machine:
                 parts.append(people.assign(clean=True).dropna())
         images = ImageFiles(folder, faces.index)
-        data = from_long(pd.concat(parts), images, self.tasks, report)
+        table = pd.concat(parts)
+        data = from_long(
+            table,
+            images,
+            self.tasks,
+            report,
+            annotators,
+            unlabelled=annotators,
+        )
         data.writer = self.writer()
         return data
 
