@@ -1,6 +1,7 @@
 """One cell of an experiment: a method on a setting with a seed."""
 
 import contextlib
+import os
 import pathlib
 import threading
 import time
@@ -36,6 +37,8 @@ _OF_THE_DATA = (
 
 # The seed and TensorFlow's threads are those of the process.
 _RUNNING = threading.Lock()
+# Of the process that has imported this, which a forked one has not.
+_PROCESS = os.getpid()
 
 
 def run_cell(folder: PathLike, threads: int | None = None) -> None:
@@ -53,12 +56,20 @@ def run_cell(folder: PathLike, threads: int | None = None) -> None:
             has it.
 
     Raises:
-        ValueError: if another cell is running in this process.
+        ValueError: if another cell is running in this process, or it is a
+            forked one.
     """
     folder = pathlib.Path(folder)
     with open(folder / "log.txt", "w", encoding="utf-8", buffering=1) as log:
         with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
+                if os.getpid() != _PROCESS:
+                    raise ValueError(
+                        "`executor` must start its processes with "
+                        'multiprocessing.get_context("spawn"), since '
+                        "TensorFlow does not work in others. Received: a "
+                        "forked one"
+                    )
                 if not _RUNNING.acquire(blocking=False):
                     raise ValueError(
                         "`executor` must run one cell at a time in a process. "

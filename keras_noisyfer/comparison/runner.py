@@ -68,10 +68,10 @@ def run_experiment(
         methods: Keys of those methods that are run; by default all.
         data: Dict of arguments of the data set's loader, where its files are.
         executor: A `concurrent.futures.Executor` whose workers are processes
-            that run one cell at a time and see `folder` and the data under
-            the same paths: that of a Dask, MPI or Slurm cluster runs the
-            cells on many machines. By default each cell has a new process on
-            this one.
+            (not forked ones) that run one cell at a time and see `folder` and
+            the data under the same paths: that of a Dask, MPI or Slurm cluster
+            runs the cells on many machines. By default each cell has a new
+            process on this one.
         jobs: Number of cells at once without an `executor`; the CPU's threads
             are divided among them.
 

@@ -1,6 +1,7 @@
 import concurrent.futures
 import dataclasses
 import json
+import multiprocessing
 import pathlib
 
 import numpy as np
@@ -238,6 +239,17 @@ def test_one_cell_at_a_time_in_a_process(tmp_path, monkeypatch):
     monkeypatch.setattr(cell_module, "_run_cell", second)
     run_cell(tmp_path)
     assert "must run one cell" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.smoke
+def test_forked_processes_are_refused(tmp_path):
+    """In which TensorFlow would wait forever."""
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(1, context) as pool:
+        failed = run_experiment(experiment("sce"), tmp_path, executor=pool)
+    log = (tmp_path / failed[0].folder / "log.txt").read_text()
+    assert 'multiprocessing.get_context("spawn")' in log
 
 
 def test_default_executor_is_one_of_processes(tmp_path, monkeypatch):
