@@ -1,10 +1,9 @@
 """How many images a second the input pipeline delivers, and in what memory.
 
-Draws faces, writes them as aligned 256x256 and 64x64 JPEG files and as
-TFRecords, and reads them as training does: shuffled, decoded, scaled to
-64x64, batched, augmented. Beside each of the files' rates stands that of
-`tf.io.decode_jpeg` alone on the same files. With `--memory-files N` it also
-streams N files and prints the peak memory.
+Draws faces, writes them as aligned 256x256 and 64x64 JPEG files, and reads them
+as training does: shuffled, decoded, scaled to 64x64, batched, augmented. Beside
+each rate stands that of `tf.io.decode_jpeg` alone on the same files. With
+`--memory-files N` it also streams N files and prints the peak memory.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from PIL import Image
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets.augmentation import face_affine
 from keras_noisyfer.datasets.image_files import check_image_files
-from keras_noisyfer.datasets.image_sources import ImageFiles, ImageRecords
+from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.pipeline import PARALLEL_CALLS
 from keras_noisyfer.datasets.report import ImportReport
@@ -119,14 +118,6 @@ def measure_rates(folder, count, repeats):
         files = rate(training(labelled(ImageFiles(root, names))), repeats)
         rates[f"decode_jpeg alone, {size}x{size} files"] = alone
         rates[f"training from {size}x{size} files"] = files
-    records = folder / "faces.tfrecord"
-    with tf.io.TFRecordWriter(str(records)) as writer:
-        for name in names:
-            writer.write((root / name).read_bytes())
-    images = ImageRecords(tf.data.TFRecordDataset(str(records)), names)
-    rates["training from 64x64 TFRecords"] = rate(
-        training(labelled(images)), repeats
-    )
     return rates
 
 

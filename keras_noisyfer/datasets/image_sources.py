@@ -1,5 +1,4 @@
-"""Where images come from: files, records or an array, always in one order;
-and how training decodes them."""
+"""Where images come from, files or an array, and how training decodes them."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -52,51 +51,6 @@ class ImageFiles:
     def select(self, indices: Sequence[int] | np.ndarray) -> "ImageFiles":
         """The images of increasing indices."""
         return ImageFiles(self.image_root, [self.names[i] for i in indices])
-
-
-class ImageRecords:
-    """Encoded images in a stream, such as TFDS reads from TFRecords.
-
-    Args:
-        records: `tf.data.Dataset` of strings, each the bytes of a JPEG or
-            PNG file, in the order of `names` whenever it is read.
-        names: One name an image.
-    """
-
-    image_shape = None
-    # These hold encoded images, some kilobytes each.
-    shuffle_buffer = SHUFFLE_BUFFER
-
-    def __init__(self, records: tf.data.Dataset, names: Iterable[str]):
-        self.names = list(names)
-        # Stops a run in which the two have come apart.
-        self._records = records.apply(
-            tf.data.experimental.assert_cardinality(len(self.names))
-        )
-
-    def encoded(self) -> tf.data.Dataset:
-        """A `tf.data.Dataset` of the bytes of image files."""
-        return self._records
-
-    def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
-        """The image of such bytes: uint8 of shape `image_shape`."""
-        return decode_image(encoded, image_shape)
-
-    def take(self, count: int) -> "ImageRecords":
-        """The first `count` images."""
-        return ImageRecords(self._records.take(count), self.names[:count])
-
-    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageRecords":
-        """The images of increasing indices; the others are read past."""
-        kept = np.zeros(len(self.names), bool)
-        kept[indices] = True
-        records = self._records.enumerate().filter(
-            lambda index, record: tf.gather(kept, index)
-        )
-        return ImageRecords(
-            records.map(lambda index, record: record),
-            [self.names[i] for i in indices],
-        )
 
 
 class ImageArray:

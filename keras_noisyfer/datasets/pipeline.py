@@ -47,7 +47,9 @@ def make_batches(
         seed: Seed of the order and of the augmentation.
         shuffle_buffer: Number of elements among which the next is drawn.
         decode: Function of an encoded image, such as a path, that returns
-            the image; called after shuffling, so that the buffer is small.
+            the image; called after shuffling, so that the buffer is small,
+            and for a batch at once, since a call for each image would cost
+            tf.data as much as reading the file.
 
     Returns:
         A `tf.data.Dataset` of batches.
@@ -56,9 +58,10 @@ def make_batches(
     if training:
         dataset = dataset.shuffle(shuffle_buffer, seed=seed)
     if decode is not None:
-        dataset = dataset.map(
-            lambda image, *rest: (decode(image), *rest), PARALLEL_CALLS
-        )
+        # Traced to know the shape, never run.
+        image_spec = dataset.map(
+            lambda image, *rest: decode(image)
+        ).element_spec
     # Where nothing is left over, batches of a known size: those Keras can
     # share out among processes.
     whole = size > 0 and size % batch_size == 0
@@ -68,6 +71,8 @@ def make_batches(
 
     def prepare(element, batch_seed):
         images, *rest = element
+        if decode is not None:
+            images = tf.map_fn(decode, images, fn_output_signature=image_spec)
         if images.dtype == tf.uint8:
             images = tf.cast(images, tf.float32) / 127.5 - 1.0
         if training and augmentation is not None:

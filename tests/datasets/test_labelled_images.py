@@ -7,11 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_noisyfer import noise
-from keras_noisyfer.datasets.image_sources import (
-    ImageArray,
-    ImageFiles,
-    ImageRecords,
-)
+from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import (
     LabelledImages,
     make_dataset,
@@ -37,17 +33,13 @@ def encode(image, kind="PNG"):
     return file.getvalue()
 
 
-@pytest.fixture(params=["files", "records", "array"])
+@pytest.fixture(params=["files", "array"])
 def images(request, tmp_path):
     names = [f"{i}.png" for i in range(COUNT)]
-    encoded = [encode(image) for image in grey_images()]
     if request.param == "files":
-        for name, each in zip(names, encoded, strict=True):
-            (tmp_path / name).write_bytes(each)
+        for name, image in zip(names, grey_images(), strict=True):
+            (tmp_path / name).write_bytes(encode(image))
         return ImageFiles(tmp_path, names)
-    if request.param == "records":
-        records = tf.data.Dataset.from_tensor_slices(encoded)
-        return ImageRecords(records, names)
     return ImageArray(grey_images(), names)
 
 
@@ -154,14 +146,16 @@ def test_index_names_the_images_of_a_batch(images):
         assert set(labels) == {task.name for task in data.tasks}
 
 
-def test_records_that_come_apart_from_their_names_stop_the_run():
-    records = tf.data.Dataset.from_tensor_slices(
-        [encode(image) for image in grey_images()]
+def test_a_file_that_is_gone_stops_the_run(tmp_path):
+    """No image ever gets the labels of another one."""
+    names = [f"{i}.png" for i in range(COUNT)]
+    for name, image in zip(names, grey_images(), strict=True):
+        (tmp_path / name).write_bytes(encode(image))
+    data = LabelledImages(
+        ImageFiles(tmp_path, names), {"shade": np.arange(COUNT)}, [SHADE]
     )
-    labels = {"shade": np.arange(COUNT - 1)}
-    images = ImageRecords(records, list("abcdefghijk"))
-    data = LabelledImages(images, labels, [SHADE])
-    with pytest.raises(tf.errors.OpError, match="expected to contain 11"):
+    (tmp_path / names[7]).unlink()
+    with pytest.raises(tf.errors.NotFoundError, match="7.png"):
         list(data.batches((16, 16, 3), 4))
 
 

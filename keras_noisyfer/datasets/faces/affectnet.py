@@ -242,11 +242,7 @@ class AffectNet(ManualFaces):
 
 
 def load_affectnet(
-    data_dir: PathLike,
-    split: str = "train",
-    *,
-    cache_dir: PathLike | None = None,
-    **options: Unpack[FaceOptions],
+    data_dir: PathLike, split: str = "train", **options: Unpack[FaceOptions]
 ) -> LabelledImages:
     """Loads AffectNet with people's labels: eight expressions and affect.
 
@@ -256,8 +252,8 @@ def load_affectnet(
     Args:
         data_dir: Folder of the tables and images; see `AffectNetConfig`.
         split: `"train"` or `"validation"`.
-        cache_dir: As of `load_raf`, and further arguments too. With
-            `alignment="given"`, faces are cut by the tables' boxes.
+        **options: As of `load_raf`. With `alignment="given"`, faces are cut
+            by the tables' boxes.
 
     Returns:
         A `LabelledImages` with the tasks `expression` (the seven classes of
@@ -274,15 +270,11 @@ def load_affectnet(
     >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
     """
     config = AffectNetConfig(manual_dir=data_dir, **options)
-    return config.load(split, cache_dir)
+    return config.load(split)
 
 
 def load_affectnet_base(
-    data_dir: PathLike,
-    split: str = "train",
-    *,
-    cache_dir: PathLike | None = None,
-    **options: Unpack[BaseOptions],
+    data_dir: PathLike, split: str = "train", **options: Unpack[BaseOptions]
 ) -> LabelledImages:
     """Loads AffectNet-base: expressions of a model made on RAF-DB.
 
@@ -295,9 +287,8 @@ def load_affectnet_base(
     Args:
         data_dir: As of `load_affectnet`.
         split: `"train"` or `"validation"`.
-        cache_dir: As of `load_raf_base`, and further arguments too; the
-            authors' machine is `RAFModel`, and its file
-            `training_<machine>.csv`.
+        **options: As of `load_raf_base`; the authors' machine is `RAFModel`,
+            and its file `training_<machine>.csv`.
 
     Returns:
         A `LabelledImages` with the tasks `expression` and `affect`. Train:
@@ -313,4 +304,4 @@ def load_affectnet_base(
     >>> train = load_affectnet_base("affectnet", on_error="skip")
     """
     config = AffectNetConfig(manual_dir=data_dir, base=True, **options)
-    return config.load(split, cache_dir)
+    return config.load(split)

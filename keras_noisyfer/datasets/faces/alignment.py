@@ -29,8 +29,7 @@ from keras_noisyfer.typing import PathLike
 EYES_FILE = "eyes.csv"
 EYE_COLUMNS = ["left_x", "left_y", "right_x", "right_y"]
 # Points of the 68-point landmarks around the eyes, the viewer's left first.
-LEFT_EYE_POINTS = slice(36, 42)
-RIGHT_EYE_POINTS = slice(42, 48)
+EYE_POINTS = (slice(36, 42), slice(42, 48))
 MIN_EYE_DISTANCE = 2.0
 # How far outside an eye may be, as part of the image's longer side: faces at
 # the border are cut off, and landmarks are guessed there.
@@ -103,10 +102,10 @@ def align_face(
 
     Args:
         image: `PIL.Image.Image` of mode RGB, upright.
-        left_eye: As of `eye_transform`.
-        right_eye: As of `eye_transform`.
-        size: As of `eye_transform`.
-        eye_position: As of `eye_transform`.
+        left_eye: As of `eye_transform`, as the following ones.
+        right_eye: `(x, y)`.
+        size: Integer.
+        eye_position: Pair.
 
     Returns:
         A `PIL.Image.Image` of mode RGB, `size` x `size`, black where the
@@ -125,9 +124,8 @@ def align_face(
     if reduction >= 2:
         image = image.reduce(reduction)
         inverse /= reduction
-    values = tuple(inverse.ravel())
     affine, bicubic = Image.Transform.AFFINE, Image.Resampling.BICUBIC
-    return image.transform((size, size), affine, values, bicubic)
+    return image.transform((size, size), affine, inverse.ravel(), bicubic)
 
 
 def align_faces(
@@ -156,9 +154,8 @@ def align_faces(
     the two are swapped, or the face lies upside down.
 
     Args:
-        image_root: Folder of the images.
-        output_root: Folder that the faces go to; empty, or that of an
-            earlier run with the same settings.
+        image_root: As of `convert_images`.
+        output_root: As of `convert_images`.
         names: Paths of the images relative to `image_root`.
         eyes: Array of shape `(n, 2, 2)`: for each image the left eye, as the
             viewer sees it, and the right eye, each `(x, y)` in pixels of the
@@ -167,16 +164,14 @@ def align_faces(
             shape `(2, 2)`, or None if it finds no face; it is called from
             different threads, once at a time.
         size: Width and height of the faces in pixels.
-        on_error: `"raise"` at the first image that cannot be aligned, or
-            `"skip"` and count them.
-        workers: Number of threads; by default one a processor.
+        on_error: As of `convert_images`.
+        workers: As of `convert_images`.
 
     Returns:
         An `ImportReport`.
 
     Raises:
-        ValueError: if an argument is wrong, `output_root` holds something
-            else, or, with `on_error="raise"`, an image cannot be aligned.
+        ValueError: as `convert_images`.
 
     Example:
 
@@ -189,7 +184,7 @@ def align_faces(
     paths = [str(each) for each in names]
     if callable(eyes):
         find_eyes = _one_at_a_time(eyes)
-        settings: dict[str, Any] = {"eyes": "detected"}
+        how = "detected"
     else:
         eyes = np.asarray(eyes, "float64")
         if eyes.shape != (len(paths), 2, 2):
@@ -197,8 +192,8 @@ def align_faces(
                 "`eyes` must have shape (n, 2, 2) with one entry a name: "
                 f"{len(paths)}. Received: shape={eyes.shape}"
             )
-        settings = {"eyes": "given"}
-    settings |= {"made_by": "align_faces", "size": size}
+        how = "given"
+    settings = {"made_by": "align_faces", "size": size, "eyes": how}
     prepare_output(image_root, output_root, paths, settings)
     if not callable(eyes):
         _keep_eyes(output_root, paths, eyes)
@@ -293,9 +288,8 @@ def landmark_eyes(landmarks: Any) -> np.ndarray:
                 "`landmarks` must be 68 points of x and y a face. Received: "
                 f"{str(landmarks[index])[:40]!r} at index {index}"
             ) from None
-    left = points[:, LEFT_EYE_POINTS].mean(axis=1)
-    right = points[:, RIGHT_EYE_POINTS].mean(axis=1)
-    return np.stack([left, right], axis=1)
+    eyes = [points[:, each].mean(axis=1) for each in EYE_POINTS]
+    return np.stack(eyes, axis=1)
 
 
 def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:

@@ -69,7 +69,7 @@ class ManualFaces(  # type: ignore[call-arg]
         # <data_dir>/<data set>/<configuration>/<version>
         root = pathlib.Path(self.data_dir).parents[2]
         faces = {
-            name: config.prepare(name, split, root, report)
+            name: config.prepare(name, split, report, root)
             for name, split in config.read(report).items()
         }
         self.info.metadata["rejected"] = report.entries

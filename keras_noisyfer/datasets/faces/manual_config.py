@@ -53,6 +53,7 @@ class FaceOptions(TypedDict, total=False):
 
     image_size: int
     alignment: str
+    cache_dir: PathLike | None
     on_error: str
 
 
@@ -106,19 +107,22 @@ class ManualConfig(tfds.core.BuilderConfig):
             eyes are at fixed places. `"given"`: as the data set has them.
         image_size: Width and height of the prepared images in pixels, at
             most 1024.
+        cache_dir: Folder that the faces go to, by default that of TFDS. Where
+            TFDS prepares them, they go to its own.
         on_error: `"raise"` at the first bad entry, or `"skip"` and count.
 
     Raises:
         ValueError: if an argument is wrong, or a label file is missing.
     """
 
-    name: str | None = None
+    name: Any = dataclasses.field(default=None, init=False)
     manual_dir: Any = None
     base: bool = False
     machine: str | None = None
     machine_labels_dir: Any = None
     alignment: str = "eyes"
     image_size: int = 64
+    cache_dir: Any = None
     on_error: str = "raise"
 
     # Of the subclass: the first part of the name, the data set's title, where
@@ -170,13 +174,8 @@ class ManualConfig(tfds.core.BuilderConfig):
         self.find_files()
         kind = self.kind + "-base" * self.base
         files = self.face_files + self.machine_files + self.image_folders
-        name = f"{kind}-{self._prepared}-{fingerprint(self.manual_dir, files)}"
-        if self.name not in (None, name):
-            raise ValueError(
-                f"`name` must be left out or be {name!r}. "
-                f"Received: {self.name!r}"
-            )
-        self.name = name
+        ending = fingerprint(self.manual_dir, files)
+        self.name = f"{kind}-{self._prepared}-{ending}"
 
     @property
     def tasks(self) -> Tasks:
@@ -212,14 +211,8 @@ class ManualConfig(tfds.core.BuilderConfig):
     def _prepared(self):
         return f"{self.alignment}-{self.image_size}"
 
-    def load(
-        self, split: str, cache_dir: PathLike | None = None
-    ) -> LabelledImages:
+    def load(self, split: str) -> LabelledImages:
         """Prepares the faces of a split that are not yet there, and loads it.
-
-        Args:
-            split: Name of a split.
-            cache_dir: Folder that the faces go to; by default that of TFDS.
 
         Returns:
             A `LabelledImages`. Labels of `machine_tasks` for training with
@@ -236,7 +229,7 @@ class ManualConfig(tfds.core.BuilderConfig):
             )
         report = ImportReport(self.on_error)
         each = self.read(report)[split]
-        folder, faces = self.prepare(split, each, cache_dir, report)
+        folder, faces = self.prepare(split, each, report)
         machine = self.machine_tasks if self.base and split == "train" else ()
         parts = []
         # Of RAF-DB's test images nobody has told valence and arousal.
@@ -267,8 +260,8 @@ class ManualConfig(tfds.core.BuilderConfig):
         self,
         split: str,
         each: FaceSplit,
-        cache_dir: PathLike | None,
         report: ImportReport,
+        cache_dir: PathLike | None = None,
     ) -> tuple[pathlib.Path, pd.DataFrame]:
         """Makes a small image of each face that has none.
 
@@ -277,7 +270,12 @@ class ManualConfig(tfds.core.BuilderConfig):
             image could be made.
         """
         faces = each.faces
-        folder = cache_folder(cache_dir) / "faces" / self.faces_folder / split
+        folder = (
+            cache_folder(cache_dir or self.cache_dir)
+            / "faces"
+            / self.faces_folder
+            / split
+        )
         names = faces.index.tolist()
         prepare_output(
             each.image_root, folder, names, {"size": self.image_size}

@@ -180,11 +180,7 @@ class RafDb(ManualFaces):
 
 
 def load_raf(
-    data_dir: PathLike,
-    split: str = "train",
-    *,
-    cache_dir: PathLike | None = None,
-    **options: Unpack[FaceOptions],
+    data_dir: PathLike, split: str = "train", **options: Unpack[FaceOptions]
 ) -> LabelledImages:
     """Loads RAF-DB with people's expression labels.
 
@@ -195,6 +191,7 @@ def load_raf(
         data_dir: Folder with `EmoLabel`, `Image` and `Annotation`, or with
             `basic` that has them; see `RafDbConfig`.
         split: `"train"` or `"test"`.
+        **options: The following ones.
         cache_dir: Folder that prepared images go to; by default that of
             TFDS, `~/tensorflow_datasets`.
         image_size: Width and height of the prepared images in pixels; by
@@ -219,15 +216,11 @@ def load_raf(
     >>> train = load_raf("rafd")
     >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
     """
-    return RafDbConfig(manual_dir=data_dir, **options).load(split, cache_dir)
+    return RafDbConfig(manual_dir=data_dir, **options).load(split)
 
 
 def load_raf_base(
-    data_dir: PathLike,
-    split: str = "train",
-    *,
-    cache_dir: PathLike | None = None,
-    **options: Unpack[BaseOptions],
+    data_dir: PathLike, split: str = "train", **options: Unpack[BaseOptions]
 ) -> LabelledImages:
     """Loads RAF-base: RAF-DB with the labels of models made on AffectNet.
 
@@ -237,8 +230,8 @@ def load_raf_base(
     Args:
         data_dir: As of `load_raf`.
         split: `"train"` or `"test"`.
-        cache_dir: As of `load_raf`, and further arguments too. An image
-            without a machine label is a bad entry.
+        **options: As of `load_raf`, and the following two. An image without
+            a machine label is a bad entry.
         machine: Name of the model whose labels to take, by default the
             authors' `AffectnetModel`: those that `relabel` wrote have the
             name that was given there.
@@ -260,4 +253,4 @@ def load_raf_base(
     >>> test = load_raf_base("rafd", "test", machine_labels_dir="noisy_labels")
     """
     config = RafDbConfig(manual_dir=data_dir, base=True, **options)
-    return config.load(split, cache_dir)
+    return config.load(split)
