@@ -150,13 +150,9 @@ def crowd_streams(
     if len(annotator_names) <= max_annotators:
         return annotators, len(annotator_names)
     # Hashes instead of a generator, whose draws would follow the row order.
-    image_hash, annotator_hash = (
-        _hash(image_names, seed),
-        _hash(annotator_names, seed),
-    )
-    label_hash = pd.util.hash_array(
-        image_hash[images] ^ annotator_hash[annotators]
-    )
+    image_hash = _hash(image_names, seed)
+    given = image_hash[images] ^ _hash(annotator_names, seed)[annotators]
+    label_hash = pd.util.hash_array(given)
     order = np.argsort(label_hash, kind="stable")
     # The place of each label among those of its image.
     rank = np.empty(len(images), int)
