@@ -17,6 +17,7 @@ from keras_noisyfer.datasets.pipeline import (
     make_batches,
 )
 from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
 from keras_noisyfer.typing import ArrayLike, Augmentation, Labels, Shape, Tasks
 from keras_noisyfer.value_checks import lowest_value, warn_of_scale
@@ -115,13 +116,12 @@ class LabelledImages(Exchange):
         return [t for t in self.tasks if not t.missing(labels[t.name]).all()]
 
     def _task(self, name):
-        for task in self.tasks:
-            if task.name == name:
-                return task
-        raise ValueError(
-            f"The tasks are {', '.join(task.name for task in self.tasks)}. "
-            f"Received: {name!r}"
-        )
+        tasks = {task.name: task for task in self.tasks}
+        if name not in tasks:
+            raise ValueError(
+                f"The tasks are {', '.join(tasks)}. Received: {name!r}"
+            )
+        return tasks[name]
 
     def _replace(self, **changes):
         arguments = "images tasks labels clean extras report annotators writer"
@@ -164,9 +164,7 @@ class LabelledImages(Exchange):
 
     def _cut(self, images, kept):
         arrays = {
-            kind: {
-                name: array[kept] for name, array in getattr(self, kind).items()
-            }
+            kind: {name: e[kept] for name, e in getattr(self, kind).items()}
             for kind in ("labels", "clean", "extras")
         }
         # A copy, which counts its own images and knows what was left out of
@@ -398,7 +396,5 @@ def make_dataset(
 
 
 def _fit_annotators(task, labels):
-    rank = 2 if isinstance(task, CategoricalTask) else 3
-    labels = np.asarray(labels)
-    annotators = labels.shape[1] if labels.ndim == rank else 1
-    return task.with_annotators(annotators)
+    labels = annotator_axis(task, np.asarray(labels))
+    return task.with_annotators(labels.shape[1])
