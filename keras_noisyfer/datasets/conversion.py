@@ -255,7 +255,9 @@ def process_images(
     report.accepted = len(names) - len(report.entries)
     if earlier:
         report.notes["made by an earlier run"] = earlier
-    report.write_csv(pathlib.Path(output_root, REJECTED_FILE))
+    # What is made already may lie where this user can only read.
+    if os.access(output_root, os.W_OK):
+        report.write_csv(pathlib.Path(output_root, REJECTED_FILE))
     return report
 
 

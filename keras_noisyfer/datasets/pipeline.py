@@ -47,9 +47,7 @@ def make_batches(
         seed: Seed of the order and of the augmentation.
         shuffle_buffer: Number of elements among which the next is drawn.
         decode: Function of an encoded image, such as a path, that returns
-            the image; called after shuffling, so that the buffer is small,
-            and for a batch at once, since a call for each image would cost
-            tf.data as much as reading the file.
+            the image; called after shuffling, so that the buffer is small.
 
     Returns:
         A `tf.data.Dataset` of batches.
@@ -57,22 +55,17 @@ def make_batches(
     size = dataset.cardinality().numpy()
     if training:
         dataset = dataset.shuffle(shuffle_buffer, seed=seed)
-    if decode is not None:
-        # Traced to know the shape, never run.
-        image_spec = dataset.map(
-            lambda image, *rest: decode(image)
-        ).element_spec
     # Where nothing is left over, batches of a known size: those Keras can
     # share out among processes.
     whole = size > 0 and size % batch_size == 0
     drop = whole or training and not 0 <= size < batch_size
     dataset = dataset.batch(batch_size, drop_remainder=drop)
+    if decode is not None:
+        dataset = _decode_batches(dataset, decode)
     seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
 
     def prepare(element, batch_seed):
         images, *rest = element
-        if decode is not None:
-            images = tf.map_fn(decode, images, fn_output_signature=image_spec)
         if images.dtype == tf.uint8:
             images = tf.cast(images, tf.float32) / 127.5 - 1.0
         if training and augmentation is not None:
@@ -84,6 +77,18 @@ def make_batches(
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
+
+
+def _decode_batches(dataset, decode):
+    # A call of tf.data for each image would cost half of decoding a small one.
+    one = dataset.unbatch().map(lambda image, *rest: decode(image))
+    return dataset.map(
+        lambda images, *rest: (
+            tf.map_fn(decode, images, fn_output_signature=one.element_spec),
+            *rest,
+        ),
+        PARALLEL_CALLS,
+    )
 
 
 def check_target_shape(

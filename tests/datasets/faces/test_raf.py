@@ -203,6 +203,16 @@ def test_a_stopped_preparation_goes_on(raf, cache, monkeypatch):
     assert [face.stat().st_ino for face in faces] == times
 
 
+def test_prepared_faces_may_lie_where_nobody_can_write(raf, cache, monkeypatch):
+    load_raf(raf, cache_dir=cache)
+    (rejected,) = cache.rglob("rejected.csv")
+    rejected.unlink()
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    data = load_raf(raf, cache_dir=cache)
+    assert_images_belong_to_names(data)
+    assert not list(cache.rglob("rejected.csv"))
+
+
 def test_images_are_read_by_their_names(raf, cache):
     data = load_raf(raf, cache_dir=cache)
     picked = data.select([1, 4, 6])
