@@ -257,6 +257,13 @@ def _remarks(tasks, data, left_out):
                 "check this on a few clean labels, since methods that repeat "
                 "such mistakes are ranked too high."
             )
+        else:
+            # Measured: README, 'Which remedy fits your labels?'.
+            remarks.append(
+                f"Where all annotators of {task.name} take an image for the "
+                "same wrong class, their labels do not tell: if you expect "
+                "that, check this on a few clean labels."
+            )
     if left_out:
         remarks.append(f"Not tried, for time: {', '.join(left_out)}.")
     return remarks
