@@ -121,6 +121,8 @@ def compare(
     check_number("batch_size", batch_size, minimum=1, integer=True)
     check_number("learning_rate", learning_rate, above=0)
     check_number("seed", seed, minimum=0, integer=True)
+    if not callable(report):
+        raise ValueError(f"`report` must be a function. Received: {report!r}")
     if minutes is not None:
         check_number("minutes", minutes, above=0)
     check_images("data", data)

@@ -88,6 +88,11 @@ def run_experiment(
     >>> with dask.distributed.Client(threads_per_worker=1) as client:
     ...     run_experiment(experiment, folder, executor=client.get_executor())
     """
+    if executor is not None and not hasattr(executor, "submit"):
+        raise ValueError(
+            "`executor` must be a concurrent.futures.Executor. "
+            f"Received: {executor!r}"
+        )
     folder = prepare_output_dir(folder)
     data = {**experiment.data_options, **(data or {})}
     profile = dataclasses.asdict(experiment.profile)
@@ -130,7 +135,9 @@ def read_rows(folder: PathLike) -> list[dict[str, str]]:
         return []
     try:
         with open_rows(path) as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            _identity(dict.fromkeys(reader.fieldnames or (), "0"))
         for row in rows:
             _identity(row)
     except (KeyError, TypeError, ValueError, csv.Error) as error:

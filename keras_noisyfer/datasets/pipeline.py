@@ -1,7 +1,7 @@
 """Checks of images and labels, and batches in the data contract."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -52,6 +52,11 @@ def make_batches(
     Returns:
         A `tf.data.Dataset` of batches.
     """
+    if augmentation is not None and not callable(augmentation):
+        raise ValueError(
+            "`augmentation` must be a function of images and a seed. "
+            f"Received: {augmentation!r}"
+        )
     size = dataset.cardinality().numpy()
     if training:
         dataset = dataset.shuffle(shuffle_buffer, seed=seed)
@@ -100,7 +105,8 @@ def check_target_shape(
     Raises:
         ValueError: if it is none, or has other channels than `given`.
     """
-    shape = tuple(image_shape or given or ())
+    shape = image_shape or given or ()
+    shape = tuple(shape) if isinstance(shape, Iterable) else ()
     # An array's channels are what they are.
     channels = (1, 3) if given is None else given[2:]
     if (

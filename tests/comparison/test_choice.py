@@ -203,11 +203,13 @@ def scripted(monkeypatch):
 
 
 def run(data, tmp_path=None, **options):
-    options = {"methods": list(("vggnet", "sce", "elr")), "epochs": 3} | options
     lines = []
-    ranking = kn.compare(
-        data, output_dir=tmp_path, report=lines.append, **options
-    )
+    defaults = {
+        "methods": ["vggnet", "sce", "elr"],
+        "epochs": 3,
+        "report": lines.append,
+    }
+    ranking = kn.compare(data, output_dir=tmp_path, **defaults | options)
     return ranking, lines
 
 
@@ -357,6 +359,7 @@ def test_few_labels_cannot_tell_hard_images(scripted):
         ({"epochs": 0}, "`epochs` must be"),
         ({"held_out": 1.0}, "`held_out` must be"),
         ({"minutes": 0}, "`minutes` must be"),
+        ({"report": "x"}, "`report` must be a function. Received: 'x'"),
         ({"held_out": 0.05}, "at least 50 held-out labels .*: .* of mood"),
     ],
 )

@@ -178,6 +178,16 @@ def test_wrong_data_and_methods_stop_before_any_cell(tmp_path, executor):
     assert not executor.run and not (tmp_path / "settings.json").exists()
 
 
+def test_a_damaged_table_is_not_replaced(tmp_path, executor):
+    for text in ("", "\x00\x01", "a,b\n1,2\n"):
+        (tmp_path / "cells.csv").write_text(text)
+        with pytest.raises(ValueError, match="cells.csv must be the table of"):
+            run_experiment(experiment("sce"), tmp_path, executor=executor)
+        assert (tmp_path / "cells.csv").read_text() == text
+    with pytest.raises(ValueError, match="`executor` must be .*Received: 3"):
+        run_experiment(experiment("sce"), tmp_path, executor=3)
+
+
 def test_only_one_run_at_a_time(tmp_path, executor):
     class Second(Cells):
         def submit(self, *arguments):

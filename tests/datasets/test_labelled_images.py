@@ -222,13 +222,17 @@ def test_every_array_has_one_entry_an_image(kind):
         LabelledImages(ImageArray(grey_images()), tasks=[SHADE], **arrays)
 
 
-@pytest.mark.parametrize("shape", [None, (16, 16), (16, 16, 2), (0, 16, 3)])
+@pytest.mark.parametrize(
+    "shape", [None, 32, "64", (16, 16), (16, 16, 2), (0, 16, 3)]
+)
 def test_files_need_a_size(tmp_path, shape):
     data = LabelledImages(
         ImageFiles(tmp_path, ["a.png"]), {"shade": [0]}, [SHADE]
     )
     with pytest.raises(ValueError, match="`image_shape` must be"):
         data.batches(shape)
+    with pytest.raises(ValueError, match="`augmentation` must be a function"):
+        data.batches((32, 32, 3), training=True, augmentation="flip")
 
 
 def test_training_needs_every_annotator():
