@@ -60,6 +60,8 @@ def run(flags):
             data,
             jobs=flags.jobs,
         )
+    if failed and not (pathlib.Path(folder) / "cells.csv").exists():
+        raise_failed(folder, failed)
     test = None
     # Figures can be drawn anew where the data is not at hand.
     if not flags.report_only or argument is None or argument in data:
@@ -68,11 +70,15 @@ def run(flags):
         test = case.test
     write_report(experiment, folder, test, flags.seeds[0])
     if failed:
-        log = pathlib.Path(folder) / failed[0].folder / "log.txt"
-        raise ValueError(
-            f"{len(failed)} cell(s) failed; started again, this runs them "
-            f"anew. The first: {log}"
-        )
+        raise_failed(folder, failed)
+
+
+def raise_failed(folder, failed):
+    log = pathlib.Path(folder) / failed[0].folder / "log.txt"
+    raise ValueError(
+        f"{len(failed)} cell(s) failed; started again, this runs them "
+        f"anew. The first: {log}"
+    )
 
 
 def folder_name(text):

@@ -17,6 +17,7 @@ from keras_noisyfer.comparison.choice_checks import (
     list_searches,
     with_annotator_axis,
 )
+from keras_noisyfer.comparison.data import only_clean
 from keras_noisyfer.comparison.ranking import (
     Ranking,
     count_epochs,
@@ -128,7 +129,11 @@ def compare(
     check_images("data", data)
     if test is not None:
         check_images("test", test)
-        test = with_annotator_axis(test)
+        test = only_clean(test)
+        if not test.labelled_tasks:
+            raise ValueError(
+                "`test` must have clean labels. Received: none in its `clean`"
+            )
     data = with_annotator_axis(data)
     methods = choose_methods(methods, data)
     check_number("max_trials", max_trials, minimum=1, integer=True)
@@ -188,6 +193,12 @@ def compare(
     for trial in trials:
         if folder is not None:
             trial.keep_in(folder)
+        if len(trial.history) > epochs:
+            raise ValueError(
+                f"The results in {folder} are of {len(trial.history)} epochs; "
+                "fewer need an output folder of their own. "
+                f"Received: epochs={epochs}"
+            )
         if not trial.history:
             build(trial.method, **trial.options)
     left_out = _run(trials, epochs, minutes, report)

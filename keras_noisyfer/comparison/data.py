@@ -6,6 +6,7 @@ anyone can decide. Clean labels are read by the test alone.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -205,14 +206,19 @@ def _csv(split, profile, seed, **options):
             "An experiment needs test images: `test_csv` or `test_where`. "
             "Received: neither"
         )
-    # What an annotator said is not the truth, even if there is no other.
+    return only_clean(test)
+
+
+def only_clean(data: LabelledImages) -> LabelledImages:
+    """The same images with their clean labels alone, of which there may be
+    none: what an annotator said is not the truth, even if there is no other."""
     labels = {
-        task.name: test.clean[task.name]
-        if task.name in test.clean
-        else np.full_like(test.labels[task.name], float(task.missing_value))
-        for task in test.tasks
+        task.name: data.clean[task.name]
+        if task.name in data.clean
+        else np.full_like(data.labels[task.name], float(task.missing_value))
+        for task in data.tasks
     }
-    return test.with_labels(labels)
+    return data.with_labels(labels).clean_labels()
 
 
 def load_case(
@@ -242,10 +248,17 @@ def load_case(
             than the profile asks for.
     """
     known = DATASETS[case]
+    try:
+        inspect.signature(known.load).bind("train", profile, seed, **data)
+    except TypeError as error:
+        raise ValueError(
+            f"The data set {case!r} must be told where its files are: {error}. "
+            f"Received: {', '.join(data) or 'nothing'}"
+        ) from error
     train = known.load("train", profile, seed, **data)
-    train = _keep(train, tasks, annotators)
+    train = keep_labels(train, tasks, annotators)
     test = known.load("test", profile, seed, **data)
-    test = _keep(test.clean_labels(), tasks, None)
+    test = keep_labels(test.clean_labels(), tasks, None)
     sizes = [profile["train_size"], profile["validation_size"]]
     if sizes[0] is None:
         sizes[0] = max(1, len(train) - sizes[1])
@@ -269,7 +282,20 @@ def load_case(
     return Case(train, validation, test, (size, size, 3), known.augmentation)
 
 
-def _keep(data, names, annotators):
+def keep_labels(
+    data: LabelledImages, names: Sequence[str] | None, annotators: int | None
+) -> LabelledImages:
+    """The same images with the labels of a setting alone, see `Setting`."""
+    known = [task.name for task in data.tasks]
+    if names is not None and (not names or set(names) - set(known)):
+        raise ValueError(
+            f"`tasks` may only have {', '.join(known)}. Received: {names}"
+        )
+    most = max(task.annotators for task in data.tasks)
+    if annotators is not None and not 1 <= annotators <= most:
+        raise ValueError(
+            f"`annotators` must be from 1 to {most}. Received: {annotators}"
+        )
     tasks = [t for t in data.tasks if names is None or t.name in names]
     labels = {}
     for task in tasks:

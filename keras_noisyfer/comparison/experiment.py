@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import inspect
 import pathlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from keras_noisyfer.arguments import one_line
+from keras_noisyfer.arguments import AUTO, check_number, one_line
 from keras_noisyfer.comparison.data import DATASETS
-from keras_noisyfer.comparison.methods import METHODS
+from keras_noisyfer.comparison.methods import METHODS, make_model
+from keras_noisyfer.comparison.training import prepare_training
 from keras_noisyfer.typing import PathLike
 
 # What a table has rows and columns of.
@@ -28,6 +31,9 @@ FIGURES = (
     "examples",
     "annotator_models",
 )
+
+
+_MAY_BE_0 = ("warmup_epochs", "dropout", "lambda_joint", "gamma")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +76,22 @@ class Profile:
     gamma: float = 1.0
     train_size: int | None = None
     test_size: int | None = None
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if field.type == "bool":
+                if not isinstance(value, bool):
+                    raise ValueError(
+                        f"`{name}` must be true or false. Received: {value!r}"
+                    )
+            elif value is not None and value != AUTO:
+                # A warm-up may be none, and so may dropout and the weights.
+                least = {} if name in _MAY_BE_0 else {"above": 0}
+                integer = "int" in field.type
+                check_number(
+                    name, value, **least or {"minimum": 0}, integer=integer
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +190,16 @@ class Experiment:
         _check("rows", self.rows, AXES)
         _check("columns", [self.columns], AXES)
         _check("figures", self.figures, FIGURES)
+        names = [setting.name for setting in self.settings]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(
+                "`settings` must have different names, at least one. "
+                f"Received: {', '.join(names) or 'none'}"
+            )
         for setting in self.settings:
             _check("methods", setting.methods, METHODS)
+            for options in (setting.options, *setting.method_options.values()):
+                _check("options", options, _options())
 
     @property
     def methods(self) -> list[str]:
@@ -224,6 +254,9 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
     try:
         content = _read(path)
         profiles = content.pop("profiles", {})
+        if content.get("imports"):
+            # Modules may lie beside the file that names them.
+            sys.path.append(str(path.parent.resolve()))
         _check("profile", [profile], profiles)
         return Experiment(
             **{
@@ -254,6 +287,16 @@ def load_modules(names: Iterable[str]) -> None:
                 f"`imports` must be modules that can be imported. "
                 f"Received: {name} ({error})"
             ) from error
+
+
+def _options():
+    """What `train_method` and the model take beside what a profile has."""
+    return {
+        name: each
+        for function in (make_model, prepare_training)
+        for name, each in inspect.signature(function).parameters.items()
+        if name not in ("method", "data", "image_shape", "seed", "verbose")
+    }
 
 
 def _read(path):

@@ -46,6 +46,8 @@ class Ranking:
     def recommendation(self) -> str:
         """What to take, in a sentence."""
         first = self.table.iloc[0]
+        if len(self.table) == 1:
+            return f"Only {first['title']} was tried: that is no comparison."
         text = f"Use {first['title']} for {count_epochs(first['epoch'])}"
         equal = self.table[~self.table["behind"] & ~self.stopped].iloc[1:]
         if equal.empty:

@@ -37,7 +37,15 @@ def read_cells(folder: PathLike, **columns: type) -> pd.DataFrame:
             "`folder` must hold the cells.csv of an experiment with finished "
             f"cells. Received: {folder}"
         )
-    return _read_table(path, CELL_COLUMNS | columns)
+    table = _read_table(path, CELL_COLUMNS | columns)
+    keys = [each for each in (*CELL_COLUMNS, "metric") if each in table]
+    repeated = table.duplicated(keys)
+    if "metric" in keys and repeated.any():
+        raise ValueError(
+            f"{path} must have a line a cell and metric. Received: two of "
+            f"{one_line(', '.join(map(str, table[repeated][keys].iloc[0])))}"
+        )
+    return table
 
 
 def read_histories(

@@ -17,10 +17,11 @@ from typing import Any
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.comparison.cell import run_cell
-from keras_noisyfer.comparison.data import load_case
+from keras_noisyfer.comparison.data import keep_labels, load_case
 from keras_noisyfer.comparison.experiment import Cell, Experiment
 from keras_noisyfer.comparison.methods import method_data
 from keras_noisyfer.files import open_rows, read_json
+from keras_noisyfer.metrics import metrics_for, monitor_modes
 from keras_noisyfer.processes import ProcessExecutor
 from keras_noisyfer.results import (
     keep_settings,
@@ -96,9 +97,39 @@ def run_experiment(
     folder = prepare_output_dir(folder)
     data = {**experiment.data_options, **(data or {})}
     profile = dataclasses.asdict(experiment.profile)
+    methods = experiment.methods if methods is None else methods
+    for name, values, known in (
+        ("seeds", seeds, None),
+        ("methods", methods, experiment.methods),
+    ):
+        if (
+            isinstance(values, str)
+            or not isinstance(values, Iterable)
+            or not (values := list(values))
+            or known
+            and set(values) - set(known)
+        ):
+            raise ValueError(
+                f"`{name}` must be a list of "
+                f"{'some of ' + ', '.join(known) if known else 'integers'}. "
+                f"Received: {values!r}"
+            )
     asked = experiment.cells(seeds, methods)
     # What is wrong is said here, once, and not in the log of a cell.
-    case = load_case(experiment.data, profile, asked[0].seed, **data)
+    first = asked[0].seed
+    case = load_case(experiment.data, profile, first, **data)
+    for setting in experiment.settings:
+        keep_labels(case.train, setting.tasks, setting.annotators)
+    tested = {
+        name
+        for task in case.test.labelled_tasks
+        for name in monitor_modes(metrics_for(task))
+    }
+    if set(experiment.metrics) - tested:
+        raise ValueError(
+            f"`metrics` may only have {', '.join(sorted(tested))}. "
+            f"Received: {', '.join(experiment.metrics)}"
+        )
     for method in dict.fromkeys(cell.method for cell in asked):
         method_data(method, case.train)
     keep_settings(folder, {"profile": profile})
@@ -207,7 +238,8 @@ def _run(cells, common, folder, executor, threads=None):
             else:
                 failed.append(cell)
                 log = folder / cell.folder / "log.txt"
-                print(f"failed: {cell}; see {log}", flush=True)
+                said = one_line(error) or type(error).__name__
+                print(f"failed: {cell}: {said}; see {log}", flush=True)
     except BaseException:
         for future in running:
             future.cancel()

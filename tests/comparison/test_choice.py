@@ -1,6 +1,7 @@
 """Ranking remedies without clean labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
@@ -265,6 +266,29 @@ def test_goes_on_where_it_was(scripted, tmp_path):
         run(data, tmp_path, test=data.clean_labels())
 
 
+def test_clean_labels_are_those_called_so(scripted):
+    data, _ = scripted
+    # With the noisy ones beside them, they are the ones that count.
+    ranking, _ = run(data, test=data)
+    expected, _ = run(data, test=data.clean_labels())
+    columns = [each for each in ranking.table if each.endswith("_clean")]
+    assert columns == ["mood_clean"] or len(columns) == 2
+    pd.testing.assert_frame_equal(
+        ranking.table[columns], expected.table[columns]
+    )
+    unknown = data.with_labels(data.labels)
+    unknown.clean = {}
+    with pytest.raises(ValueError, match="`test` must have clean labels"):
+        run(data, test=unknown)
+
+
+def test_fewer_epochs_need_another_folder(scripted, tmp_path):
+    data, _ = scripted
+    run(data, tmp_path)
+    with pytest.raises(ValueError, match="of 3 epochs; .*Received: epochs=2"):
+        run(data, tmp_path, epochs=2)
+
+
 def test_a_budget_halves_the_field(scripted):
     data, built = scripted
     ranking, _ = run(data, epochs=16, minutes=10)
@@ -274,6 +298,7 @@ def test_a_budget_halves_the_field(scripted):
     assert ranking.table.loc["elr", "epochs"] == 4
     ranking, _ = run(data, minutes=1e-9)
     assert ranking.table.index.to_list() == ["vggnet"]
+    assert ranking.recommendation.startswith("Only VGGNet, all noisy labels")
     assert ranking.remarks[-1] == "Not tried, for time: sce, elr."
 
 

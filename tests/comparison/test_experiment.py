@@ -117,7 +117,8 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
         "def mine(encoder, data, options):\n"
         "    return kn.MultiTaskModel(encoder)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    # It lies beside the file that names it.
+    monkeypatch.setattr(sys, "path", [*sys.path])
     path = tmp_path / "own.toml"
     text = OWN.replace('"sce"', '"mine"')
     path.write_text(f'imports = ["my_methods"]\n{text}{PROFILE}')
@@ -137,6 +138,11 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
         ("title", 'columns = "seed"\ntitle', "`columns` .* Received: 'seed'"),
         ("title", "colour = 1\ntitle", "unexpected keyword argument 'colour'"),
         ("title", 'imports = ["nowhere"]\ntitle', "can be imported.*nowhere"),
+        ("epochs = 2", 'epochs = "2"', "`epochs` must be .*Received: '2'"),
+        ("epochs = 2", "epochs = 0", "`epochs` must be above 0"),
+        ("decay = true", 'decay = "no"', "`decay` must be true or false"),
+        ("width = 0", "width = -0", "`width` must be above 0"),
+        ("gamma =", "gama =", "`options` may only have .*: 'gama'"),
         ("epochs = 2", "epoch = 2", "unexpected keyword argument 'epoch'"),
         ("profiles.small", "profiles.big", "`profile` may only have big. "),
         ('name = "mine"', "", "missing .* argument: 'name'"),

@@ -52,7 +52,7 @@ def experiment(*methods, settings=("multi-label",), **changes):
         "synthetic-faces",
         PROFILE,
         [Setting(name, methods) for name in settings],
-        ["object_accuracy"],
+        ["expression_accuracy"],
         **changes,
     )
 
@@ -137,7 +137,8 @@ def test_goes_on_after_a_failed_cell_and_runs_it_again(
     assert executor.run == ["sce", "vggnet", "sce"]
     assert {row["method"] for row in read_rows(tmp_path)} == {"vggnet"}
     printed = capsys.readouterr().out
-    assert "failed: multi-label, sce, seed 0; see " in printed
+    said = "failed: multi-label, sce, seed 0: as it was told to; see "
+    assert said in printed
     assert "1 of 2 cells are finished" in printed
 
 
@@ -186,6 +187,30 @@ def test_a_damaged_table_is_not_replaced(tmp_path, executor):
         assert (tmp_path / "cells.csv").read_text() == text
     with pytest.raises(ValueError, match="`executor` must be .*Received: 3"):
         run_experiment(experiment("sce"), tmp_path, executor=3)
+
+
+@pytest.mark.parametrize(
+    "changes, options, message",
+    [
+        ({"tasks": ["mood"]}, {}, "`tasks` may only have .*: .'mood'."),
+        ({"annotators": 5}, {}, "`annotators` must be from 1 to 1. .*: 5"),
+        ({}, {"methods": ["gce"]}, "`methods` must be a list of some of sce"),
+        ({}, {"methods": []}, "`methods` must be a list .*Received: ..$"),
+        ({}, {"seeds": 3}, "`seeds` must be a list of integers. .*: 3"),
+    ],
+)
+def test_what_cannot_be_run_is_said_first(
+    tmp_path, executor, changes, options, message
+):
+    asked = dataclasses.replace(
+        experiment(), settings=[Setting("one", ["sce"], **changes)]
+    )
+    with pytest.raises(ValueError, match=message):
+        run_experiment(asked, tmp_path, executor=executor, **options)
+    wrong = dataclasses.replace(experiment("sce"), metrics=["accuracy"])
+    with pytest.raises(ValueError, match="`metrics` may only have .*affect_c"):
+        run_experiment(wrong, tmp_path, executor=executor)
+    assert not executor.run
 
 
 def test_only_one_run_at_a_time(tmp_path, executor):
