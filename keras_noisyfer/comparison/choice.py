@@ -234,8 +234,8 @@ def _run(trials, epochs, minutes, report):
             trial.train(rung)
             report(
                 f"{trial.title}: {len(trial.history)} of "
-                f"{count_epochs(epochs)}, {trial.best:.3f} after epoch "
-                f"{trial.epoch}, {trial.seconds:.0f} s"
+                f"{count_epochs(epochs)}, noisy score {trial.best:.3f} after "
+                f"epoch {trial.epoch}, {trial.seconds:.0f} s"
             )
             if minutes is None:
                 trial.forget()

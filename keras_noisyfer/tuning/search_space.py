@@ -60,15 +60,20 @@ def list_points(
         max_trials: Number of points where there is a range.
         seed: Of the draws.
     """
-    choices = {n: each for n, each in space.items() if isinstance(each, list)}
+    choices = {
+        name: list(dict.fromkeys(each))
+        for name, each in space.items()
+        if isinstance(each, list)
+    }
     if len(choices) == len(space):
         points = itertools.product(*choices.values())
         return [dict(zip(choices, each, strict=True)) for each in points]
     hp = keras_tuner.HyperParameters()
     for name, values in space.items():
         # By number, since values of several types may be chosen from.
-        indices = list(range(len(values))) if name in choices else values
-        choose(hp, name, indices)
+        if name in choices:
+            values = list(range(len(choices[name])))
+        choose(hp, name, values)
     # KerasTuner takes a seed of 0 for none.
     oracle = keras_tuner.oracles.RandomSearchOracle(
         max_trials=max_trials, seed=seed + 1, hyperparameters=hp

@@ -304,7 +304,7 @@ def test_a_budget_halves_the_field(scripted):
 
 def test_options_are_chosen_by_the_same_rule(scripted):
     data, built = scripted
-    search = {"elr": {"strength": [1.0, 3.0]}}
+    search = {"elr": {"strength": [1.0, 3.0, 1.0]}}
     ranking, _ = run(data, methods=["sce", "elr"], search=search, width=0.5)
     assert set(ranking.table.index) == {
         "sce",
