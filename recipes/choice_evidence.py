@@ -23,12 +23,15 @@ import pathlib
 import keras
 import numpy as np
 import pandas as pd
-from quickstart import ANNOTATORS
 
 import keras_noisyfer as kn
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.comparison.data import DATASETS, FERPLUS_TASKS
+from keras_noisyfer.comparison.data import (
+    CROWD_ANNOTATORS,
+    DATASETS,
+    FERPLUS_TASKS,
+)
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.reading import read_cells, read_histories
 from keras_noisyfer.files import read_json
@@ -36,7 +39,6 @@ from keras_noisyfer.results import format_table
 from keras_noisyfer.tasks import CategoricalTask
 
 FIXED = ("vggnet", "proposed", "sce", "elr")
-RATES = (0.3, 0.4, 0.5)
 
 
 @kn.comparison.dataset("ferplus-two", "FER+, FER2013 and machine", "data_dir")
@@ -116,9 +118,8 @@ def load(flags):
     )
     if flags.noise == "given":
         return data, test.clean_labels()
-    annotators = dict(ANNOTATORS)
     if flags.noise == "class":
-        group = [kn.noise.CategoricalAnnotator(rate=rate) for rate in RATES]
+        group = CROWD_ANNOTATORS["expression"]
         classes = dict.fromkeys(
             (t.name for t in data.tasks if isinstance(t, CategoricalTask)),
             group,
@@ -127,11 +128,13 @@ def load(flags):
         classes = {
             name: [
                 kn.noise.InstanceDependentAnnotator(probabilities, rate)
-                for rate in RATES
+                for rate in (
+                    each.rate for each in CROWD_ANNOTATORS["expression"]
+                )
             ]
             for name, probabilities in find_hard_images(data, flags).items()
         }
-    annotators = {**annotators, **classes}
+    annotators = {**CROWD_ANNOTATORS, **classes}
     names = [task.name for task in data.tasks]
     noisy = {name: annotators[name] for name in names}
     return data.with_noise(noisy, flags.seed), test.clean_labels()

@@ -64,7 +64,10 @@ def run(flags):
         raise_failed(folder, failed)
     test = None
     # Figures can be drawn anew where the data is not at hand.
-    if not flags.report_only or argument is None or argument in data:
+    wanted = "examples" in experiment.figures
+    if wanted and (
+        not flags.report_only or argument is None or argument in data
+    ):
         profile = vars(experiment.profile)
         case = load_case(experiment.data, profile, flags.seeds[0], **data)
         test = case.test

@@ -22,7 +22,7 @@ import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.comparison.data import Case
+from keras_noisyfer.comparison.data import CROWD_ANNOTATORS, Case
 from keras_noisyfer.comparison.epoch_log import EpochLog
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.training import train_method
@@ -49,14 +49,6 @@ TASKS = [
     CategoricalTask("expression", class_names=EXPRESSIONS, annotators=3),
     ContinuousTask("affect", dimensions=("valence", "arousal")),
 ]
-ANNOTATORS = {
-    "expression": [
-        noise.CategoricalAnnotator(rate=rate) for rate in (0.3, 0.4, 0.5)
-    ],
-    "affect": [
-        noise.ContinuousAnnotator(bias=(0.15, -0.1), standard_deviation=0.3)
-    ],
-}
 SHOWN = ("vggnet", "majority-vote", "sce", "elr", "proposed", "joint-elr")
 IMAGE_SIZE = 32
 HELD_OUT_SIZE = 200
@@ -109,7 +101,7 @@ def make_data(train_size, seed):
     for index, task in enumerate(TASKS):
         noisy[task.name] = noise.annotate(
             train.clean[task.name],
-            ANNOTATORS[task.name],
+            CROWD_ANNOTATORS[task.name],
             num_classes=len(EXPRESSIONS),
             seed=2 * seed + index,
         )

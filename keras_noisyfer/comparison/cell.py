@@ -60,28 +60,36 @@ def run_cell(folder: PathLike, threads: int | None = None) -> None:
             forked one.
     """
     folder = pathlib.Path(folder)
-    with open(folder / "log.txt", "w", encoding="utf-8", buffering=1) as log:
-        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            try:
-                if os.getpid() != _PROCESS:
-                    raise ValueError(
-                        "`executor` must start its processes with "
-                        'multiprocessing.get_context("spawn"), since '
-                        "TensorFlow does not work in others. Received: a "
-                        "forked one"
-                    )
-                if not _RUNNING.acquire(blocking=False):
-                    raise ValueError(
-                        "`executor` must run one cell at a time in a process. "
-                        "Received: two"
-                    )
-                try:
-                    _run_cell(folder, threads)
-                finally:
-                    _RUNNING.release()
-            except Exception:
-                traceback.print_exc()
-                raise
+    with (
+        open(folder / "log.txt", "w", encoding="utf-8", buffering=1) as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        try:
+            with _alone():
+                _run_cell(folder, threads)
+        except Exception:
+            traceback.print_exc()
+            raise
+
+
+@contextlib.contextmanager
+def _alone():
+    """Refuses what would share a process with another cell."""
+    if os.getpid() != _PROCESS:
+        raise ValueError(
+            "`executor` must start its processes with "
+            'multiprocessing.get_context("spawn"), since TensorFlow does not '
+            "work in others. Received: a forked one"
+        )
+    if not _RUNNING.acquire(blocking=False):
+        raise ValueError(
+            "`executor` must run one cell at a time in a process. Received: two"
+        )
+    try:
+        yield
+    finally:
+        _RUNNING.release()
 
 
 def _run_cell(folder, threads):

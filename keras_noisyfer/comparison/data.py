@@ -53,6 +53,12 @@ FACE_ANNOTATORS = {
         noise.ContinuousAnnotator(bias=(0.15, -0.1), standard_deviation=0.3)
     ],
 }
+CROWD_ANNOTATORS = {
+    **FACE_ANNOTATORS,
+    "expression": [
+        noise.CategoricalAnnotator(rate=rate) for rate in (0.3, 0.4, 0.5)
+    ],
+}
 FERPLUS_TASKS = [
     CategoricalTask(
         "expression",
@@ -185,10 +191,7 @@ def _synthetic_faces(split, profile, seed, annotators=FACE_ANNOTATORS):
 
 @dataset("crowd-faces", "drawn faces, three annotators")
 def _crowd_faces(split, profile, seed):
-    rates = (0.3, 0.4, 0.5)
-    crowd = [noise.CategoricalAnnotator(rate=rate) for rate in rates]
-    annotators = {**FACE_ANNOTATORS, "expression": crowd}
-    return _synthetic_faces(split, profile, seed, annotators)
+    return _synthetic_faces(split, profile, seed, CROWD_ANNOTATORS)
 
 
 @dataset("csv", "your data", "csv")

@@ -85,13 +85,15 @@ class Profile:
                     raise ValueError(
                         f"`{name}` must be true or false. Received: {value!r}"
                     )
-            elif value is not None and value != AUTO:
+            elif value is None and "None" in field.type:
+                continue
+            elif value == AUTO and name in ("lambda_joint", "gamma"):
+                continue
+            else:
                 # A warm-up may be none, and so may dropout and the weights.
-                least = {} if name in _MAY_BE_0 else {"above": 0}
+                bound = "minimum" if name in _MAY_BE_0 else "above"
                 integer = "int" in field.type
-                check_number(
-                    name, value, **least or {"minimum": 0}, integer=integer
-                )
+                check_number(name, value, **{bound: 0}, integer=integer)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,7 @@ class LabelledImages(Exchange):
     `tf.data.Dataset` of it.
 
     Args:
-        images: `ImageFiles`, `ImageRecords`, `ImageArray` or an array as
+        images: `ImageFiles`, `ImageArray` or an array as
             `make_dataset` takes it.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats

@@ -35,7 +35,7 @@ def from_long(
             class id or the number, NaN or -1 where missing; and where needed
             `dimension`, its index in a continuous task, and `clean`, whether
             it counts as the truth. No two rows are of one value.
-        images: `ImageFiles`, `ImageRecords` or `ImageArray`.
+        images: `ImageFiles` or `ImageArray`.
         tasks: Sequence of tasks; their number of annotators is replaced.
         report: `ImportReport`.
         annotators: Dict by task name of the names of the streams, in their
