@@ -96,6 +96,8 @@ def measure(model, test):
     }
     names = test.tasks[0].class_names
     for index, name in enumerate(names):
+        if not (clean == index).any():
+            continue
         metrics[f"recall of {name}, {(clean == index).sum()} faces"] = float(
             right[clean == index].mean()
         )

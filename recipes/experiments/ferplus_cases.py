@@ -6,6 +6,8 @@ The folder holds `images` and `labels.csv`, a row an image: `image`, `split`
 and so on, and for evaluation `majority`, `valence_crowd`, `arousal_crowd`.
 """
 
+import pathlib
+
 import numpy as np
 import pandas as pd
 
@@ -37,7 +39,12 @@ def load(split, seed, data_dir, annotators):
     Returns:
         A `LabelledImages` with the tasks `expression` and `affect`.
     """
-    table = pd.read_csv(f"{data_dir}/labels.csv", keep_default_na=False)
+    path = pathlib.Path(data_dir, "labels.csv")
+    if not path.is_file():
+        raise ValueError(
+            f"`data_dir` must hold labels.csv. Received: {data_dir}"
+        )
+    table = pd.read_csv(path, keep_default_na=False)
     wanted = "train" if split == "train" else "validation"
     table = table[table["split"] == wanted].reset_index(drop=True)
     drawn = [name for name in annotators if name.startswith("vote_")]
