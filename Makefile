@@ -88,7 +88,7 @@ clean:
 # ---------------------------------------------------- virtual environments --
 
 $(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,jax,tune]
+$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,faces,jax,tune]
 
 # The releases of Python that the bounds in setup.py can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
