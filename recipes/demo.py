@@ -1,11 +1,14 @@
 """A page to try an exported model on images.
 
-An image from a file or the webcam gives the probability of each class, the
-point on the valence-arousal plane, and the picture that the decoder makes of
-the predicted label; several images give a table. The page is served to this
-machine alone, and nothing is kept or sent on.
+A photograph from a file or the webcam shows its faces and, of the largest, the
+probability of each class and the point on the valence-arousal plane; of a
+model with a decoder also the picture that it makes of the predicted label.
+Several images give a table. `--no-detect` is for images that are faces, or for
+other models. The page is served to this machine alone, and nothing is kept or
+sent on.
 """
 
+import argparse
 import os
 import pathlib
 
@@ -15,13 +18,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.datasets.image_files import read_rgb
+from keras_noisyfer.serving.photographs import (
+    draw_values,
+    find_faces,
+    plot_faces,
+)
 from keras_noisyfer.serving.predictor import (
     Predictor,
     load_saved_model,
@@ -49,11 +57,13 @@ class Page:
     Args:
         predictor: A `Predictor`.
         decoder: What `export_decoder` has written, loaded, or None.
+        find_faces: See `Predictor.rows`.
     """
 
-    def __init__(self, predictor, decoder=None):
+    def __init__(self, predictor, decoder=None, find_faces=None):
         self.predictor = predictor
         self.decoder = decoder
+        self.find_faces = find_faces
         self.classes = {
             task: names["classes"]
             for task, names in predictor.tasks.items()
@@ -66,16 +76,21 @@ class Page:
         }
 
     def show_one(self, path):
-        """A message; the decoder's picture; bars for each categorical task;
-        a figure for each continuous one."""
+        """A message; the photograph with its faces; the decoder's picture;
+        bars for each categorical task; a figure for each continuous one."""
         row = {}
-        message = ""
+        message = faces = None
         if path:
-            (row,) = self.predictor.rows([path])
+            rows = list(self.predictor.rows([path], find_faces=self.find_faces))
+            row = rows[0]
             if "error" in row:
-                message = f"**This image cannot be read:** {row['error']}"
+                message = f"**Nothing is predicted:** {row['error']}"
                 row = {}
-        shown = [message, self.decode(row) if row and self.decoder else None]
+            elif self.find_faces:
+                photograph = read_rgb(path, convert=True)
+                faces = plot_faces(photograph, rows, self.predictor.tasks)
+        shown = [message or "", faces]
+        shown.append(self.decode(row) if row and self.decoder else None)
         for task, classes in self.classes.items():
             shown.append(
                 {name: row[f"{task}_{name}"] for name in classes}
@@ -84,7 +99,7 @@ class Page:
             )
         for task, dimensions in self.dimensions.items():
             values = [row[f"{task}_{name}"] for name in dimensions if row]
-            shown.append(draw_values(dimensions, values) if row else None)
+            shown.append(plot_values(dimensions, values) if row else None)
         return shown
 
     def decode(self, row):
@@ -105,7 +120,7 @@ class Page:
     def show_several(self, paths):
         """A table with a row a file."""
         rows = []
-        for row in self.predictor.rows(paths or []):
+        for row in self.predictor.rows(paths or [], 64, self.find_faces):
             short = {"image": pathlib.Path(row["image"]).name}
             for task in self.classes:
                 short[task] = row.get(task, "")
@@ -152,34 +167,20 @@ class Page:
                     visible=bool(self.decoder),
                 )
             with gr.Column():
+                faces = gr.Plot(label="faces", visible=bool(self.find_faces))
                 shown = [
                     gr.Label(label=task, elem_id=f"task-{task}")
                     for task in self.classes
                 ]
                 shown += [gr.Plot(label=task) for task in self.dimensions]
-        outputs = [message, decoded, *shown]
+        outputs = [message, faces, decoded, *shown]
         image.change(self.show_one, image, outputs, api_name="one")
 
 
-def draw_values(dimensions, values):
+def plot_values(dimensions, values):
     """Two values as a point on a plane, others as bars; a figure."""
     figure = Figure(figsize=(4, 4), layout="constrained")
-    panel = figure.subplots()
-    if len(dimensions) == 2:
-        panel.plot(*values, "o", markersize=12)
-        panel.set(
-            xlim=(-1, 1),
-            ylim=(-1, 1),
-            xlabel=dimensions[0],
-            ylabel=dimensions[1],
-            aspect="equal",
-        )
-        panel.axhline(0, color="gray", linewidth=0.8)
-        panel.axvline(0, color="gray", linewidth=0.8)
-    else:
-        panel.barh(np.arange(len(values)), values, tick_label=dimensions)
-        panel.set(xlim=(-1, 1))
-    panel.grid(alpha=0.3)
+    draw_values(figure.subplots(), dimensions, values)
     return figure
 
 
@@ -202,7 +203,9 @@ def load_decoder(path):
 
 def run(flags):
     decoder = flags.decoder and load_decoder(flags.decoder)
-    page = Page(Predictor(flags.model), decoder).build()
+    detect = flags.model is None if flags.detect is None else flags.detect
+    predictor = Predictor(flags.model or SAVED_MODELS / "ferplus")
+    page = Page(predictor, decoder, find_faces if detect else None).build()
     try:
         page.launch(server_port=flags.port, share=False)
     except OSError as error:
@@ -214,13 +217,20 @@ def run(flags):
 def main(arguments=None):
     parser = recipe_parser(__doc__.splitlines()[0])
     add = parser.add_argument
-    model = SAVED_MODELS / "quickstart"
-    add("--model", default=model, metavar="FOLDER", help="an exported model")
+    add(
+        "--model",
+        metavar="FOLDER",
+        help="an exported model; by default that for real faces",
+    )
+    add(
+        "--detect",
+        action=argparse.BooleanOptionalAction,
+        help="whether to predict for the faces in photographs",
+    )
     add(
         "--decoder",
-        default=SAVED_MODELS / "quickstart_decoder",
         metavar="FOLDER",
-        help="an exported decoder of the same tasks; empty for none",
+        help="an exported decoder of the same tasks",
     )
     port = number_flag(int, minimum=1, maximum=65535)
     add("--port", type=port, default=7860)

@@ -1,8 +1,12 @@
-"""Predicts the labels of images with an exported model.
+"""Predicts the labels of images, or of the faces in photographs.
 
-Prints a table, or writes CSV or JSON lines with all probabilities.
+Prints a table, or writes CSV or JSON lines with all probabilities. The model
+for real faces, which is there without `--model`, takes photographs and looks
+for their faces (`--no-detect` for images that are faces); any other exported
+model takes images as they are (`--detect` for photographs).
 """
 
+import argparse
 import contextlib
 import csv
 import json
@@ -22,9 +26,11 @@ from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets.image_files import (
     READABLE_EXTENSIONS,
     list_images,
+    read_rgb,
 )
 from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
+from keras_noisyfer.serving.photographs import find_faces, plot_faces
 from keras_noisyfer.serving.predictor import Predictor
 
 SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
@@ -38,16 +44,24 @@ def run(flags):
             f"--output must end with {' or '.join(WRITTEN)}. "
             f"Received: {flags.output}"
         )
-    predictor = Predictor(flags.model)
-    rows, done, failed = [], 0, 0
+    if flags.figure and len(paths) > 1:
+        raise ValueError(
+            f"--figure must be of one photograph. Received: {len(paths)} images"
+        )
+    detect = flags.model is None if flags.detect is None else flags.detect
+    if flags.figure and not detect:
+        raise ValueError("--figure must be with --detect. Received: neither")
+    predictor = Predictor(flags.model or SAVED_MODELS / "ferplus")
+    finder = find_faces if detect else None
+    rows, shown, done, failed = [], [], 0, 0
     with contextlib.ExitStack() as stack:
         keep = rows.append
         if flags.output:
             keep = stack.enter_context(row_writer(flags.output))
         progress = tqdm.tqdm(
-            predictor.rows(paths, flags.batch_size),
-            total=len(paths),
-            unit="image",
+            predictor.rows(paths, flags.batch_size, finder),
+            total=None if detect else len(paths),
+            unit="face" if detect else "image",
             disable=None if len(paths) > flags.batch_size else True,
         )
         for row in progress:
@@ -58,12 +72,20 @@ def run(flags):
             else:
                 keep(row)
                 done += 1
+                if flags.figure:
+                    shown.append(row)
+    if flags.figure and done:
+        photograph = read_rgb(paths[0], convert=True)
+        figure = plot_faces(photograph, shown, predictor.tasks)
+        figure.savefig(flags.figure, dpi=100)
+        print(f"Figure: {flags.figure}")
     if flags.output:
         print(f"{done:,} predictions: {flags.output}")
     elif rows:
         print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if failed:
-        raise ValueError(f"{failed:,} of {len(paths):,} images were not read")
+        reason = "were not read" + (", or show no face" if detect else "")
+        raise ValueError(f"{failed:,} of {len(paths):,} images {reason}")
 
 
 def list_paths(given):
@@ -83,9 +105,10 @@ def list_paths(given):
 
 
 def shorten(row, tasks):
-    """What a table has room for: the most probable class, with its
-    probability, and the values."""
+    """What a table has room for: where a face is, the most probable class,
+    with its probability, and the values."""
     short = {"image": one_line(row["image"])}
+    short |= {side: row[side] for side in ("left", "top") if side in row}
     for task, names in tasks.items():
         if "classes" in names:
             short[task] = row[task]
@@ -136,9 +159,18 @@ def main(arguments=None):
     add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
     add(
         "--model",
-        default=SAVED_MODELS / "quickstart",
         metavar="FOLDER",
-        help="an exported model",
+        help="an exported model; by default that for real faces",
+    )
+    add(
+        "--detect",
+        action=argparse.BooleanOptionalAction,
+        help="whether to predict for the faces in photographs",
+    )
+    add(
+        "--figure",
+        metavar="FILE",
+        help="also draw the photograph with its faces, such as faces.png",
     )
     add(
         "--output",

@@ -56,10 +56,32 @@ def test_prints_a_table(model, folder, capsys):
 
 def test_the_quickstart_model_works_at_once(capsys):
     face = RECIPES.parent / "results" / "quickstart" / "face.png"
-    load_recipe("predict").main([str(face)])
+    quickstart = str(RECIPES.parent / "saved_models" / "quickstart")
+    load_recipe("predict").main([str(face), "--model", quickstart])
     *_, values = capsys.readouterr().out.splitlines()
     # What README shows.
     assert values.split()[1:] == ["happy", "0.213", "0.743", "0.391"]
+
+
+def test_predicts_for_faces_in_a_photograph(
+    model, folder, tmp_path, capsys, monkeypatch
+):
+    predict = load_recipe("predict")
+    boxes = [(5, 10, 35, 40), (0, 0, 20, 20)]
+    monkeypatch.setattr(predict, "find_faces", lambda image: boxes)
+    figure = str(tmp_path / "faces.png")
+    flags = ["--model", model, "--detect", "--figure", figure]
+    predict.main([*flags, str(folder / "a.png")])
+    _, header, _, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["image", "left", "top"]
+    assert [row.split()[1:3] for row in rows] == [["5", "10"], ["0", "0"]]
+    assert Image.open(figure).width > 400
+    monkeypatch.setattr(predict, "find_faces", lambda image: [])
+    with pytest.raises(SystemExit):
+        predict.main(["--model", model, "--detect", str(folder / "a.png")])
+    captured = capsys.readouterr().err
+    assert "a.png: no face was found" in captured
+    assert "error: 1 of 1 images were not read, or show no face" in captured
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
@@ -105,6 +127,8 @@ def test_goes_on_after_a_bad_image_and_ends_with_an_error(
         ),
         (["{folder}", "--model", "nowhere"], "`path` must be a folder"),
         (["{empty}"], "There is no image in the folder"),
+        (["{folder}", "--figure", "x.png"], "--figure must be of one photo"),
+        (["{folder}/a.png", "--figure", "x.png"], "--figure must be with --d"),
     ],
 )
 def test_rejects_flags(model, folder, flags, message, capsys, tmp_path):
