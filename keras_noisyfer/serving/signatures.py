@@ -98,8 +98,7 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
 def _write(folder, signatures):
     """Writes a SavedModel of functions of one argument, with their specs.
 
-    Keras' `ExportArchive` writes each weight twice, and those that no function
-    reads.
+    Keras' `ExportArchive` writes each weight twice.
     """
     functions = {
         name: tf.function(
@@ -107,16 +106,13 @@ def _write(folder, signatures):
         ).get_concrete_function()
         for name, (function, spec) in signatures.items()
     }
-    module = tf.Module()
-    module.read = [
-        each.deref()
-        for each in dict.fromkeys(
-            variable.ref()
-            for function in functions.values()
-            for variable in function.variables
-        )
-    ]
-    tf.saved_model.save(module, str(folder), functions)
+    read = {
+        variable.ref(): variable
+        for function in functions.values()
+        for variable in function.variables
+    }
+    served = tf.train.Checkpoint(variables=list(read.values()))
+    tf.saved_model.save(served, str(folder), functions)
 
 
 def write_tasks(model: MultiTaskModel, folder: pathlib.Path) -> None:
