@@ -90,7 +90,7 @@ clean:
 $(ENV_DEMO)/installed: PACKAGE := .
 $(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,jax,tune]
 
-# The releases of Python that the bounds in setup.py can be installed on.
+# The releases of Python that the bounds in pyproject.toml can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 
@@ -110,7 +110,7 @@ STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST),$(shell \
 
 .PHONY: $(STALE)
 
-$(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
+$(ENV_DEMO)/installed $(ENV_TEST)/installed: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\
 	 and not on PATH; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c "$(IS_SUPPORTED)" 2>/dev/null || { echo "error: Python\

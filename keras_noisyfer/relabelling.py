@@ -1,6 +1,7 @@
 """Machine labels: another model as an annotator."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,9 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import check_archive
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 from keras_noisyfer.typing import Shape, Tasks, Tensor
+
+# Earlier ones let a file read others, write them or run code.
+_SAFE_KERAS = (3, 15, 1)
 
 
 def relabel(
@@ -173,6 +177,13 @@ def load_model(model: Any) -> Any:
     # code.
     if not is_folder and not os.fspath(model).endswith(".keras"):
         raise ValueError(f"{expected}. Received: {model}")
+    if not is_folder and _keras_version() < _SAFE_KERAS:
+        warnings.warn(
+            "Below Keras 3.15.1 a `.keras` file can get around `safe_mode`: "
+            "update Keras, or load files of people you trust alone. "
+            f"Received: Keras {keras.__version__}",
+            stacklevel=3,
+        )
     try:
         if is_folder:
             return tf.saved_model.load(os.fspath(model))
@@ -184,6 +195,10 @@ def load_model(model: Any) -> Any:
             f"{expected}. Received: {model}: "
             f"{one_line(error) or type(error).__name__}"
         ) from error
+
+
+def _keras_version():
+    return tuple(map(int, keras.__version__.split(".")[:3]))
 
 
 def _signature(model):
