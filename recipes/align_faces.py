@@ -8,9 +8,9 @@ left as the viewer sees it. A run that was stopped goes on where it was.
 import argparse
 import sys
 
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets.faces.alignment import align_faces, read_eyes
 from keras_noisyfer.datasets.report import ON_ERROR
+from noisyfer.flags import number_flag
 
 
 def parse_arguments(arguments):

@@ -19,8 +19,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import pathlib
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison import (
     DATASETS,
     METHODS,
@@ -29,6 +27,7 @@ from keras_noisyfer.comparison import (
     run_experiment,
     write_report,
 )
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 EXPERIMENTS = pathlib.Path(__file__).parent / "experiments"
 
@@ -128,7 +127,7 @@ def main(arguments=None):
         action="store_true",
         help="train nothing; write the table and figures of what is there",
     )
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

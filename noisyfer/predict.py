@@ -1,24 +1,14 @@
-"""Predicts the labels of images with an exported model.
-
-Prints a table, or writes CSV or JSON lines with all probabilities.
-"""
+"""`noisyfer predict`: labels of images by an exported model."""
 
 import contextlib
 import csv
 import json
 import os
-import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
-# where it is two to three times faster all the same.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tqdm
 
-from keras_noisyfer.arguments import number_flag, one_line
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.image_files import (
     READABLE_EXTENSIONS,
     list_images,
@@ -26,24 +16,23 @@ from keras_noisyfer.datasets.image_files import (
 from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
 from keras_noisyfer.serving.predictor import Predictor
+from noisyfer.flags import UsageError
 
-SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 WRITTEN = (".csv", ".jsonl")
 
 
 def run(flags):
     paths = list_paths(flags.images)
-    if flags.output and not flags.output.endswith(WRITTEN):
-        raise ValueError(
-            f"--output must end with {' or '.join(WRITTEN)}. "
-            f"Received: {flags.output}"
+    if flags.out and not flags.out.endswith(WRITTEN):
+        raise UsageError(
+            f"--out must end with {' or '.join(WRITTEN)}. Received: {flags.out}"
         )
     predictor = Predictor(flags.model)
     rows, done, failed = [], 0, 0
     with contextlib.ExitStack() as stack:
         keep = rows.append
-        if flags.output:
-            keep = stack.enter_context(row_writer(flags.output))
+        if flags.out:
+            keep = stack.enter_context(row_writer(flags.out))
         progress = tqdm.tqdm(
             predictor.rows(paths, flags.batch_size),
             total=len(paths),
@@ -58,8 +47,8 @@ def run(flags):
             else:
                 keep(row)
                 done += 1
-    if flags.output:
-        print(f"{done:,} predictions: {flags.output}")
+    if flags.out:
+        print(f"{done:,} predictions: {flags.out}")
     elif rows:
         print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if failed:
@@ -107,7 +96,7 @@ def row_writer(path):
         file = open(path, "w", encoding="utf-8", newline="")
     except OSError as error:
         raise ValueError(
-            f"--output must be a file that can be written ({error.strerror}). "
+            f"--out must be a file that can be written ({error.strerror}). "
             f"Received: {path}"
         ) from error
     with file:
@@ -127,27 +116,3 @@ def row_writer(path):
             )
 
         yield write
-
-
-def main(arguments=None):
-    parser = recipe_parser(__doc__.splitlines()[0])
-    parser.usage = "%(prog)s [flags] IMAGE_OR_FOLDER ..."
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
-    add(
-        "--model",
-        default=SAVED_MODELS / "quickstart",
-        metavar="FOLDER",
-        help="an exported model",
-    )
-    add(
-        "--output",
-        metavar="FILE",
-        help=f"file to write ({' or '.join(WRITTEN)}) in place of the table",
-    )
-    add("--batch-size", type=number_flag(int, minimum=1), default=64)
-    run_recipe(run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,42 +1,28 @@
-"""A page to try an exported model on images.
-
-An image from a file or the webcam gives the probability of each class, the
-point on the valence-arousal plane, and the picture that the decoder makes of
-the predicted label; several images give a table. The page is served to this
-machine alone, and nothing is kept or sent on.
-"""
+"""`noisyfer demo`: a page to try an exported model on images."""
 
 import os
 import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
-# where it is two to three times faster all the same.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.serving.predictor import (
     Predictor,
     load_saved_model,
     newest_version,
 )
 
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 try:
     import gradio as gr
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        "error: the page needs the extra `demo`: "
+    raise ImportError(
+        "the page needs the extra `demo`: "
         "pip install 'keras_noisyfer[demo]'. Not installed: gradio"
     ) from error
 
-SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 LIMITS = (
     "What a face shows is not what a person feels, and this must not be used "
     "to judge people: see the model's card."
@@ -209,23 +195,3 @@ def run(flags):
         raise ValueError(
             f"--port must be one that is free. Received: {flags.port}"
         ) from error
-
-
-def main(arguments=None):
-    parser = recipe_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
-    model = SAVED_MODELS / "quickstart"
-    add("--model", default=model, metavar="FOLDER", help="an exported model")
-    add(
-        "--decoder",
-        default=SAVED_MODELS / "quickstart_decoder",
-        metavar="FOLDER",
-        help="an exported decoder of the same tasks; empty for none",
-    )
-    port = number_flag(int, minimum=1, maximum=65535)
-    add("--port", type=port, default=7860)
-    run_recipe(run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    main()
