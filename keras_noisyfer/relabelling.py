@@ -13,6 +13,7 @@ from keras_noisyfer import noise
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import check_archive
+from keras_noisyfer.labels import check_predictions
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 from keras_noisyfer.typing import Shape, Tasks, Tensor
 
@@ -107,7 +108,9 @@ def relabel(
     labels, extras = {}, {}
     outputs = _by_task(outputs, tasks)
     for task, target in zip(tasks, targets, strict=True):
-        output = _check_output(outputs[task.name], task, len(data))
+        output = check_predictions(
+            "What `model` predicts", outputs[task.name], task, len(data)
+        )
         if isinstance(task, CategoricalTask):
             scores = _probabilities(output, _columns(task, target))
             labels[task.name] = scores.argmax(axis=1)[:, None].astype("int32")
@@ -283,20 +286,6 @@ def _by_task(outputs, tasks):
         f"`model` must give an output for each of the tasks {names}. "
         f"Received: {received}"
     )
-
-
-def _check_output(output, task, count):
-    output = np.asarray(output)
-    if (
-        output.shape != (count, task.num_outputs)
-        or not np.isfinite(output).all()
-    ):
-        raise ValueError(
-            f"`model` must give finite outputs of shape ({count}, "
-            f"{task.num_outputs}) for the task '{task.name}'. "
-            f"Received: shape={output.shape}"
-        )
-    return output
 
 
 def _probabilities(scores, columns):
