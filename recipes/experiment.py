@@ -27,7 +27,12 @@ from keras_noisyfer.comparison import (
     run_experiment,
     write_report,
 )
-from noisyfer.flags import number_flag, recipe_parser, run_command
+from noisyfer.flags import (
+    UsageError,
+    number_flag,
+    recipe_parser,
+    run_command,
+)
 
 EXPERIMENTS = pathlib.Path(__file__).parent / "experiments"
 
@@ -44,7 +49,7 @@ def run(flags):
     data = dict(experiment.data_options)
     if flags.data is not None:
         if argument is None:
-            raise ValueError(
+            raise UsageError(
                 f"--data must be left out with {experiment.data}. "
                 f"Received: {flags.data}"
             )
