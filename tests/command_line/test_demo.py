@@ -1,9 +1,12 @@
+import importlib
 import shutil
 
 import numpy as np
 import pytest
-from common import RECIPES, free_port, load_recipe
+from common import RECIPES, free_port
 from PIL import Image
+
+from noisyfer import main
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")
 
@@ -14,7 +17,7 @@ EXPRESSIONS = 7
 
 @pytest.fixture(scope="module")
 def demo():
-    return load_recipe("demo")
+    return importlib.import_module("noisyfer.demo")
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +94,10 @@ def test_several_values_are_drawn_as_bars(demo):
     assert widths == [0.1, -0.2, 0.3]
 
 
-def test_a_folder_without_decoder_is_refused(demo, tmp_path, capsys):
+def test_a_folder_without_decoder_is_refused(tmp_path, capsys):
+    model = str(SAVED_MODELS / "quickstart")
     with pytest.raises(SystemExit):
-        demo.main(["--decoder", str(tmp_path)])
+        main(["demo", model, "--decoder", str(tmp_path)])
     assert "error: --decoder must be a folder" in capsys.readouterr().err
 
 

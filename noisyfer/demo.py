@@ -1,29 +1,12 @@
-"""A page to try an exported model on images.
+"""`noisyfer demo`: a page to try an exported model on images."""
 
-A photograph from a file or the webcam shows its faces and, of the largest, the
-probability of each class and the point on the valence-arousal plane; of a
-model with a decoder also the picture that it makes of the predicted label.
-Several images give a table. `--no-detect` is for images that are faces, or for
-other models. The page is served to this machine alone, and nothing is kept or
-sent on.
-"""
-
-import argparse
 import os
 import pathlib
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
-# where it is two to three times faster all the same.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets.image_files import read_rgb
 from keras_noisyfer.serving.photographs import (
     draw_values,
@@ -35,16 +18,17 @@ from keras_noisyfer.serving.predictor import (
     load_saved_model,
     newest_version,
 )
+from noisyfer.flags import choose_model
 
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 try:
     import gradio as gr
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        "error: the page needs the extra `demo`: "
+    raise ImportError(
+        "the page needs the extra `demo`: "
         "pip install 'keras_noisyfer[demo]'. Not installed: gradio"
     ) from error
 
-SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 LIMITS = (
     "What a face shows is not what a person feels, and this must not be used "
     "to judge people: see the model's card."
@@ -203,39 +187,12 @@ def load_decoder(path):
 
 def run(flags):
     decoder = flags.decoder and load_decoder(flags.decoder)
-    detect = flags.model is None if flags.detect is None else flags.detect
-    predictor = Predictor(flags.model or SAVED_MODELS / "ferplus")
-    page = Page(predictor, decoder, find_faces if detect else None).build()
+    model, detect = choose_model(flags)
+    finder = find_faces if detect else None
+    page = Page(Predictor(model), decoder, finder).build()
     try:
         page.launch(server_port=flags.port, share=False)
     except OSError as error:
         raise ValueError(
             f"--port must be one that is free. Received: {flags.port}"
         ) from error
-
-
-def main(arguments=None):
-    parser = recipe_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
-    add(
-        "--model",
-        metavar="FOLDER",
-        help="an exported model; by default that for real faces",
-    )
-    add(
-        "--detect",
-        action=argparse.BooleanOptionalAction,
-        help="whether to predict for the faces in photographs",
-    )
-    add(
-        "--decoder",
-        metavar="FOLDER",
-        help="an exported decoder of the same tasks",
-    )
-    port = number_flag(int, minimum=1, maximum=65535)
-    add("--port", type=port, default=7860)
-    run_recipe(run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,28 +1,14 @@
-"""Predicts the labels of images, or of the faces in photographs.
+"""`noisyfer predict`: labels of images, or of the faces in photographs."""
 
-Prints a table, or writes CSV or JSON lines with all probabilities. The model
-for real faces, which is there without `--model`, takes photographs and looks
-for their faces (`--no-detect` for images that are faces); any other exported
-model takes images as they are (`--detect` for photographs).
-"""
-
-import argparse
 import contextlib
 import csv
 import json
 import os
-import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
-# where it is two to three times faster all the same.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tqdm
 
-from keras_noisyfer.arguments import number_flag, one_line
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.image_files import (
     READABLE_EXTENSIONS,
     list_images,
@@ -32,32 +18,30 @@ from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
 from keras_noisyfer.serving.photographs import find_faces, plot_faces
 from keras_noisyfer.serving.predictor import Predictor
+from noisyfer.flags import UsageError, choose_model
 
-SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 WRITTEN = (".csv", ".jsonl")
 
 
 def run(flags):
     paths = list_paths(flags.images)
-    if flags.output and not flags.output.endswith(WRITTEN):
-        raise ValueError(
-            f"--output must end with {' or '.join(WRITTEN)}. "
-            f"Received: {flags.output}"
+    if flags.out and not flags.out.endswith(WRITTEN):
+        raise UsageError(
+            f"--out must end with {' or '.join(WRITTEN)}. Received: {flags.out}"
         )
-    if flags.figure and len(paths) > 1:
-        raise ValueError(
-            f"--figure must be of one photograph. Received: {len(paths)} images"
+    model, detect = choose_model(flags)
+    if flags.figure and (not detect or len(paths) > 1):
+        raise UsageError(
+            "--figure must be of the faces in one photograph. Received: "
+            f"{len(paths)} images, with{'' if detect else 'out'} --detect"
         )
-    detect = flags.model is None if flags.detect is None else flags.detect
-    if flags.figure and not detect:
-        raise ValueError("--figure must be with --detect. Received: neither")
-    predictor = Predictor(flags.model or SAVED_MODELS / "ferplus")
+    predictor = Predictor(model)
     finder = find_faces if detect else None
     rows, shown, done, failed = [], [], 0, 0
     with contextlib.ExitStack() as stack:
         keep = rows.append
-        if flags.output:
-            keep = stack.enter_context(row_writer(flags.output))
+        if flags.out:
+            keep = stack.enter_context(row_writer(flags.out))
         progress = tqdm.tqdm(
             predictor.rows(paths, flags.batch_size, finder),
             total=None if detect else len(paths),
@@ -74,13 +58,13 @@ def run(flags):
                 done += 1
                 if flags.figure:
                     shown.append(row)
-    if flags.figure and done:
+    if shown:
         photograph = read_rgb(paths[0], convert=True)
         figure = plot_faces(photograph, shown, predictor.tasks)
         figure.savefig(flags.figure, dpi=100)
         print(f"Figure: {flags.figure}")
-    if flags.output:
-        print(f"{done:,} predictions: {flags.output}")
+    if flags.out:
+        print(f"{done:,} predictions: {flags.out}")
     elif rows:
         print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if failed:
@@ -130,7 +114,7 @@ def row_writer(path):
         file = open(path, "w", encoding="utf-8", newline="")
     except OSError as error:
         raise ValueError(
-            f"--output must be a file that can be written ({error.strerror}). "
+            f"--out must be a file that can be written ({error.strerror}). "
             f"Received: {path}"
         ) from error
     with file:
@@ -150,36 +134,3 @@ def row_writer(path):
             )
 
         yield write
-
-
-def main(arguments=None):
-    parser = recipe_parser(__doc__.splitlines()[0])
-    parser.usage = "%(prog)s [flags] IMAGE_OR_FOLDER ..."
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
-    add(
-        "--model",
-        metavar="FOLDER",
-        help="an exported model; by default that for real faces",
-    )
-    add(
-        "--detect",
-        action=argparse.BooleanOptionalAction,
-        help="whether to predict for the faces in photographs",
-    )
-    add(
-        "--figure",
-        metavar="FILE",
-        help="also draw the photograph with its faces, such as faces.png",
-    )
-    add(
-        "--output",
-        metavar="FILE",
-        help=f"file to write ({' or '.join(WRITTEN)}) in place of the table",
-    )
-    add("--batch-size", type=number_flag(int, minimum=1), default=64)
-    run_recipe(run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    main()
