@@ -326,7 +326,8 @@ def test_overwrites_nothing_and_leaves_nothing_half_written(model, tmp_path):
         raise OSError("full")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_noisyfer.serving.export.write_model_card", fail)
+        module = sys.modules["keras_noisyfer.serving.export"]
+        patch.setattr(module, "write_model_card", fail)
         with pytest.raises(OSError, match="full"):
             export(model, tmp_path / "2")
         with pytest.raises(OSError, match="full"):
