@@ -21,8 +21,7 @@ from keras_noisyfer.command_line.training import (
     train_and_report,
     training_parser,
 )
-from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.faces.affectnet import MACHINE, load_affectnet_base
+from keras_noisyfer.datasets import face_affine, load_affectnet_base
 
 
 def run(flags):
@@ -39,7 +38,7 @@ def main(arguments=None):
         # Of more than two thousand steps.
         warmup_epochs=1,
     )
-    add_face_flags(parser, MACHINE, "training_<machine>.csv")
+    add_face_flags(parser, "RAFModel", "training_<machine>.csv")
     run_recipe(run, parse_flags(parser, arguments))
 
 

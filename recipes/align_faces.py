@@ -9,8 +9,7 @@ import argparse
 import sys
 
 from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.datasets.faces.alignment import align_faces, read_eyes
-from keras_noisyfer.datasets.report import ON_ERROR
+from keras_noisyfer.datasets import ON_ERROR, align_faces, read_eyes
 
 
 def parse_arguments(arguments):

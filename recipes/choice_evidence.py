@@ -27,13 +27,14 @@ import pandas as pd
 import keras_noisyfer as kn
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.comparison.data import (
+from keras_noisyfer.comparison import (
     CROWD_ANNOTATORS,
     DATASETS,
     FERPLUS_TASKS,
+    METHODS,
+    read_cells,
+    read_histories,
 )
-from keras_noisyfer.comparison.methods import METHODS
-from keras_noisyfer.comparison.reading import read_cells, read_histories
 from keras_noisyfer.files import read_json
 from keras_noisyfer.results import format_table
 from keras_noisyfer.tasks import CategoricalTask

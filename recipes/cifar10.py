@@ -18,8 +18,7 @@ from keras_noisyfer.command_line.training import (
     train_and_report,
     training_parser,
 )
-from keras_noisyfer.datasets.augmentation import crop_and_flip
-from keras_noisyfer.datasets.cifar10 import load_cifar10
+from keras_noisyfer.datasets import crop_and_flip, load_cifar10
 
 
 def run(flags):

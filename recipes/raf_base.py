@@ -20,8 +20,7 @@ from keras_noisyfer.command_line.training import (
     train_and_report,
     training_parser,
 )
-from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.faces.raf import MACHINE, load_raf_base
+from keras_noisyfer.datasets import face_affine, load_raf_base
 
 
 def run(flags):
@@ -36,7 +35,7 @@ def main(arguments=None):
         __doc__.splitlines()[0], "runs/raf_base", lambda_joint=1.0
     )
     files = "list_label_<machine>.txt and list_va_<machine>.txt"
-    add_face_flags(parser, MACHINE, files)
+    add_face_flags(parser, "AffectnetModel", files)
     run_recipe(run, parse_flags(parser, arguments))
 
 

@@ -23,7 +23,7 @@ from quickstart import REPORTED, SETTINGS, TASKS, make_data, make_test_data
 
 from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.command_line.training import recipe_parser, run_recipe
-from keras_noisyfer.datasets.synthetic_faces import AFFECT, EXPRESSIONS
+from keras_noisyfer.datasets import AFFECT, EXPRESSIONS
 from keras_noisyfer.losses import SparseSymmetricCrossentropy
 from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
