@@ -9,6 +9,7 @@
 # make test-browser      the page of recipes/demo.py in Chromium
 # make test-jax          those of the JAX backend
 # make lint    check the code with ruff and mypy
+# make docs    build the documentation's site into build/site
 # make clean   remove the virtual environments and the caches
 #
 # The first run of a target creates its virtual environment, which takes some
@@ -16,6 +17,7 @@
 
 ENV_DEMO := .venv-demo
 ENV_TEST := .venv-test
+ENV_DOCS := .venv-docs
 ARGS ?=
 
 export KERAS_BACKEND ?= tensorflow
@@ -30,7 +32,7 @@ PYTEST := $(ENV_TEST)/bin/python -m pytest
 PARALLEL := -n auto --dist worksteal
 ALL := test-whole test-slow test-distributed test-fuzz test-browser test-jax
 
-.PHONY: demo test test-smoke test-all $(ALL) lint clean
+.PHONY: demo test test-smoke test-all $(ALL) lint docs clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -48,7 +50,8 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 test-smoke: $(ENV_TEST)/installed
 	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
 	  tests/distributed tests/comparison tests/models tests/networks \
-	  tests/properties tests/recipes tests/resume tests/serving tests/tuning
+	  tests/properties tests/recipes tests/resume tests/serving tests/tuning \
+	  tests/test_docs.py
 	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
 	  tests/models
 
@@ -79,16 +82,23 @@ lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff format --check .
 	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer
 
+# The pages of the API are read from the sources; nothing of them is run.
+docs: $(ENV_DOCS)/installed
+	@NO_MKDOCS_2_WARNING=1 $(ENV_DOCS)/bin/python -m mkdocs build --strict \
+	  --quiet $(ARGS)
+
 clean:
-	rm -rf $(ENV_DEMO) $(ENV_TEST) .jax-cache build dist *.egg-info
+	rm -rf $(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS) .jax-cache build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find keras_noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
 
 # ---------------------------------------------------- virtual environments --
 
-$(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,jax,tune]
+$(ENV_DEMO)/installed: PACKAGE := --editable .
+$(ENV_TEST)/installed: PACKAGE := --editable \
+  .[audit,crowd,demo,dev,export,jax,tune]
+$(ENV_DOCS)/installed: PACKAGE := --requirement docs/requirements.txt
 
 # The releases of Python that the bounds in setup.py can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -104,13 +114,15 @@ endif
 # one that was interrupted, made by another Python or moved is made anew.
 MADE_FOR := $(shell "$(PYTHON)" -c "import sys; \
   print(sys.version.split()[0], sys.base_prefix)" 2>/dev/null) $(CURDIR)
-STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST),$(shell \
+STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS),$(shell \
   [ "$$(cat $(env)/installed 2>/dev/null)" = "$(MADE_FOR)" ] \
   && [ -x $(env)/bin/python ] || echo $(env)/installed))
 
 .PHONY: $(STALE)
 
 $(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
+$(ENV_DOCS)/installed: docs/requirements.txt
+$(ENV_DEMO)/installed $(ENV_TEST)/installed $(ENV_DOCS)/installed:
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\
 	 and not on PATH; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c "$(IS_SUPPORTED)" 2>/dev/null || { echo "error: Python\
@@ -123,7 +135,8 @@ $(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
 	@rm -rf $(@D)
 	@"$(PYTHON)" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --no-compile --editable "$(PACKAGE)"
+	  --no-compile $(PACKAGE)
 	@# What is imported is compiled once, not by each process at its start.
-	@$(@D)/bin/python -c "import keras_noisyfer.callbacks" 2>/dev/null
+	@[ $(@D) = $(ENV_DOCS) ] \
+	  || $(@D)/bin/python -c "import keras_noisyfer.callbacks" 2>/dev/null
 	@echo "$(MADE_FOR)" > $@
