@@ -97,7 +97,7 @@ clean:
 
 $(ENV_DEMO)/installed: PACKAGE := --editable .
 $(ENV_TEST)/installed: PACKAGE := --editable \
-  .[audit,crowd,demo,dev,export,jax,tune]
+  .[audit,crowd,demo,dev,export,faces,jax,tune]
 $(ENV_DOCS)/installed: PACKAGE := --requirement docs/requirements.txt
 
 # The releases of Python that the bounds in setup.py can be installed on.

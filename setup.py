@@ -57,6 +57,8 @@ setup(
         "jax": ["jax>=0.10,<0.11"],
         "export": ["onnx>=1.23,<1.24", "tf2onnx>=1.17,<1.18"],
         "demo": ["gradio>=6.0,<7"],
+        # OpenCV 5 no longer has the cascades that find faces.
+        "faces": ["opencv-python-headless>=4.10,<5"],
         "dev": [
             "distributed>=2025.4",
             "hypothesis>=6.100,<7",

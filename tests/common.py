@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import pathlib
 import socket
+import sys
 import time
 
 import keras
@@ -18,6 +19,8 @@ from keras_noisyfer.networks import decoder, discriminator, encoder
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
+# Where a recipe finds what is beside it, as when it is run.
+sys.path.append(str(RECIPES))
 
 # The same examples in each run, and no folder of those that failed.
 settings.register_profile(

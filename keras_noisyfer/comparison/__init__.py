@@ -5,12 +5,11 @@ from keras_noisyfer.comparison.choice_checks import DEFAULT_METHODS
 from keras_noisyfer.comparison.data import (
     CROWD_ANNOTATORS,
     DATASETS,
-    FERPLUS_TASKS,
     Case,
     dataset,
     load_case,
 )
-from keras_noisyfer.comparison.epoch_log import EpochLog
+from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
 from keras_noisyfer.comparison.experiment import (
     Experiment,
     read_experiment,
@@ -20,13 +19,12 @@ from keras_noisyfer.comparison.ranking import Ranking
 from keras_noisyfer.comparison.reading import read_cells, read_histories
 from keras_noisyfer.comparison.report import write_report
 from keras_noisyfer.comparison.runner import run_experiment
-from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.comparison.training import prepare_training, train_method
 
 __all__ = [
     "CROWD_ANNOTATORS",
     "DATASETS",
     "DEFAULT_METHODS",
-    "FERPLUS_TASKS",
     "METHODS",
     "Case",
     "EpochLog",
@@ -34,8 +32,10 @@ __all__ = [
     "Ranking",
     "compare",
     "dataset",
+    "evaluate",
     "load_case",
     "method",
+    "prepare_training",
     "read_cells",
     "read_experiment",
     "read_histories",

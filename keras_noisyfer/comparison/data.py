@@ -23,8 +23,7 @@ from keras_noisyfer.datasets.faces.raf import load_raf_base
 from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.synthetic_faces import load_synthetic_faces
-from keras_noisyfer.datasets.table import from_csv
-from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from keras_noisyfer.tasks import CategoricalTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,21 +58,6 @@ CROWD_ANNOTATORS = {
         noise.CategoricalAnnotator(rate=rate) for rate in (0.3, 0.4, 0.5)
     ],
 }
-FERPLUS_TASKS = [
-    CategoricalTask(
-        "expression",
-        class_names=(
-            "neutral",
-            "happiness",
-            "surprise",
-            "sadness",
-            "anger",
-            "disgust",
-            "fear",
-        ),
-    ),
-    ContinuousTask("affect", dimensions=("valence", "arousal")),
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,27 +125,6 @@ def _cifar10n(split, profile, seed, labels_path, path=None):
 def _ferplus(split, profile, seed, data_dir):
     split = "validation" if split == "test" else split
     return load_ferplus(data_dir, split, seed=seed)
-
-
-@dataset("ferplus-machine", "FER+, machine labels", "data_dir")
-def _ferplus_machine(split, profile, seed, data_dir):
-    """As RAF-base is made: labels of machines, tested on the crowd's. In the
-    folder are `labels.csv`, with the columns below, and `images`."""
-    return from_csv(
-        f"{data_dir}/labels.csv",
-        f"{data_dir}/images",
-        FERPLUS_TASKS,
-        {
-            "image": "image",
-            "expression": "expression_machine",
-            "affect": ("valence_machine", "arousal_machine"),
-            "clean": {
-                "expression": "majority",
-                "affect": ("valence_crowd", "arousal_crowd"),
-            },
-        },
-        where={"split": "train" if split == "train" else "validation"},
-    )
 
 
 @dataset("raf-base", "RAF-base", "data_dir")
