@@ -32,7 +32,7 @@ FILE = re.compile(
 SMALL = {
     r"\b(train_size|count)=\d+": r"\1=300",
     r"\b(test_size)=\d+": r"\1=50",
-    r"\bdraw_faces\(\d+": "draw_faces(64",
+    r"\bdraw_faces\(\d{3,}": "draw_faces(64",
     r"(?<!\w)epochs=\d+": "epochs=1",
     r"\bwarmup_epochs=\d+": "warmup_epochs=0",
     r"\bwidth=[\d.]+": "width=0.0625",
