@@ -23,21 +23,35 @@ BLOCK = re.compile(
 )
 BLOCKS = {name: BLOCK.findall(text) for name, text in PAGES.items()}
 RUN = [name for name, blocks in BLOCKS.items() if blocks]
-SLOW = [pytest.mark.slow, pytest.mark.smoke]
-QUICK = ("docs/guides/noise.md", "docs/method.md")
+# Marks of the pages: a few run in each `make test`, most in `make test-smoke`
+# and the longest in `make test-slow` alone.
+SMOKE = [pytest.mark.slow, pytest.mark.smoke]
+LONG = dict.fromkeys(
+    (
+        "docs/guides/beyond_one_machine.md",
+        "docs/guides/lambda_gamma.md",
+        "docs/guides/remedies.md",
+        "docs/guides/resume.md",
+    ),
+    [pytest.mark.slow],
+)
+QUICK = dict.fromkeys(("docs/guides/noise.md", "docs/method.md"), [])
+MARKS = {**dict.fromkeys(RUN, SMOKE), **LONG, **QUICK}
 FILE = re.compile(
     r"`(?:python )?((?:recipes|benchmarks|results|saved_models)/[\w./-]+)[` ]"
 )
 # What the examples do for minutes, in seconds.
 SMALL = {
     r"\b(train_size|count)=\d+": r"\1=300",
-    r"\b(test_size)=\d+": r"\1=50",
+    r"\bload_synthetic_faces\(": "load_synthetic_faces(test_size=32, ",
     r"\bdraw_faces\(\d{3,}": "draw_faces(64",
     r"(?<!\w)epochs=\d+": "epochs=1",
     r"\bwarmup_epochs=\d+": "warmup_epochs=0",
     r"\bwidth=[\d.]+": "width=0.0625",
     r'("width": )[\d.]+': r"\g<1>0.0625",
     r"\bmax_trials=\d+": "max_trials=1",
+    r'"sce", "elr"\]': '"sce"]',
+    r'"onnx", "litert", ': "",
 }
 PACKAGES = sorted(
     path.parent.name
@@ -53,6 +67,12 @@ def small(code):
     return code
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Prepared data sets go to the home folder, once for all pages."""
+    return str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture
 def registered():
     """What a page registers is forgotten after it."""
@@ -65,22 +85,12 @@ def registered():
 
 
 @pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(
-            page,
-            marks=()
-            if page in QUICK
-            else [pytest.mark.slow, pytest.mark.smoke],
-        )
-        for page in RUN
-    ],
+    "page", [pytest.param(page, marks=MARKS[page]) for page in RUN]
 )
 @pytest.mark.usefixtures("registered")
 @pytest.mark.filterwarnings("default")
-def test_page_runs(page, tmp_path, monkeypatch):
-    # Prepared data sets go to the home folder.
-    monkeypatch.setenv("HOME", str(tmp_path))
+def test_page_runs(page, home, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", home)
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
     for number, (reason, code) in enumerate(BLOCKS[page], 1):
