@@ -10,6 +10,7 @@
 # make test-jax          those of the JAX backend
 # make dist    build the wheel and the source archive, and check both
 # make lint    check the code with ruff and mypy
+# make docs    build the documentation's site into build/site
 # make clean   remove the virtual environments and the caches
 #
 # The first run of a target creates its virtual environment, which takes some
@@ -17,6 +18,7 @@
 
 ENV_DEMO := .venv-demo
 ENV_TEST := .venv-test
+ENV_DOCS := .venv-docs
 ARGS ?=
 
 export KERAS_BACKEND ?= tensorflow
@@ -31,7 +33,7 @@ PYTEST := $(ENV_TEST)/bin/python -m pytest
 PARALLEL := -n auto --dist worksteal
 ALL := test-whole test-slow test-distributed test-fuzz test-browser test-jax
 
-.PHONY: demo test test-smoke test-all $(ALL) dist lint clean
+.PHONY: demo test test-smoke test-all $(ALL) dist docs lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -50,7 +52,7 @@ test-smoke: $(ENV_TEST)/installed
 	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
 	  tests/command_line tests/comparison tests/distributed tests/models \
 	  tests/networks tests/properties tests/recipes tests/resume \
-	  tests/serving tests/test_wheel.py tests/tuning
+	  tests/serving tests/test_docs.py tests/test_wheel.py tests/tuning
 	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
 	  tests/models
 
@@ -86,16 +88,23 @@ dist: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m build --no-isolation --outdir dist .
 	@$(ENV_TEST)/bin/python -m twine check --strict dist/*
 
+# The pages of the API are read from the sources; nothing of them is run.
+docs: $(ENV_DOCS)/installed
+	@NO_MKDOCS_2_WARNING=1 $(ENV_DOCS)/bin/python -m mkdocs build --strict \
+	  --quiet $(ARGS)
+
 clean:
-	rm -rf $(ENV_DEMO) $(ENV_TEST) .jax-cache build dist *.egg-info
+	rm -rf $(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS) .jax-cache build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find keras_noisyfer noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
 
 # ---------------------------------------------------- virtual environments --
 
-$(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,faces,jax,tune]
+$(ENV_DEMO)/installed: PACKAGE := --editable .
+$(ENV_TEST)/installed: PACKAGE := --editable \
+  .[audit,crowd,demo,dev,export,faces,jax,tune]
+$(ENV_DOCS)/installed: PACKAGE := --requirement docs/requirements.txt
 
 # The releases of Python that the bounds in pyproject.toml can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -111,13 +120,15 @@ endif
 # one that was interrupted, made by another Python or moved is made anew.
 MADE_FOR := $(shell "$(PYTHON)" -c "import sys; \
   print(sys.version.split()[0], sys.base_prefix)" 2>/dev/null) $(CURDIR)
-STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST),$(shell \
+STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS),$(shell \
   [ "$$(cat $(env)/installed 2>/dev/null)" = "$(MADE_FOR)" ] \
   && [ -x $(env)/bin/python ] || echo $(env)/installed))
 
 .PHONY: $(STALE)
 
 $(ENV_DEMO)/installed $(ENV_TEST)/installed: pyproject.toml
+$(ENV_DOCS)/installed: docs/requirements.txt
+$(ENV_DEMO)/installed $(ENV_TEST)/installed $(ENV_DOCS)/installed:
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\
 	 and not on PATH; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c "$(IS_SUPPORTED)" 2>/dev/null || { echo "error: Python\
@@ -130,7 +141,8 @@ $(ENV_DEMO)/installed $(ENV_TEST)/installed: pyproject.toml
 	@rm -rf $(@D)
 	@"$(PYTHON)" -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --no-compile --editable "$(PACKAGE)"
+	  --no-compile $(PACKAGE)
 	@# What is imported is compiled once, not by each process at its start.
-	@$(@D)/bin/python -c "import keras_noisyfer.callbacks" 2>/dev/null
+	@[ $(@D) = $(ENV_DOCS) ] \
+	  || $(@D)/bin/python -c "import keras_noisyfer.callbacks" 2>/dev/null
 	@echo "$(MADE_FOR)" > $@

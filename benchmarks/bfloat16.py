@@ -17,7 +17,7 @@ import keras
 import quickstart
 from train_step import environment
 
-from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.comparison import train_method
 from keras_noisyfer.results import format_table, write_json
 
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "results"

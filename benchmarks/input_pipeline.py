@@ -21,13 +21,15 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_noisyfer.datasets.augmentation import face_affine
-from keras_noisyfer.datasets.image_files import check_image_files
-from keras_noisyfer.datasets.image_sources import ImageFiles
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.pipeline import PARALLEL_CALLS
-from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS, draw_faces
+from keras_noisyfer.datasets import (
+    EXPRESSIONS,
+    ImageFiles,
+    ImportReport,
+    LabelledImages,
+    check_image_files,
+    draw_faces,
+    face_affine,
+)
 from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from noisyfer.flags import number_flag
@@ -104,7 +106,7 @@ def decoding_alone(folder, names):
     # In parallel as training is.
     options = tf.data.Options()
     options.autotune.enabled = False
-    dataset = dataset.map(decode, PARALLEL_CALLS).batch(BATCH_SIZE)
+    dataset = dataset.map(decode, os.cpu_count()).batch(BATCH_SIZE)
     return dataset.with_options(options)
 
 

@@ -15,7 +15,7 @@ input, where they are needed:
 
 The first layer's gradient with respect to real images is not needed, but
 neither counted apart: it is below 1 %. Power iterations (which do not grow
-with the batch), pooling, normalisation and activations are left out.
+with the batch), pooling, normalization and activations are left out.
 """
 
 import keras

@@ -13,10 +13,9 @@ import numpy as np
 from train_step import resident_mib
 
 from keras_noisyfer import CategoricalTask, LabelledImages
-from keras_noisyfer.datasets.image_sources import ImageArray
+from keras_noisyfer.datasets import ImageArray
 from keras_noisyfer.results import write_json
-from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
-from keras_noisyfer.tuning.isolated_trials import isolated
+from keras_noisyfer.tuning import JointDistributionHyperModel, isolated
 
 
 def make_hypermodel():

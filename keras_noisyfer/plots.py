@@ -105,7 +105,7 @@ def draw_matrix(
         class_names: Names of the classes.
 
     Returns:
-        The image in the panel, for a colour bar.
+        The image in the panel, for a color bar.
     """
     count = len(class_names)
     image = panel.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
@@ -140,7 +140,7 @@ def draw_confusion_matrix(
         class_names: Names of the classes.
 
     Returns:
-        The image in the panel, for a colour bar; its colours are those of 0
+        The image in the panel, for a color bar; its colors are those of 0
         to 100 percent.
     """
     (matrix,) = realised_confusion(predictions, labels, len(class_names))

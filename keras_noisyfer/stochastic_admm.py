@@ -11,7 +11,7 @@ _PENALTY_GROWTH = 1.1
 class StochasticADMM:
     """Solves the problem of one label stream, `AIR`.
 
-    Minimises over the weights W of shape `(features, num_classes)`
+    Minimizes over the weights W of shape `(features, num_classes)`
 
     `mean CE(x W, labels) + weight_decay / (2 K) ||W||^2
     + group_weight / (n K) sum_ik ||v_ik|| / sqrt(nnz(x_i))`
@@ -140,7 +140,7 @@ class StochasticADMM:
         self.pulled_u.assign(self._pull(multipliers))
 
     def objective(self) -> Tensor:
-        """What is minimised, over all images, at the averaged weights."""
+        """What is minimized, over all images, at the averaged weights."""
         weights = self.average
         norms = group_norms(self.features, weights)
         return (

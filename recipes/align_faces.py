@@ -5,8 +5,7 @@ left_y, right_x and right_y: paths relative to the image folder, and pixels,
 left as the viewer sees it. A run that was stopped goes on where it was.
 """
 
-from keras_noisyfer.datasets.faces.alignment import align_faces, read_eyes
-from keras_noisyfer.datasets.report import ON_ERROR
+from keras_noisyfer.datasets import ON_ERROR, align_faces, read_eyes
 from noisyfer.flags import number_flag, recipe_parser, run_command
 
 

@@ -27,12 +27,13 @@ import numpy as np
 import pandas as pd
 
 import keras_noisyfer as kn
-from keras_noisyfer.comparison.data import (
+from keras_noisyfer.comparison import (
     CROWD_ANNOTATORS,
     DATASETS,
+    METHODS,
+    read_cells,
+    read_histories,
 )
-from keras_noisyfer.comparison.methods import METHODS
-from keras_noisyfer.comparison.reading import read_cells, read_histories
 from keras_noisyfer.files import read_json
 from keras_noisyfer.results import format_table
 from keras_noisyfer.tasks import CategoricalTask

@@ -22,9 +22,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_noisyfer import noise
-from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.synthetic_faces import (
+from keras_noisyfer.datasets import (
     EXPRESSIONS,
+    LabelledImages,
     load_synthetic_faces,
 )
 from keras_noisyfer.models import CrowdLayer, LTNet, MultiTaskModel

@@ -18,11 +18,10 @@ from experiments import ferplus_cases
 
 import keras_noisyfer as kn
 from keras_noisyfer.calibration import expected_calibration_error
-from keras_noisyfer.comparison.epoch_log import evaluate
-from keras_noisyfer.comparison.training import prepare_training
+from keras_noisyfer.comparison import evaluate, prepare_training
 from keras_noisyfer.plots import plot_confusion_matrix, plot_reliability
 from keras_noisyfer.results import prepare_output_dir, write_json
-from keras_noisyfer.serving.model_card import ModelCard
+from keras_noisyfer.serving import ModelCard
 from noisyfer.flags import number_flag, recipe_parser, run_command
 
 METHODS = ("vggnet", "sce", "elr", "mixup")

@@ -22,11 +22,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_noisyfer import noise
-from keras_noisyfer.comparison.data import CROWD_ANNOTATORS, Case
-from keras_noisyfer.comparison.epoch_log import EpochLog
-from keras_noisyfer.comparison.methods import METHODS
-from keras_noisyfer.comparison.training import train_method
-from keras_noisyfer.datasets.synthetic_faces import (
+from keras_noisyfer.comparison import (
+    CROWD_ANNOTATORS,
+    METHODS,
+    Case,
+    EpochLog,
+    train_method,
+)
+from keras_noisyfer.datasets import (
     AFFECT,
     EXPRESSIONS,
     load_synthetic_faces,
@@ -41,8 +44,7 @@ from keras_noisyfer.results import (
     prepare_output_dir,
     write_json,
 )
-from keras_noisyfer.serving.export import export, export_decoder
-from keras_noisyfer.serving.model_card import ModelCard
+from keras_noisyfer.serving import ModelCard, export, export_decoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from noisyfer.flags import number_flag
 

@@ -1,4 +1,4 @@
-"""Summarises results of the quickstart over several seeds.
+"""Summarizes results of the quickstart over several seeds.
 
 Reads `results.json` files and prints two tables: each run's last epoch on the
 clean test faces, and each method's mean and standard deviation over the runs.

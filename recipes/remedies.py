@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from quickstart import REPORTED, SETTINGS, TASKS, make_data, make_test_data
 
-from keras_noisyfer.datasets.synthetic_faces import AFFECT, EXPRESSIONS
+from keras_noisyfer.datasets import AFFECT, EXPRESSIONS
 from keras_noisyfer.losses import SparseSymmetricCrossentropy
 from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel

@@ -29,16 +29,14 @@ from keras_noisyfer.results import (
     keep_settings,
     prepare_output_dir,
 )
-from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
-from keras_noisyfer.tuning.isolated_trials import (
-    HISTORY_FILE,
-    isolated,
-    trial_rows,
-)
-from keras_noisyfer.tuning.objectives import (
+from keras_noisyfer.tuning import (
     DIRECTIONS,
+    HISTORY_FILE,
     PAPER_TARGETS,
+    JointDistributionHyperModel,
+    isolated,
     objective_directions,
+    trial_rows,
 )
 from noisyfer.flags import number_flag, recipe_parser, run_command
 

@@ -86,3 +86,13 @@ def test_says_what_needs_tensorflow(monkeypatch):
             ModuleNotFoundError, match=f"^keras_noisyfer.{name} needs TensorF"
         ):
             keras_noisyfer.__getattr__(name)
+
+
+@pytest.mark.parametrize(
+    "name", [each for each in SUBMODULES if (FOLDER / each).is_dir()]
+)
+def test_public_names_of_sub_packages_are_there(name):
+    package = getattr(keras_noisyfer, name)
+    for each in getattr(package, "__all__", ()):
+        assert getattr(package, each) is not None
+        assert each in dir(package)

@@ -96,7 +96,7 @@ def _bias(values, present):
     by_image = np.maximum(shared.sum(axis=1, keepdims=True), 1)
     by_annotator = np.maximum(shared.sum(axis=0), 1)
     bias = np.zeros(values.shape[1])
-    # Least squares of image plus annotator: another's bias is not in his.
+    # Least squares of image plus annotator: another's bias is not in theirs.
     for _ in range(_ITERATIONS):
         images = (values - shared * bias).sum(axis=1, keepdims=True) / by_image
         bias = (values - shared * images).sum(axis=0) / by_annotator
@@ -142,6 +142,6 @@ def _scale(values):
     if not len(values):
         return 1.0
     # About zero, where there are too few for a median of their own.
-    centre = np.median(values) if len(values) >= _MIN_LABELS else 0.0
-    deviation = np.median(np.abs(values - centre)) / norm.ppf(0.75)
+    center = np.median(values) if len(values) >= _MIN_LABELS else 0.0
+    deviation = np.median(np.abs(values - center)) / norm.ppf(0.75)
     return max(float(deviation), _MIN_SCALE)

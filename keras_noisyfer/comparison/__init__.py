@@ -1,29 +1,45 @@
 """Many training runs under the same conditions, and what to choose by them."""
 
-from keras_noisyfer.comparison.choice import compare as compare
-from keras_noisyfer.comparison.data import DATASETS as DATASETS
-from keras_noisyfer.comparison.data import dataset as dataset
-from keras_noisyfer.comparison.data import load_case as load_case
-from keras_noisyfer.comparison.experiment import Experiment as Experiment
-from keras_noisyfer.comparison.experiment import (
-    read_experiment as read_experiment,
+from keras_noisyfer.comparison.choice import compare
+from keras_noisyfer.comparison.choice_checks import DEFAULT_METHODS
+from keras_noisyfer.comparison.data import (
+    CROWD_ANNOTATORS,
+    DATASETS,
+    Case,
+    dataset,
+    load_case,
 )
-from keras_noisyfer.comparison.methods import METHODS as METHODS
-from keras_noisyfer.comparison.methods import method as method
-from keras_noisyfer.comparison.ranking import Ranking as Ranking
-from keras_noisyfer.comparison.report import write_report as write_report
-from keras_noisyfer.comparison.runner import run_experiment as run_experiment
+from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
+from keras_noisyfer.comparison.experiment import (
+    Experiment,
+    read_experiment,
+)
+from keras_noisyfer.comparison.methods import METHODS, method
+from keras_noisyfer.comparison.ranking import Ranking
+from keras_noisyfer.comparison.reading import read_cells, read_histories
+from keras_noisyfer.comparison.report import write_report
+from keras_noisyfer.comparison.runner import run_experiment
+from keras_noisyfer.comparison.training import prepare_training, train_method
 
 __all__ = [
+    "CROWD_ANNOTATORS",
     "DATASETS",
+    "DEFAULT_METHODS",
     "METHODS",
+    "Case",
+    "EpochLog",
     "Experiment",
     "Ranking",
     "compare",
     "dataset",
+    "evaluate",
     "load_case",
     "method",
+    "prepare_training",
+    "read_cells",
     "read_experiment",
+    "read_histories",
     "run_experiment",
+    "train_method",
     "write_report",
 ]

@@ -17,7 +17,7 @@ class LabelMLP(keras.layers.Layer):
     """MLP with the sum of four branches, of the label and joint streams.
 
     `h = dense(x)`, `outputs = h + sum_b dense_b2(relu(dense_b1(relu(h))))`
-    over four branches b, all spectrally normalised; App. Fig. 2 (c) of the
+    over four branches b, all spectrally normalized; App. Fig. 2 (c) of the
     paper.
 
     Args:

@@ -11,7 +11,7 @@ from keras_noisyfer.typing import Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
 class ResidualBlock(keras.layers.Layer):
-    """Two spectrally normalised 3x3 convolutions beside a shortcut.
+    """Two spectrally normalized 3x3 convolutions beside a shortcut.
 
     `(ReLU unless first) -> conv 3x3 -> ReLU -> conv 3x3 -> average pool`,
     plus `conv 1x1 -> average pool` of the unchanged input; App. Fig. 2 (a) of

@@ -12,7 +12,7 @@ class SelfAttention(keras.layers.Layer):
     """Self-attention with a learned weight, as in SAGAN.
 
     `outputs = scale * o(g(x) softmax(theta(x)^T phi(x))^T) + x`, where theta,
-    phi, g and o are spectrally normalised 1x1 convolutions without bias, to
+    phi, g and o are spectrally normalized 1x1 convolutions without bias, to
     C/8, C/8, C/2 and C channels; phi and g are max-pooled 2x2. `scale` starts
     at 0, so that the layer starts as the identity. App. Fig. 2 (b) of the
     paper.

@@ -1,4 +1,4 @@
-"""Spectrally normalised Dense and convolution layers.
+"""Spectrally normalized Dense and convolution layers.
 
 `keras.layers.SpectralNormalization` overwrites the kernel on each training
 call and passes no gradient through the spectral norm. Here, as in the method
@@ -113,7 +113,7 @@ class _SpectralNormalization(_AnyLayer):
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
 class SpectralDense(_SpectralNormalization, keras.layers.Dense):
-    """`keras.layers.Dense` with a spectrally normalised kernel.
+    """`keras.layers.Dense` with a spectrally normalized kernel.
 
     `outputs = activation(inputs @ (kernel / sigma) + bias)`, sigma the
     largest singular value of the kernel as estimated by power iteration: one
@@ -140,7 +140,7 @@ class SpectralDense(_SpectralNormalization, keras.layers.Dense):
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
 class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
-    """Several spectrally normalised Dense layers side by side.
+    """Several spectrally normalized Dense layers side by side.
 
     One batched product in the place of `num_branches` small ones. Each
     branch has its own kernel, spectral norm and bias, as in `SpectralDense`.
@@ -197,7 +197,7 @@ class SpectralBranches(_SpectralNormalization, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer")
 class SpectralConv2D(_SpectralNormalization, Conv2D):
-    """`keras.layers.Conv2D` with a spectrally normalised kernel.
+    """`keras.layers.Conv2D` with a spectrally normalized kernel.
 
     The kernel's matrix has one row an output channel, as in `SpectralDense`.
 
@@ -224,7 +224,7 @@ class SpectralConv2D(_SpectralNormalization, Conv2D):
 class SpectralConv2DTranspose(
     _SpectralNormalization, keras.layers.Conv2DTranspose
 ):
-    """`keras.layers.Conv2DTranspose` with a spectrally normalised kernel.
+    """`keras.layers.Conv2DTranspose` with a spectrally normalized kernel.
 
     The kernel's matrix has one row an output channel, as in `SpectralDense`.
 

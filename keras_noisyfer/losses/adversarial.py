@@ -13,7 +13,7 @@ def discriminator_hinge_loss(
     weights: Tensor | None = None,
     sample_weight: Weights = None,
 ) -> Tensor:
-    """Hinge loss that the discriminator minimises.
+    """Hinge loss that the discriminator minimizes.
 
     `mean relu(1 - D(x, G_Y(x))) + mean relu(1 + D(G_X(y), y))`: g and h of
     Eq. 10 of the paper, negated.
@@ -43,7 +43,7 @@ def generator_hinge_loss(
     weights: Tensor | None = None,
     sample_weight: Weights = None,
 ) -> Tensor:
-    """Joint-distribution loss that encoder and decoder minimise.
+    """Joint-distribution loss that encoder and decoder minimize.
 
     `mean D(x, G_Y(x)) - mean D(G_X(y), y)`, Eq. 9 of the paper with its
     h(z) = -z.

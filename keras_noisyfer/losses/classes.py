@@ -82,7 +82,7 @@ def sparse_generalized_crossentropy(
     q: float = 0.7,
     sample_weight: Weights = None,
 ) -> Tensor:
-    """Generalised cross entropy of each label stream.
+    """Generalized cross entropy of each label stream.
 
     `(1 - p_label^q) / q`, Keras' own: near the cross entropy for small `q`,
     `1 - p_label` for `q = 1`.
@@ -180,7 +180,7 @@ class SparseSymmetricCrossentropy(StreamLoss):
 
 @keras.saving.register_keras_serializable(package="keras_noisyfer.losses")
 class SparseGeneralizedCrossentropy(StreamLoss):
-    """Generalised cross entropy over the streams of a categorical task.
+    """Generalized cross entropy over the streams of a categorical task.
 
     See `sparse_generalized_crossentropy`. The sum over the annotators.
 

@@ -27,7 +27,7 @@ class AIR(MultiTaskModel):
     The features x of an image are the last embedding of an encoder that is
     trained already, scaled to unit length. Each label stream of a
     categorical task has a softmax of its own, without bias, with the weights
-    W that minimise
+    W that minimize
 
     `mean CE(x W, labels) + weight_decay / (2 K) ||W||^2
     + group_weight / (n K) sum_ik ||diag(x_i) w_k|| / sqrt(nnz(x_i))`
@@ -200,7 +200,7 @@ class AIR(MultiTaskModel):
             **kwargs: As in `keras.Model.fit`.
 
         Returns:
-            A `History`. `objective` is the value of what is minimised, summed
+            A `History`. `objective` is the value of what is minimized, summed
             over the label streams, at the end of each epoch.
 
         Raises:

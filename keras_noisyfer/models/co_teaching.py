@@ -20,7 +20,7 @@ from keras_noisyfer.typing import Labels, Tensor, Updates
 class CoTeaching(MultiTaskModel):
     """Two encoders, each trained on the images that the other fits best.
 
-    Networks learn clean labels before they memorise wrong ones, so that a
+    Networks learn clean labels before they memorize wrong ones, so that a
     small loss hints at a clean label. In each batch both networks pick the
     fraction
 

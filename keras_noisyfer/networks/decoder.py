@@ -36,8 +36,8 @@ class Decoder(Network):
     """Decoder G_X: makes an image from a noise code and labels.
 
     A Dense layer, then transposed 4x4 convolutions that each double the map,
-    with batch normalisation and ReLU; tanh at the end. All Dense and
-    convolution layers are spectrally normalised (App. Fig. 1 (b) of the
+    with batch normalization and ReLU; tanh at the end. All Dense and
+    convolution layers are spectrally normalized (App. Fig. 1 (b) of the
     paper).
 
     Args:

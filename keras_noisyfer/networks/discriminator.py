@@ -37,7 +37,7 @@ class Discriminator(Network):
     self-attention for the image, a four-branch MLP for the noise code and
     for each label stream. Each stream's features give a marginal score; all
     of them together, through one more MLP, the joint score. All layers are
-    spectrally normalised (Fig. 2 (b) and App. Fig. 1 (c) of the paper).
+    spectrally normalized (Fig. 2 (b) and App. Fig. 1 (c) of the paper).
 
     Two parts can be called alone, so that a training step need not repeat or
     differentiate what it does not have to: `image_stream`, from images to

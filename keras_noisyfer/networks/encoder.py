@@ -51,7 +51,7 @@ class Encoder(Network):
         hidden_units: Units of the two Dense layers before `width`: 512 in
             the release's CIFAR-10 model, 500 in its face models.
         noise_code_size: Dimension of the noise code.
-        batch_normalization: Whether to normalise each convolution's output.
+        batch_normalization: Whether to normalize each convolution's output.
             The paper's encoder does not, but without it small data sets do
             not leave their plateau.
         dropout: Rate of the dropout after the two Dense layers.

@@ -59,7 +59,7 @@ def scale_units(units: int, width: float) -> int:
 
 
 def batch_normalization_layer(**kwargs: Any) -> keras.layers.Layer:
-    """Batch normalisation with the release's settings, over all replicas."""
+    """Batch normalization with the release's settings, over all replicas."""
     return keras.layers.BatchNormalization(
         momentum=0.9, epsilon=1e-5, synchronized=is_distributed(), **kwargs
     )

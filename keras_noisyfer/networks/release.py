@@ -39,7 +39,7 @@ def load_release_weights(
     """Copies weights of the authors' release into a network.
 
     The network must have the release's shape: VGG-16 without batch
-    normalisation, and the width, hidden units and noise code that the
+    normalization, and the width, hidden units and noise code that the
     weights were trained with.
 
     Args:
@@ -128,7 +128,7 @@ def _encoder_weights(encoder):
         )
     if encoder.batch_normalization:
         raise ValueError(
-            "`network` must have no batch normalisation, as in the release. "
+            "`network` must have no batch normalization, as in the release. "
             "Received: an Encoder with batch_normalization=True"
         )
     weights = []

@@ -35,39 +35,53 @@ is a non-negative int or a `np.random.Generator`. Every function raises a
 `ValueError` that names an argument out of range or of the wrong kind.
 """
 
-from keras_noisyfer.noise.annotators import PAPER_ANNOTATORS as PAPER_ANNOTATORS
 from keras_noisyfer.noise.annotators import (
-    CategoricalAnnotator as CategoricalAnnotator,
+    PAPER_ANNOTATORS,
+    CategoricalAnnotator,
+    ContinuousAnnotator,
+    InstanceDependentAnnotator,
+    annotate,
 )
-from keras_noisyfer.noise.annotators import (
-    ContinuousAnnotator as ContinuousAnnotator,
-)
-from keras_noisyfer.noise.annotators import (
-    InstanceDependentAnnotator as InstanceDependentAnnotator,
-)
-from keras_noisyfer.noise.annotators import annotate as annotate
-from keras_noisyfer.noise.checks import MISSING as MISSING
-from keras_noisyfer.noise.consensus import dawid_skene as dawid_skene
-from keras_noisyfer.noise.flips import flip_labels as flip_labels
+from keras_noisyfer.noise.checks import MISSING
+from keras_noisyfer.noise.consensus import dawid_skene
+from keras_noisyfer.noise.flips import flip_labels
 from keras_noisyfer.noise.instance import (
-    flip_labels_by_instance as flip_labels_by_instance,
+    flip_labels_by_instance,
+    instance_flip_probabilities,
 )
-from keras_noisyfer.noise.instance import (
-    instance_flip_probabilities as instance_flip_probabilities,
-)
-from keras_noisyfer.noise.missing import drop_labels as drop_labels
-from keras_noisyfer.noise.missing import keep_labels as keep_labels
+from keras_noisyfer.noise.missing import drop_labels, keep_labels
 from keras_noisyfer.noise.realised import (
-    format_realised_noise as format_realised_noise,
+    format_realised_noise,
+    realised_confusion,
+    realised_noise,
 )
-from keras_noisyfer.noise.realised import (
-    realised_confusion as realised_confusion,
-)
-from keras_noisyfer.noise.realised import realised_noise as realised_noise
-from keras_noisyfer.noise.values import perturb_values as perturb_values
-from keras_noisyfer.noise.votes import draw_votes as draw_votes
+from keras_noisyfer.noise.values import perturb_values
 from keras_noisyfer.noise.votes import (
-    estimate_noise_rates as estimate_noise_rates,
+    draw_votes,
+    estimate_noise_rates,
+    majority_vote,
+    mean_vote,
 )
-from keras_noisyfer.noise.votes import majority_vote as majority_vote
-from keras_noisyfer.noise.votes import mean_vote as mean_vote
+
+__all__ = [
+    "MISSING",
+    "PAPER_ANNOTATORS",
+    "annotate",
+    "dawid_skene",
+    "draw_votes",
+    "drop_labels",
+    "estimate_noise_rates",
+    "flip_labels",
+    "flip_labels_by_instance",
+    "format_realised_noise",
+    "instance_flip_probabilities",
+    "keep_labels",
+    "majority_vote",
+    "mean_vote",
+    "perturb_values",
+    "realised_confusion",
+    "realised_noise",
+    "CategoricalAnnotator",
+    "ContinuousAnnotator",
+    "InstanceDependentAnnotator",
+]

@@ -15,12 +15,12 @@ def dawid_skene(
 
     Each annotator has a confusion matrix and the classes have a prior. They
     are estimated together with the images' class probabilities by
-    expectation maximisation, which begins with the shares of the votes.
+    expectation maximization, which begins with the shares of the votes.
     Nothing is random: between equally probable classes the lowest wins.
 
     A matrix has `num_classes ** 2` entries, so that few labels an annotator
-    tell little about him; `majority_vote` is then the safer choice. How far
-    each annotator is from the consensus, an estimate of his noise without
+    tell little about them; `majority_vote` is then the safer choice. How far
+    each annotator is from the consensus, an estimate of their noise without
     clean labels, is `realised_noise(labels, consensus)`.
 
     Args:

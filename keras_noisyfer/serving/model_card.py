@@ -39,8 +39,8 @@ class ModelCard:
     Attributes:
         title: Its heading.
         data: What the model was trained and evaluated on.
-        data_license: Licence of those data.
-        weights_license: Licence of the weights.
+        data_license: License of those data.
+        weights_license: License of the weights.
         realised_noise: Dict by task name of what `noise.realised_noise`
             returned, where the truth is known.
         settings: Dict of settings of the training.
@@ -86,7 +86,7 @@ def write_model_card(
         f"Selection: {card.selection_rule}",
         "Intended use": "Research on learning from noisy labels.",
         "Limits": LIMITS if card.faces else OBJECT_LIMITS,
-        "Licence of the weights": card.weights_license,
+        "License of the weights": card.weights_license,
     }
     text = f"# {card.title}\n"
     for heading, body in sections.items():

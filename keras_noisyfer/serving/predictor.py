@@ -95,7 +95,7 @@ class Predictor:
         """Predicts for image files, one after another.
 
         Whatever has a right 8-bit RGB copy is read: rotated, transparent or
-        grey images as a viewer shows them.
+        gray images as a viewer shows them.
 
         Args:
             paths: Iterable of paths.

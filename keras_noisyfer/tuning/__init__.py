@@ -7,3 +7,25 @@ except ImportError as error:
         "keras_noisyfer.tuning needs KerasTuner: "
         "pip install keras_noisyfer[tune]"
     ) from error
+
+from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
+from keras_noisyfer.tuning.isolated_trials import (
+    HISTORY_FILE,
+    isolated,
+    trial_rows,
+)
+from keras_noisyfer.tuning.objectives import (
+    DIRECTIONS,
+    PAPER_TARGETS,
+    objective_directions,
+)
+
+__all__ = [
+    "DIRECTIONS",
+    "HISTORY_FILE",
+    "PAPER_TARGETS",
+    "JointDistributionHyperModel",
+    "isolated",
+    "objective_directions",
+    "trial_rows",
+]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from keras_noisyfer import CategoricalTask, ContinuousTask, noise
-from keras_noisyfer.auditing import annotator_report as module
 from keras_noisyfer.auditing.annotator_report import (
     annotator_report,
     format_annotator_report,
@@ -303,7 +302,7 @@ class TestErrors:
     @pytest.mark.parametrize("package", ["krippendorff", "sklearn.metrics"])
     def test_without_the_extra(self, monkeypatch, package):
         monkeypatch.setitem(sys.modules, package, None)
-        importlib.reload(module)
+        module = importlib.reload(sys.modules[annotator_report.__module__])
         with pytest.raises(ImportError) as error:
             module.annotator_report({}, [])
         assert str(error.value) == (

@@ -97,7 +97,7 @@ def test_several_values_are_drawn_as_bars(demo):
 def test_a_folder_without_decoder_is_refused(tmp_path, capsys):
     model = str(SAVED_MODELS / "quickstart")
     with pytest.raises(SystemExit):
-        main(["demo", model, "--decoder", str(tmp_path)])
+        main(["demo", "--model", model, "--decoder", str(tmp_path)])
     assert "error: --decoder must be a folder" in capsys.readouterr().err
 
 

@@ -57,7 +57,7 @@ def test_rejects_what_does_not_fit(state, tmp_path):
         np.testing.assert_array_equal(each, value)
 
     normalized = Encoder(TASKS, batch_normalization=True, **SHAPE)
-    with pytest.raises(ValueError, match="no batch normalisation"):
+    with pytest.raises(ValueError, match="no batch normalization"):
         load_release_weights(normalized, weights)
     with pytest.raises(ValueError, match="one module a stream"):
         load_release_weights(Discriminator(TASKS, **SHAPE), weights)
