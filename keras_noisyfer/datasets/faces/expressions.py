@@ -76,11 +76,11 @@ def to_class_ids(
             f"`file_ids` must be from {min(expressions)} to "
             f"{max(expressions)}. Received: {file_ids[unknown][0]}"
         )
-    class_ids = np.full(file_ids.shape, -1, "int32")
-    for file_id, name in expressions.items():
-        if name in class_names:
-            class_ids[file_ids == file_id] = class_names.index(name)
-    return class_ids
+    class_ids = {
+        file_id: class_names.index(name) if name in class_names else -1
+        for file_id, name in expressions.items()
+    }
+    return np.vectorize(class_ids.get, otypes=["int32"])(file_ids)
 
 
 def check_offset(
@@ -89,7 +89,7 @@ def check_offset(
     path: PathLike,
     classes: int | None = None,
 ) -> None:
-    """Refuses the ids of a file that count from another number.
+    """Refuses the ids of a file, numbers, that count from another number.
 
     An id next to the first or the last one is a sign of it. Leaving such
     labels out would give every other image the label of the next class.
@@ -97,7 +97,7 @@ def check_offset(
     `classes` is the number of the first ids that stand for expressions. Where
     all of the file are one higher, the ids count from another number too.
     """
-    seen = {int(each) for each in file_ids}
+    seen = {int(each) for each in file_ids if float(each).is_integer()}
     first, last = min(expressions), max(expressions)
     # Lists that count from 0 may have one more class.
     below = first - 1 in seen and (first == 1 or last not in seen)
@@ -125,9 +125,9 @@ def to_file_ids(
     """
     class_ids = np.asarray(class_ids)
     by_name = {name: file_id for file_id, name in expressions.items()}
-    file_ids = np.full(class_ids.shape, -1, "int32")
-    for class_id, name in enumerate(class_names):
-        file_ids[class_ids == class_id] = by_name.get(name, -1)
+    known = {i: by_name.get(name, -1) for i, name in enumerate(class_names)}
+    file_id = np.vectorize(lambda each: known.get(each, -1), otypes=["int32"])
+    file_ids = file_id(class_ids)
     if (file_ids < 0).any():
         raise ValueError(
             "`class_ids` must be of classes that the file has an id for: "

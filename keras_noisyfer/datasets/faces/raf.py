@@ -92,9 +92,7 @@ class RafDbConfig(ManualConfig):
             for folder in MACHINE_FOLDERS
         ]
         self.machine_folders = list(dict.fromkeys(folders))
-        names = (
-            RafWriter("").files(str(self.machine)).values() if self.base else ()
-        )
+        names = RafWriter("").files(str(self.machine)) if self.base else []
         self.machine_files = [self.find_machine_labels(name) for name in names]
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
