@@ -174,6 +174,28 @@ def _count_scans(path):
         return file.read().count(_SCAN_MARKER)
 
 
+def _decoding_problem(path):
+    try:
+        _decode_coarsely(path)
+    except tf.errors.OpError as error:
+        # Without the marks of the operation that TensorFlow adds.
+        detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
+        return "truncated or damaged image", one_line(detail)
+    return None
+
+
+def _decode_coarsely(path):
+    # A JPEG file at an eighth of its size: every byte is read all the same.
+    encoded = tf.io.read_file(path)
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=8),
+        lambda: tf.io.decode_image(
+            encoded, channels=3, expand_animations=False
+        ),
+    )
+
+
 def check_image_files(
     image_root: PathLike,
     names: Sequence[str],
@@ -198,18 +220,7 @@ def check_image_files(
         ValueError: if `image_root` is not a folder, or, as the report says,
             at the first bad image.
     """
-    if not os.path.isdir(image_root):
-        raise ValueError(
-            f"`image_root` must be a folder. Received: {image_root}"
-        )
-
-    progress = tqdm.tqdm(
-        total=len(names) * (1 + decode),
-        desc="checking images",
-        unit=" files",
-        delay=2,
-        disable=None,
-    )
+    check_folder("`image_root`", image_root)
     good = np.ones(len(names), bool)
     paths = []
 
@@ -218,60 +229,42 @@ def check_image_files(
         bad = names[index], problem, detail
         report.reject(*(explain(*bad) if explain else bad))
 
-    with progress:
-        for index, name in enumerate(names):
-            path, problem = locate_image(image_root, name)
-            problem = problem or image_problem(path, decode=False)
-            paths.append(path)
-            if problem:
-                reject(index, *problem)
-            progress.update()
-        if decode:
-            kept = np.flatnonzero(good)
-            for index in _undecodable([paths[i] for i in kept], progress):
-                index = kept[index]
-                problem = _decoding_problem(paths[index])
-                reject(index, *(problem or ("unreadable image", "")))
+    options: Any = {"unit": " files", "delay": 2, "disable": None}
+    for index, name in enumerate(tqdm.tqdm(names, "checking", **options)):
+        path, problem = locate_image(image_root, name)
+        problem = problem or image_problem(path, decode=False)
+        paths.append(path)
+        if problem:
+            reject(index, *problem)
+    left = set(np.flatnonzero(good).tolist()) if decode else set()
+    if left:
+        dataset = tf.data.Dataset.from_tensor_slices(
+            ([*left], [paths[index] for index in left])
+        )
+        # As training decodes: an element that fails is left out.
+        dataset = dataset.map(
+            lambda index, path: (index, tf.size(_decode_coarsely(path))),
+            tf.data.AUTOTUNE,
+        ).ignore_errors()
+        with tqdm.tqdm(desc="decoding", total=len(left), **options) as progress:
+            for indices, _ in dataset.batch(256).as_numpy_iterator():
+                left.difference_update(indices.tolist())
+                progress.update(len(indices))
+    for index in sorted(left):
+        problem = _decoding_problem(paths[index])
+        reject(index, *(problem or ("unreadable image", "")))
     return good
 
 
-def _undecodable(paths, progress):
-    """Indices of the files that the training's own decoder cannot read."""
-    if not paths:
-        return []
-    decoded = np.zeros(len(paths), bool)
-    dataset = tf.data.Dataset.from_tensor_slices(paths).enumerate()
-    # An element that fails is left out; its index tells which one it was.
-    dataset = dataset.map(
-        lambda index, path: (index, tf.size(_decode_coarsely(path))),
-        tf.data.AUTOTUNE,
-    ).ignore_errors()
-    for indices, _ in dataset.batch(256).as_numpy_iterator():
-        decoded[indices] = True
-        progress.update(len(indices))
-    return np.flatnonzero(~decoded)
-
-
-def _decoding_problem(path):
-    try:
-        _decode_coarsely(path)
-    except tf.errors.OpError as error:
-        # Without the marks of the operation that TensorFlow adds.
-        detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
-        return "truncated or damaged image", one_line(detail)
-    return None
-
-
-def _decode_coarsely(path):
-    # A JPEG file at an eighth of its size: every byte is read all the same.
-    encoded = tf.io.read_file(path)
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=8),
-        lambda: tf.io.decode_image(
-            encoded, channels=3, expand_animations=False
-        ),
-    )
+def check_folder(argument: str, path: object, hint: str = "") -> str:
+    """The real path of a folder, or a `ValueError` that ends with a hint."""
+    # A number would be taken for that of an open file.
+    if isinstance(path, (str, os.PathLike)):
+        real = os.path.realpath(os.path.expanduser(path))
+        if os.path.isdir(real):
+            return real
+    hint = hint and f". {hint}"
+    raise ValueError(f"{argument} must be a folder. Received: {path}{hint}")
 
 
 def list_images(

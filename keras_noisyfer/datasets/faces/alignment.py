@@ -1,6 +1,5 @@
 """Faces cropped and turned so that the eyes are always at the same place."""
 
-import os
 import pathlib
 import re
 import threading
@@ -12,18 +11,15 @@ import pandas as pd
 from PIL import Image
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.conversion import (
-    output_path,
-    prepare_output,
-    process_images,
-)
+from keras_noisyfer.datasets.conversion import make_images, output_path
 from keras_noisyfer.datasets.image_files import (
     UnusableImage,
+    check_folder,
     locate_image,
     read_rgb,
 )
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.files import open_rows
+from keras_noisyfer.files import open_rows, replacing
 from keras_noisyfer.typing import PathLike
 
 EYES_FILE = "eyes.csv"
@@ -193,10 +189,10 @@ def align_faces(
                 f"{len(paths)}. Received: shape={eyes.shape}"
             )
         how = "given"
-    settings = {"made_by": "align_faces", "size": size, "eyes": how}
-    prepare_output(image_root, output_root, paths, settings)
-    if not callable(eyes):
-        _keep_eyes(output_root, paths, eyes)
+
+    def begin():
+        if not callable(eyes):
+            _keep_eyes(output_root, paths, eyes)
 
     def make(index, path):
         image = read_rgb(path)
@@ -204,14 +200,16 @@ def align_faces(
         check_eyes(found, image.size)
         return align_face(image, *found, size)
 
-    return process_images(
+    return make_images(
         image_root,
         output_root,
         paths,
         make,
+        {"made_by": "align_faces", "size": size, "eyes": how},
         on_error=on_error,
-        workers=workers,
         description="aligning faces",
+        workers=workers,
+        begin=begin,
     )
 
 
@@ -231,10 +229,7 @@ def raf_eyes(annotation_dir: PathLike, names: Sequence[PathLike]) -> np.ndarray:
         ValueError: if `annotation_dir` is no folder or a file does not begin
             with two lines of x and y.
     """
-    if not os.path.isdir(annotation_dir):
-        raise ValueError(
-            f"`annotation_dir` must be a folder. Received: {annotation_dir}"
-        )
+    check_folder("`annotation_dir`", annotation_dir)
     eyes = np.full((len(names), 2, 2), np.nan)
     for index, name in enumerate(names):
         stem = pathlib.PurePosixPath(name).stem.removesuffix("_aligned")
@@ -328,9 +323,8 @@ def write_eyes(path: PathLike, names: Sequence[str], eyes: np.ndarray) -> None:
     table = pd.DataFrame(
         np.reshape(eyes, (-1, 4)), columns=EYE_COLUMNS, index=names
     )
-    unfinished = f"{path}.unfinished"
-    table.to_csv(unfinished, index_label="image")
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        table.to_csv(unfinished, index_label="image")
 
 
 def _one_at_a_time(detector):

@@ -42,9 +42,11 @@ class LabelWriter:
     required: tuple[str, ...] = ()
     reason: str | None = None
 
-    def __init__(self, folder: PathLike, searched: Iterable[PathLike] = ()):
+    def __init__(
+        self, folder: PathLike, searched: Iterable[PathLike | None] = ()
+    ):
         self.folder = pathlib.Path(folder)
-        self.searched = [pathlib.Path(each) for each in searched]
+        self.searched = [pathlib.Path(each) for each in searched if each]
 
     def files(self, annotator: str) -> list[str]:
         """Names of the files."""
@@ -155,7 +157,7 @@ class AffectNetWriter(LabelWriter):
         self,
         folder: PathLike,
         table: PathLike | None = None,
-        searched: Iterable[PathLike] = (),
+        searched: Iterable[PathLike | None] = (),
     ):
         super().__init__(folder, searched)
         self.table = table
