@@ -1,6 +1,7 @@
 """Folders of images made from other folders of images."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -19,7 +20,7 @@ from keras_noisyfer.datasets.image_files import (
     READABLE_EXTENSIONS,
     UnusableImage,
     check_folder,
-    image_problem,
+    check_image,
     leads_out,
     list_images,
     locate_image,
@@ -98,11 +99,15 @@ def convert_images(
     paths = [str(each) for each in names]
 
     def make(index, path):
-        problem = image_problem(path)
-        if problem and problem[0] not in CONVERTIBLE:
-            raise UnusableImage(*problem)
+        is_good = True
+        try:
+            check_image(path)
+        except UnusableImage as error:
+            if error.problem not in CONVERTIBLE:
+                raise
+            is_good = False
         with open_image(path) as image:
-            if not problem and max(image.size) <= (size or np.inf):
+            if is_good and max(image.size) <= (size or np.inf):
                 return path
             image = upright_rgb(image)
         if size is not None:
@@ -138,15 +143,12 @@ def make_images(
     sources: Sequence[str] | None = None,
     begin: Callable[[], None] | None = None,
 ) -> ImportReport:
-    """Makes one image of each image of a folder, in parallel.
-
-    A file appears under its name only when it is complete, and one that is
-    there is not made again unless the image is newer. That of an image that
-    is rejected now is deleted.
+    """Makes one image of each image of a folder, in parallel; see
+    `convert_images`.
 
     Args:
-        image_root: As of `convert_images`.
-        output_root: As of `convert_images`.
+        image_root: Folder of the images.
+        output_root: Folder of the new ones.
         names: Paths of the new images, and of the images themselves.
         make: Function of an image's index in `names` and its path that
             returns a Pillow image of mode RGB, or a path to be copied;
@@ -154,17 +156,10 @@ def make_images(
         settings: What decides how the new images look, kept beside them.
         on_error: As of `ImportReport`.
         description: What is being done, for the progress bar.
-        workers: As of `convert_images`.
+        workers: Number of threads.
         sources: Paths of the images where they are others.
         begin: Called before the first image, once the folders are known to
             be right.
-
-    Returns:
-        An `ImportReport`, also written to `rejected.csv`.
-
-    Raises:
-        ValueError: if one of the folders is wrong, the settings of an earlier
-            call differ, two names would give one file, or as the report says.
     """
     report = ImportReport(on_error)
     if workers is not None:
@@ -177,27 +172,21 @@ def make_images(
     def process(index):
         name = names[index]
         source = name if sources is None else sources[index]
-        path, problem = locate_image(
-            image_root, name if leads_out(name) else source
-        )
-        if problem:
-            problem = folder.explain(source, *problem)[1:]
-        else:
+        try:
+            path = locate_image(image_root, name if leads_out(name) else source)
             target = output_path(output_root, name)
             # An output has the time of what it was made of, which may be
             # replaced by an older file.
             modified = os.stat(path).st_mtime_ns
             if target.exists() and os.stat(target).st_mtime_ns == modified:
                 return "earlier"
-            try:
-                _write(make(index, path), target, modified)
-                return "made"
-            except UnusableImage as error:
-                problem = error.problem, error.detail
-        target, _ = locate_image(output_root, _output_name(name))
-        if target:
-            os.unlink(target)
-        return problem
+            _write(make(index, path), target, modified)
+            return "made"
+        except UnusableImage as error:
+            # No image may be left that was made of an earlier file.
+            with contextlib.suppress(UnusableImage):
+                os.unlink(locate_image(output_root, _output_name(name)))
+            return folder.explain(source, error.problem, error.detail)[1:]
 
     earlier = 0
     options: Any = {"unit": " images", "delay": 2, "disable": None}

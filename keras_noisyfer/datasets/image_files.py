@@ -36,14 +36,10 @@ MAX_SIDE = 65_500
 
 # What Pillow's modes are called here.
 MODE_PROBLEMS = {
-    "CMYK": "CMYK colours",
-    "YCCK": "CMYK colours",
+    **dict.fromkeys(("CMYK", "YCCK"), "CMYK colours"),
+    **dict.fromkeys(("RGBA", "LA", "PA"), "alpha channel"),
+    **dict.fromkeys(("I", "F"), "16-bit values"),
     "P": "palette colours",
-    "RGBA": "alpha channel",
-    "LA": "alpha channel",
-    "PA": "alpha channel",
-    "I": "16-bit values",
-    "F": "16-bit values",
 }
 # Problems of images that have a right 8-bit RGB copy.
 CONVERTIBLE = {
@@ -55,32 +51,41 @@ CONVERTIBLE = {
 # Decoders go through the whole image once a scan of a progressive JPEG file;
 # ten are usual.
 MAX_SCANS = 200
-_SCAN_MARKER = b"\xff\xda"
+DAMAGED = "truncated or damaged image"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def locate_image(image_root: PathLike, name: str) -> tuple[Any, Any]:
+class UnusableImage(Exception):
+    """An image has to be left out: for a problem, a few words that are the
+    same for all images with it, and a detail, what is known about this one."""
+
+    def __init__(self, problem: str, detail: str = ""):
+        super().__init__(problem, detail)
+        self.problem = problem
+        self.detail = detail
+
+
+def locate_image(image_root: PathLike, name: str) -> str:
     """The path of an image, which has to stay within its folder.
 
-    Returns:
-        `(path, None)`, or `(None, (problem, detail))` if `name` is empty,
-        absolute, or leads out of `image_root` by `..` or a symbolic link, or
-        no file is there.
+    Raises:
+        UnusableImage: if `name` is empty, absolute, or leads out of
+            `image_root` by `..` or a symbolic link, or no file is there.
     """
     root = os.path.realpath(image_root)
     if not name or "\0" in name:
-        return None, ("missing image", f"no file name but {name!r}")
+        raise UnusableImage("missing image", f"no file name but {name!r}")
     if leads_out(name):
-        return None, ("path out of the image folder", f"in {image_root}")
+        raise UnusableImage("path out of the image folder", f"in {image_root}")
     path = os.path.join(root, os.path.normpath(name))
     if not os.path.exists(path):
-        return None, ("missing image", f"no such file in {image_root}")
+        raise UnusableImage("missing image", f"no such file in {image_root}")
     target = os.path.realpath(path)
     if not target.startswith(os.path.join(root, "")):
-        return None, ("symbolic link out of the image folder", target)
+        raise UnusableImage("symbolic link out of the image folder", target)
     if not os.path.isfile(path):
-        return None, ("missing image", "not a file")
-    return path, None
+        raise UnusableImage("missing image", "not a file")
+    return path
 
 
 def leads_out(name: str) -> bool:
@@ -90,13 +95,11 @@ def leads_out(name: str) -> bool:
     return os.path.isabs(name) or first in (os.curdir, os.pardir)
 
 
-def image_problem(
+def check_image(
     path: PathLike, max_pixels: int = MAX_PIXELS, decode: bool = True
-) -> tuple[str, str] | None:
-    """What is wrong with an image file.
-
-    Everything is named that TensorFlow could not decode, or would decode to
-    something else than a viewer shows.
+) -> None:
+    """Refuses an image file that TensorFlow could not decode, or would decode
+    to something else than a viewer shows.
 
     Args:
         path: The file.
@@ -104,59 +107,46 @@ def image_problem(
         decode: Whether to decode the whole file, which finds damage behind
             the header. Without it only the header is read.
 
-    Returns:
-        None, or `(problem, detail)`: a few words that are the same for all
-        files with that problem, and what is known about this one.
+    Raises:
+        UnusableImage: with what is wrong with it.
     """
     if os.path.getsize(path) == 0:
-        return "empty file", "0 bytes"
-    try:
-        with Image.open(path) as image:
-            problem = _header_problem(image, path, max_pixels)
-        if not problem and _count_scans(path) > MAX_SCANS:
-            problem = "too many scans", f"more than {MAX_SCANS}"
-    except (
-        Image.DecompressionBombError,
-        # Where the user has turned warnings into errors.
-        Image.DecompressionBombWarning,
-    ) as error:
-        return "too large image", str(error)
-    except Image.UnidentifiedImageError:
-        return "not an image", "unknown or damaged format"
-    # A damaged header can lead to any error at all.
-    except Exception as error:
-        return "truncated or damaged image", one_line(error)
-    if problem or not decode:
-        return problem
-    return _decoding_problem(path)
+        raise UnusableImage("empty file", "0 bytes")
+    with open_image(path, None) as image:
+        _check_header(image, os.fspath(path), max_pixels)
+        if _count_scans(path) > MAX_SCANS:
+            raise UnusableImage("too many scans", f"more than {MAX_SCANS}")
+    if decode:
+        _check_decoding(path)
 
 
-def _header_problem(image, path, max_pixels):
+def _check_header(image, path, max_pixels):
     width, height = image.size
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
-        return "too large image", f"{width}x{height} pixels"
+        raise UnusableImage("too large image", f"{width}x{height} pixels")
     # What many cameras write: a JPEG file with further images at its end.
     kind = "JPEG" if image.format == "MPO" else image.format
     endings = FORMATS.get(kind)
     if endings is None:
-        return "unsupported format", f"{image.format}"
+        raise UnusableImage("unsupported format", f"{image.format}")
     if not path.lower().endswith(endings):
         ending = os.path.splitext(path)[1]
-        return "wrong extension", f"{kind} data in a {ending} file"
+        raise UnusableImage(
+            "wrong extension", f"{kind} data in a {ending} file"
+        )
     mode = "I" if image.mode.startswith("I;16") else image.mode
     if mode in MODE_PROBLEMS:
-        return MODE_PROBLEMS[mode], f"mode {image.mode}"
+        raise UnusableImage(MODE_PROBLEMS[mode], f"mode {image.mode}")
     if "transparency" in image.info:
-        return "alpha channel", "transparent colour"
+        raise UnusableImage("alpha channel", "transparent colour")
     if kind == "BMP" and image.mode == "1":
-        return "unsupported format", "BMP with one bit a pixel"
+        raise UnusableImage("unsupported format", "BMP with one bit a pixel")
     if kind == "PNG" and _png_bit_depth(path) == 16:
-        return "16-bit values", f"mode {image.mode}"
+        raise UnusableImage("16-bit values", f"mode {image.mode}")
     # The method of PNG images would decode the whole file.
     orientation = Image.Image.getexif(image).get(Base.Orientation, 1)
     if orientation not in (0, 1):
-        return "EXIF rotation", f"orientation {orientation}"
-    return None
+        raise UnusableImage("EXIF rotation", f"orientation {orientation}")
 
 
 def _png_bit_depth(path):
@@ -171,17 +161,16 @@ def _count_scans(path):
         if file.read(2) != b"\xff\xd8":
             return 0
         # Pixels never look like this: 0xff is followed by 0 there.
-        return file.read().count(_SCAN_MARKER)
+        return file.read().count(b"\xff\xda")
 
 
-def _decoding_problem(path):
+def _check_decoding(path):
     try:
-        _decode_coarsely(path)
+        _decode_coarsely(os.fspath(path))
     except tf.errors.OpError as error:
         # Without the marks of the operation that TensorFlow adds.
         detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
-        return "truncated or damaged image", one_line(detail)
-    return None
+        raise UnusableImage(DAMAGED, one_line(detail)) from error
 
 
 def _decode_coarsely(path):
@@ -222,20 +211,25 @@ def check_image_files(
     """
     check_folder("`image_root`", image_root)
     good = np.ones(len(names), bool)
-    paths = []
 
-    def reject(index, problem, detail):
-        good[index] = False
-        bad = names[index], problem, detail
-        report.reject(*(explain(*bad) if explain else bad))
+    def check(index, what, *arguments):
+        try:
+            return what(*arguments)
+        except UnusableImage as error:
+            good[index] = False
+            bad = names[index], error.problem, error.detail
+            report.reject(*(explain(*bad) if explain else bad))
+
+    def check_header(name):
+        path = locate_image(image_root, name)
+        check_image(path, decode=False)
+        return path
 
     options: Any = {"unit": " files", "delay": 2, "disable": None}
-    for index, name in enumerate(tqdm.tqdm(names, "checking", **options)):
-        path, problem = locate_image(image_root, name)
-        problem = problem or image_problem(path, decode=False)
-        paths.append(path)
-        if problem:
-            reject(index, *problem)
+    paths = [
+        check(index, check_header, name)
+        for index, name in enumerate(tqdm.tqdm(names, "checking", **options))
+    ]
     left = set(np.flatnonzero(good).tolist()) if decode else set()
     if left:
         dataset = tf.data.Dataset.from_tensor_slices(
@@ -251,8 +245,7 @@ def check_image_files(
                 left.difference_update(indices.tolist())
                 progress.update(len(indices))
     for index in sorted(left):
-        problem = _decoding_problem(paths[index])
-        reject(index, *(problem or ("unreadable image", "")))
+        check(index, _check_decoding, paths[index])
     return good
 
 
@@ -284,20 +277,6 @@ def list_images(
     return sorted(map(os.path.normpath, paths))
 
 
-class UnusableImage(Exception):
-    """An image has to be left out.
-
-    Args:
-        problem: A few words, the same for all images with that problem.
-        detail: What is known about this one.
-    """
-
-    def __init__(self, problem: str, detail: str = ""):
-        super().__init__(problem, detail)
-        self.problem = problem
-        self.detail = detail
-
-
 def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
     """A checked image file as a Pillow image of mode RGB.
 
@@ -307,11 +286,13 @@ def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
             that copy; see `upright_rgb`.
 
     Raises:
-        UnusableImage: if `image_problem` names it, or it is truncated.
+        UnusableImage: see `check_image`.
     """
-    problem = image_problem(path, decode=False)
-    if problem and not (convert and problem[0] in CONVERTIBLE):
-        raise UnusableImage(*problem)
+    try:
+        check_image(path, decode=False)
+    except UnusableImage as error:
+        if not convert or error.problem not in CONVERTIBLE:
+            raise
     with open_image(path) as image:
         return upright_rgb(image)
 
@@ -342,33 +323,40 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 @contextlib.contextmanager
-def open_image(path: PathLike) -> Iterator[Image.Image]:
-    """An image file of one of `READABLE_FORMATS`, open.
+def open_image(
+    path: PathLike, formats: Sequence[str] | None = READABLE_FORMATS
+) -> Iterator[Image.Image]:
+    """An image file, open, of one of these formats; None: of any, to read the
+    header alone.
 
     Raises:
-        UnusableImage: if it is of another format, or damaged.
+        UnusableImage: if it is none, or damaged.
     """
     try:
-        with Image.open(path, formats=READABLE_FORMATS) as image:
+        with Image.open(path, formats=formats) as image:
             yield image
-    except Image.UnidentifiedImageError:
-        detail = f"not one of {', '.join(READABLE_FORMATS)}"
-        raise UnusableImage("unsupported format", detail) from None
     except UnusableImage:
         raise
-    # Pillow finds damage behind the header when it decodes: any error at all.
+    # A warning where the user has turned warnings into errors.
+    except (
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise UnusableImage("too large image", str(error)) from error
+    except Image.UnidentifiedImageError:
+        if formats is None:
+            problem = "not an image", "unknown or damaged format"
+        else:
+            problem = "unsupported format", f"not one of {', '.join(formats)}"
+        raise UnusableImage(*problem) from None
+    # Damage can lead to any error at all.
     except Exception as error:
-        raise UnusableImage(
-            "truncated or damaged image", one_line(error)
-        ) from error
+        raise UnusableImage(DAMAGED, one_line(error)) from error
 
 
 def pixel_count(encoded: Tensor) -> Tensor:
-    """Width times height of an image file, by its header.
-
-    Returns:
-        int64 scalar; 0 if the bytes are not of a JPEG, PNG or BMP file.
-    """
+    """Width times height of an image file by its header, an int64 scalar; 0
+    if the bytes are not of a JPEG, PNG or BMP file."""
 
     # Too few bytes have sides of 0.
     header = tf.strings.substr(encoded + b"\0" * 26, 0, 26)

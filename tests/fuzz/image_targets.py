@@ -11,13 +11,14 @@ from damage import (
     damage_json,
     damage_zip,
 )
+from fixtures_faces import refusal
 from PIL import Image
 from target import SHADE, Target, damage_npz
 
 from keras_noisyfer import Encoder, MultiTaskModel, export, relabel
 from keras_noisyfer.datasets.image_files import (
+    check_image,
     check_image_files,
-    image_problem,
 )
 from keras_noisyfer.datasets.image_sources import ImageArray, read_image
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -74,7 +75,7 @@ class Images(Target):
     def load(self):
         paths = [self.folder / name for name in self.names]
         newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
-        problem = image_problem(str(newest))
+        problem = refusal(check_image, str(newest))
         if problem is None:
             assert self.read(str(newest)).shape == (8, 8, 3)
         else:
