@@ -198,7 +198,7 @@ def check_image_files(
         image_root: Folder of the images.
         names: Their paths relative to it, without repeats.
         report: `ImportReport` that bad images are rejected by.
-        decode: As in `image_problem`.
+        decode: As in `check_image`.
         explain: Function of a name, a problem and its detail that returns
             what to reject, such as `ImageFolder.explain`.
 
@@ -216,9 +216,9 @@ def check_image_files(
         try:
             return what(*arguments)
         except UnusableImage as error:
-            good[index] = False
             bad = names[index], error.problem, error.detail
-            report.reject(*(explain(*bad) if explain else bad))
+        good[index] = False
+        report.reject(*(explain(*bad) if explain else bad))
 
     def check_header(name):
         path = locate_image(image_root, name)
@@ -252,10 +252,8 @@ def check_image_files(
 def check_folder(argument: str, path: object, hint: str = "") -> str:
     """The real path of a folder, or a `ValueError` that ends with a hint."""
     # A number would be taken for that of an open file.
-    if isinstance(path, (str, os.PathLike)):
-        real = os.path.realpath(os.path.expanduser(path))
-        if os.path.isdir(real):
-            return real
+    if isinstance(path, (str, os.PathLike)) and os.path.isdir(path):
+        return os.path.realpath(path)
     hint = hint and f". {hint}"
     raise ValueError(f"{argument} must be a folder. Received: {path}{hint}")
 
@@ -264,10 +262,8 @@ def list_images(
     image_root: PathLike, endings: Sequence[str] = EXTENSIONS
 ) -> list[str]:
     """Paths of all files below a folder whose names end so, in small letters,
-    relative to it, sorted; by default of all images.
-
-    Symbolic links to folders are not followed.
-    """
+    relative to it, sorted; by default of all images. Symbolic links to folders
+    are not followed."""
     paths = (
         os.path.join(os.path.relpath(folder, image_root), file)
         for folder, _, files in os.walk(image_root)
@@ -278,16 +274,8 @@ def list_images(
 
 
 def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
-    """A checked image file as a Pillow image of mode RGB.
-
-    Args:
-        path: The file.
-        convert: Whether to take any file that has a right 8-bit RGB copy, as
-            that copy; see `upright_rgb`.
-
-    Raises:
-        UnusableImage: see `check_image`.
-    """
+    """A checked image file as a Pillow image of mode RGB; with `convert` also
+    one that has a right 8-bit RGB copy, as that, see `upright_rgb`."""
     try:
         check_image(path, decode=False)
     except UnusableImage as error:
@@ -299,11 +287,7 @@ def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """An 8-bit RGB copy of a Pillow image of any mode, as a viewer shows it;
-    see `convert_images`.
-
-    Raises:
-        UnusableImage: if its values have no known range.
-    """
+    see `convert_images`. Refused if its values have no known range."""
     transparency = "transparency" in image.info
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -327,11 +311,7 @@ def open_image(
     path: PathLike, formats: Sequence[str] | None = READABLE_FORMATS
 ) -> Iterator[Image.Image]:
     """An image file, open, of one of these formats; None: of any, to read the
-    header alone.
-
-    Raises:
-        UnusableImage: if it is none, or damaged.
-    """
+    header alone. Refused if it is none, or damaged."""
     try:
         with Image.open(path, formats=formats) as image:
             yield image

@@ -55,7 +55,8 @@ class ImageFiles(_Images):
 
     def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
         """The image of a path: uint8 of shape `image_shape`."""
-        return read_image(encoded, image_shape, self._is_jpeg)
+        content = tf.io.read_file(encoded)
+        return decode_image(content, image_shape, self._is_jpeg)
 
     def select(self, indices: Any) -> "ImageFiles":
         """The images of increasing indices, or of a slice."""
@@ -69,9 +70,6 @@ class ImageArray(_Images):
         images: Array of shape `(n, height, width, channels)`: uint8, or
             float in [-1, 1].
         names: One name an image; by default its number.
-
-    Raises:
-        ValueError: see `check_images`.
     """
 
     shuffle_buffer = SHUFFLE_BUFFER
@@ -98,13 +96,6 @@ class ImageArray(_Images):
     def select(self, indices: Any) -> "ImageArray":
         """The images of increasing indices, or of a slice."""
         return ImageArray(self.images[indices], self._names(indices))
-
-
-def read_image(
-    path: Tensor, image_shape: Shape, is_jpeg: bool = False
-) -> Tensor:
-    """Reads and decodes an image file; see `decode_image`."""
-    return decode_image(tf.io.read_file(path), image_shape, is_jpeg)
 
 
 def decode_image(

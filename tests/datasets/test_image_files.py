@@ -15,7 +15,7 @@ from keras_noisyfer.datasets.image_files import (
     list_images,
     locate_image,
 )
-from keras_noisyfer.datasets.image_sources import decode_image, read_image
+from keras_noisyfer.datasets.image_sources import decode_image
 from keras_noisyfer.datasets.report import ImportReport
 
 HEIGHT, WIDTH = 40, 64
@@ -345,7 +345,9 @@ def test_lists_images_by_extension(folder):
 @pytest.mark.parametrize("name", [*GOOD_FILES, "link.jpg"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_decodes_what_pillow_shows(folder, name, channels):
-    image = read_image(str(folder / name), (HEIGHT, WIDTH, channels))
+    image = decode_image(
+        tf.io.read_file(str(folder / name)), (HEIGHT, WIDTH, channels)
+    )
     assert image.dtype == tf.uint8
     with Image.open(folder / name) as expected:
         expected = np.asarray(expected.convert("L" if channels == 1 else "RGB"))
@@ -385,7 +387,9 @@ def test_shrinking_does_not_alias():
 def test_shape_is_known_in_a_dataset(folder):
     paths = [str(folder / "colour.jpg"), str(folder / "grey.png")]
     dataset = tf.data.Dataset.from_tensor_slices(paths)
-    dataset = dataset.map(lambda path: read_image(path, (16, 20, 3))).batch(2)
+    dataset = dataset.map(
+        lambda path: decode_image(tf.io.read_file(path), (16, 20, 3))
+    ).batch(2)
     assert dataset.element_spec.shape == (None, 16, 20, 3)
     (images,) = dataset
     assert images.shape == (2, 16, 20, 3)

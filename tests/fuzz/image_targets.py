@@ -20,7 +20,7 @@ from keras_noisyfer.datasets.image_files import (
     check_image,
     check_image_files,
 )
-from keras_noisyfer.datasets.image_sources import ImageArray, read_image
+from keras_noisyfer.datasets.image_sources import ImageArray, decode_image
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.networks import load_release_weights
@@ -68,7 +68,7 @@ class Images(Target):
             self.names.append(path.name)
             self.files.append((path, damage_image))
         self.read = tf.function(
-            lambda path: read_image(path, (8, 8, 3)),
+            lambda path: decode_image(tf.io.read_file(path), (8, 8, 3)),
             input_signature=[tf.TensorSpec((), tf.string)],
         )
 

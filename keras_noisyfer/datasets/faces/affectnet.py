@@ -200,10 +200,8 @@ def _tables(split):
 
 
 class AffectNet(ManualFaces):
-    """AffectNet's manually annotated images, from a folder of the user's.
-
-    Nothing is downloaded. See `ManualFaces` for what an example holds; class
-    ids are in the order of `EXPRESSIONS_WITH_CONTEMPT`.
+    """AffectNet's manually annotated images as TFDS prepares them; see
+    `ManualFaces`. Class ids are in the order of `EXPRESSIONS_WITH_CONTEMPT`.
 
     Example:
 
@@ -219,12 +217,7 @@ class AffectNet(ManualFaces):
     - [Mollahosseini et al., 2017](https://arxiv.org/abs/1708.03985)
     """
 
-    VERSION = ManualFaces.VERSION
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Ask for AffectNet at http://mohammadmahoor.com/affectnet/ and unpack
-    its tables and images into one folder. Then give
-    `AffectNetConfig(manual_dir=...)`.
-    """
+    configuration = AffectNetConfig
 
 
 def load_affectnet(
@@ -284,10 +277,6 @@ def load_affectnet_base(
 
     Raises:
         ValueError: as `load_affectnet`.
-
-    Example:
-
-    >>> train = load_affectnet_base("affectnet", on_error="skip")
     """
     config = AffectNetConfig(manual_dir=data_dir, base=True, **options)
     return config.load(split)

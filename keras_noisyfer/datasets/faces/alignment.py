@@ -37,25 +37,15 @@ XY = Sequence[float] | np.ndarray
 
 
 def eye_transform(left_eye: XY, right_eye: XY, size: int = 256) -> np.ndarray:
-    """The similarity transform that brings the eyes to fixed places.
+    """The similarity transform that brings the eyes to fixed places in a face
+    of `size` pixels: an array of shape `(2, 3)` that maps `(x, y, 1)` of the
+    image to `(x, y)` of the result; a `ValueError` if they are less than 2
+    pixels apart.
 
-    It turns, scales and shifts; proportions stay. Eye positions are used as
-    they are, where the authors' release first cuts them, and the point
+    The left eye is that on the viewer's left; with the two swapped the face
+    ends upside down. Whole numbers are centres of pixels. Positions are used
+    as they are, where the authors' release first cuts them, and the point
     between them, to whole pixels.
-
-    Args:
-        left_eye: `(x, y)` of the eye on the viewer's left, in pixels; whole
-            numbers are centres of pixels.
-        right_eye: `(x, y)` of the other eye. With the two swapped the face
-            ends upside down.
-        size: Width and height of the result in pixels.
-
-    Returns:
-        A float64 array of shape `(2, 3)` that maps `(x, y, 1)` of the image
-        to `(x, y)` of the result.
-
-    Raises:
-        ValueError: if the eyes are less than 2 pixels apart.
 
     Example:
 
@@ -163,12 +153,12 @@ def align_faces(
             )
 
     def begin():
-        if not callable(eyes):
+        if how == "given":
             _keep_eyes(output_root, paths, eyes)
 
     def make(index, path):
         image = read_rgb(path)
-        found = find_eyes(image) if callable(eyes) else eyes[index]
+        found = eyes[index] if how == "given" else find_eyes(image)
         check_eyes(found, image.size)
         return align_face(image, *found, size)
 
@@ -271,10 +261,6 @@ def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:
 
     Returns:
         A list of names, and a float64 array of shape `(n, 2, 2)`.
-
-    Raises:
-        ValueError: if it cannot be read, a column is missing or a cell is
-            not a number.
     """
     columns = ["image", *EYE_COLUMNS]
     try:

@@ -55,16 +55,9 @@ def to_class_ids(
     expressions: Mapping[int, str | None],
     class_names: Sequence[str] = EXPRESSIONS,
 ) -> np.ndarray:
-    """Class ids of the expressions that the ids of a file stand for.
-
-    Returns:
-        int32 array: indices into `class_names`, -1 for an expression that is
-        none of them.
-
-    Raises:
-        ValueError: if an id stands for no expression.
-
-    Example:
+    """Class ids of the expressions that the ids of a file stand for, int32, -1
+    for one that is not among `class_names`; a `ValueError` at an id that
+    stands for none.
 
     >>> to_class_ids([7, 4], RAF_EXPRESSIONS)
     array([0, 1], dtype=int32)
@@ -89,13 +82,11 @@ def check_offset(
     path: PathLike,
     classes: int | None = None,
 ) -> None:
-    """Refuses the ids of a file, numbers, that count from another number.
+    """Refuses the ids of a file that count from another number, for leaving
+    bad ones out would give every other image the label of the next class.
 
-    An id next to the first or the last one is a sign of it. Leaving such
-    labels out would give every other image the label of the next class.
-
-    `classes` is the number of the first ids that stand for expressions. Where
-    all of the file are one higher, the ids count from another number too.
+    An id next to the first or the last one is a sign of it; so is one higher
+    for each of the first `classes` ids, which stand for expressions.
     """
     seen = {int(each) for each in file_ids if float(each).is_integer()}
     first, last = min(expressions), max(expressions)
@@ -117,12 +108,8 @@ def to_file_ids(
     expressions: Mapping[int, str],
     class_names: Sequence[str] = EXPRESSIONS,
 ) -> np.ndarray:
-    """The ids of a file for class ids: the reverse of `to_class_ids`.
-
-    Raises:
-        ValueError: if a class id has no id in the file; a missing label, -1,
-            has none.
-    """
+    """The ids of a file for class ids: the reverse of `to_class_ids`. A
+    missing label, -1, has none, which is a `ValueError`."""
     class_ids = np.asarray(class_ids)
     by_name = {name: file_id for file_id, name in expressions.items()}
     known = {i: by_name.get(name, -1) for i, name in enumerate(class_names)}

@@ -43,10 +43,8 @@ MAX_ARRAY_BYTES = 2**16
 
 
 def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
-    """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7.
-
-    Both `list_patition_label.txt` and `list_label_AffectnetModel.txt` are
-    such files. `train_00001_aligned.jpg` names the same image.
+    """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7, of
+    people or a machine. `train_00001_aligned.jpg` names the same image.
 
     Returns:
         The column `expression`, class ids in the order of `EXPRESSIONS`.
@@ -61,16 +59,11 @@ def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
 
 
 def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
-    """Reads lines such as `train_00001.jpg -0.341 -0.129`.
+    """Reads lines such as `train_00001.jpg -0.341 -0.129`: the columns
+    `valence` and `arousal`.
 
     Values out of [-1, 1] are clipped, as the machine labels' authors do when
     they train; `report.notes` tells of how many rows of the file.
-
-    Returns:
-        The columns `valence` and `arousal`.
-
-    Raises:
-        ValueError: as `read_raf_expressions`.
     """
     table = _check_rows(_read_list(path, AFFECT_DIMENSIONS), path, report)
     clipped = int((table.abs() > 1).any(axis=1).sum())
@@ -102,11 +95,8 @@ def read_affectnet_labels(
 ) -> pd.DataFrame:
     """Reads a table in the format of AffectNet's `training.csv`.
 
-    Args:
-        path: The `.csv` file.
-        report: `ImportReport` that bad rows are rejected by.
-        faces: Whether to read where the face and its eyes are, too.
-        classes: As of `check_offset`; by default the eight expressions.
+    With `faces`, it is read where the face and its eyes are, too; `classes`
+    is that of `check_offset`, by default the number of all expressions.
 
     Returns:
         The columns `expression`, class ids in the order of
@@ -170,9 +160,9 @@ def read_affectnet_table(
     else:
         del rows[0]
     width = len(header)
-    cells = [(row + [""] * width)[:width] for row in rows]
-    chosen = [[row[header.index(e)] for e in columns] for row in cells]
-    table = pd.DataFrame(chosen, columns=columns, dtype=object)
+    places = [header.index(each) for each in columns]
+    cells = [[row[i] if i < len(row) else "" for i in places] for row in rows]
+    table = pd.DataFrame(cells, columns=columns, dtype=object)
     table["uneven"] = [len(row) < width or any(row[width:]) for row in rows]
     names = table[NAME_COLUMN].str.strip().str.replace("\\", "/")
     return table.set_index(
@@ -193,15 +183,8 @@ def eyes_of_landmarks(landmarks: str | np.ndarray) -> np.ndarray:
 def read_affectnet_annotations(
     folder: PathLike, report: ImportReport
 ) -> pd.DataFrame:
-    """The labels of repackaged AffectNet, from files such as `0_exp.npy`.
-
-    Returns:
-        The columns of `read_affectnet_labels`, in the order of the numbers.
-
-    Raises:
-        ValueError: if there is no label, the ids count from another number,
-            or as the report says.
-    """
+    """The labels of repackaged AffectNet, from files such as `0_exp.npy`, as
+    of `read_affectnet_labels`, in the order of the numbers."""
     paths = pathlib.Path(folder).glob("*_exp.npy")
     numbers = [path.name.removesuffix("_exp.npy") for path in paths]
     # Of whatever length.

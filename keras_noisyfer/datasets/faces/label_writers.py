@@ -52,9 +52,7 @@ class LabelWriter:
         """Names of the files."""
         raise NotImplementedError
 
-    def texts(
-        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
-    ) -> list[str]:
+    def _texts(self, annotator, names, tasks, labels):
         """What is to stand in each file; arguments as of `write`."""
         raise NotImplementedError
 
@@ -79,14 +77,13 @@ class LabelWriter:
                 f"{self.reason}. Received: {', '.join(sorted(tasks))}"
             )
         # A file in any of the folders might be read in place of the new one.
-        for folder in (self.folder, *self.searched):
-            for name in self.files(annotator):
-                if (folder / name).exists():
-                    raise ValueError(
-                        "`name` must be that of an annotator without label "
-                        f"files. Received: {annotator!r}, whose "
-                        f"{folder / name} exists"
-                    )
+        folders = (self.folder, *self.searched)
+        for path in (f / n for f in folders for n in self.files(annotator)):
+            if path.exists():
+                raise ValueError(
+                    "`name` must be that of an annotator without label files. "
+                    f"Received: {annotator!r}, whose {path} exists"
+                )
         if not os.access(self.folder, os.W_OK):
             raise ValueError(
                 f"{self.folder} must be a folder that can be written to"
@@ -95,13 +92,9 @@ class LabelWriter:
     def write(
         self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
     ) -> None:
-        """Writes the labels of the images with these names, a dict by task
-        name of arrays of shape `(n, 1)` or `(n, 1, dimensions)`.
-
-        Raises:
-            ValueError: if a label is missing or out of its range, a name
-                repeats, or numbers differ.
-        """
+        """Writes the labels of the images with these names: a dict by task
+        name of arrays of shape `(n, 1)` or `(n, 1, dimensions)`, none of them
+        missing."""
         labels = check_labels(labels, tasks)
         for task in tasks:
             task.check_values(labels[task.name], allow_missing=False)
@@ -110,9 +103,9 @@ class LabelWriter:
             raise ValueError(
                 "`names` must not repeat, and `names` and labels must be of "
                 f"one length. Received: {len(names)} names, "
-                f"{', '.join(map(str, counts))} labels"
+                f"{', '.join(map(str, sorted(counts)))} labels"
             )
-        texts = self.texts(annotator, names, tasks, labels)
+        texts = self._texts(annotator, names, tasks, labels)
         for file, text in zip(self.files(annotator), texts, strict=True):
             with replacing(self.folder / file) as unfinished:
                 unfinished.write_text(text, "utf-8", newline="")
@@ -128,9 +121,7 @@ class RafWriter(LabelWriter):
     def files(self, annotator: str) -> list[str]:
         return [f"list_{kind}_{annotator}.txt" for kind in ("label", "va")]
 
-    def texts(
-        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
-    ) -> list[str]:
+    def _texts(self, annotator, names, tasks, labels):
         file_ids = to_file_ids(labels["expression"], RAF_EXPRESSIONS)
         affect = labels["affect"][:, 0].astype("float64")
         return [
@@ -165,9 +156,7 @@ class AffectNetWriter(LabelWriter):
     def files(self, annotator: str) -> list[str]:
         return [f"training_{annotator}.csv"]
 
-    def texts(
-        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
-    ) -> list[str]:
+    def _texts(self, annotator, names, tasks, labels):
         ids = to_file_ids(
             labels["expression"][:, 0],
             AFFECTNET_EXPRESSIONS,
@@ -212,10 +201,7 @@ class CsvWriter(LabelWriter):
     """
 
     def __init__(
-        self,
-        table: PathLike,
-        columns: Columns,
-        with_ids: Iterable[str] = (),
+        self, table: PathLike, columns: Columns, with_ids: Iterable[str] = ()
     ):
         table = pathlib.Path(table)
         super().__init__(table.parent)
@@ -235,9 +221,7 @@ class CsvWriter(LabelWriter):
                 f"as the truth. Received: {annotator!r}"
             )
 
-    def texts(
-        self, annotator: str, names: Sequence[str], tasks: Tasks, labels: Labels
-    ) -> list[str]:
+    def _texts(self, annotator, names, tasks, labels):
         cells = {}
         for task in tasks:
             values = labels[task.name][:, 0]
@@ -252,10 +236,12 @@ class CsvWriter(LabelWriter):
         if columns.value is None:
             titles = [dimension or task for task, dimension in cells]
             table = pd.DataFrame({columns.image: names})
-            for title, slot in zip(titles, cells, strict=True):
-                alike = slot[1] and titles.count(title) > 1
-                title = "_".join(slot) if alike else title
-                table[f"{title}.{annotator}"] = cells[slot]
+            for title, (slot, values) in zip(
+                titles, cells.items(), strict=True
+            ):
+                if slot[1] and titles.count(title) > 1:
+                    title = "_".join(slot)
+                table[f"{title}.{annotator}"] = values
         else:
             parts = [
                 {

@@ -15,11 +15,12 @@ class ManualFaces(  # type: ignore[call-arg]
 ):
     """Builder of a data set of faces that lies in a folder of the user's.
 
-    An example holds `image`, a JPEG image of the configuration's
-    `image_size`; `file_name`, as in the label files; people's `expression`, a
-    class id, and `affect`, valence and arousal; with `base`, in the training
-    split, the machine's `machine_expression` and `machine_affect`. Missing
-    are -1 and NaN. What was left out stands in `info.metadata["rejected"]`.
+    Nothing is downloaded. An example holds `image`, a JPEG image of the
+    configuration's `image_size`; `file_name`, as in the label files; people's
+    `expression`, a class id, and `affect`, valence and arousal; with `base`,
+    in the training split, the machine's `machine_expression` and
+    `machine_affect`. Missing are -1 and NaN. What was left out stands in
+    `info.metadata["rejected"]`.
 
     Args:
         config: The data set's configuration.
@@ -33,9 +34,8 @@ class ManualFaces(  # type: ignore[call-arg]
         "1.1.0": "Ids that count from another number are refused.",
         "1.2.0": "Faces are compressed once.",
     }
-    # Nothing is downloaded: see `SyntheticFaces`.
+    # See `SyntheticFaces`.
     code_path = None
-    # The class of the configuration, for a message.
     configuration: Any = None
 
     def _info(self):

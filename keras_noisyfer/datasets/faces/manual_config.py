@@ -74,10 +74,6 @@ class FaceSplit(NamedTuple):
     faces: pd.DataFrame
 
 
-def _found():
-    return dataclasses.field(default_factory=list, init=False, repr=False)
-
-
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ManualConfig(tfds.core.BuilderConfig):
     """Where a data set lies, and how its faces are prepared.
@@ -118,18 +114,12 @@ class ManualConfig(tfds.core.BuilderConfig):
     cache_dir: Any = None
     on_error: str = "raise"
 
-    # Of the subclass: the first part of the name, where to ask for the data.
+    # Of the subclass.
     kind: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
     authors_machine: ClassVar[str]
-    # By `find_files`: files and folders that say which faces there are and
-    # where; none of `machine_files` without `base`.
-    face_files: list[str] = _found()
-    machine_files: list[str] = _found()
-    image_folders: list[str] = _found()
-    machine_folders: list[str] = _found()
 
     def __post_init__(self):
         check_number(
@@ -153,14 +143,17 @@ class ManualConfig(tfds.core.BuilderConfig):
         ImportReport(self.on_error)
         self.manual_dir = check_folder(
             "`data_dir` (`manual_dir` of a configuration)",
-            self.manual_dir,
+            _from_home(self.manual_dir),
             self.source,
         )
         if self.machine_labels_dir is not None:
             self.machine_labels_dir = check_folder(
-                "`machine_labels_dir`", self.machine_labels_dir
+                "`machine_labels_dir`", _from_home(self.machine_labels_dir)
             )
         self.machine = self.machine or self.authors_machine
+        # What says which faces there are and where; with `base`, labels.
+        self.face_files, self.machine_files = [], []
+        self.image_folders, self.machine_folders = [], []
         self.find_files()
         files = self.face_files + self.machine_files + self.image_folders
         self.name = self._named(self.kind + "-base" * self.base, files)
@@ -381,6 +374,11 @@ def reject_unlabelled(
     relative to it, that have a label or a rejected one."""
     for name in sorted(set(list_images(image_root)) - set(labelled)):
         report.reject(name, "image without label", f"in {image_root}")
+
+
+def _from_home(path):
+    is_path = isinstance(path, (str, os.PathLike))
+    return os.path.expanduser(path) if is_path else path
 
 
 def _fingerprint(folder, paths):

@@ -88,28 +88,24 @@ class RafDbConfig(ManualConfig):
         faces = read_raf_expressions(self.label_list, report)
         listed = [*faces.index, *faces.attrs.pop("rejected")]
         faces["path"] = self._paths(faces.index)
-        image_root = self._find_images(set(faces.path))
-        reject_unlabelled(image_root, self._paths(listed), report)
-        splits = {
-            split: faces[faces.index.str.startswith(f"{split}_")]
-            for split in self.splits
-        }
-        known = sum(map(len, splits.values()))
-        for name in faces.index[~faces.index.str.match("(train|test)_")]:
+        root = self._find_images(set(faces["path"]))
+        reject_unlabelled(root, self._paths(listed), report)
+        kinds = faces.index.str.extract("^(train|test)_", expand=False)
+        for name in faces.index[kinds.isna()]:
             report.reject(name, "neither a train nor a test image")
-        if not all(map(len, splits.values())):
+        if kinds.nunique() < len(self.splits):
             raise ValueError(
                 f"{self.label_list} must name train_... and test_... images. "
-                f"Received: {known} labels of one kind only"
+                f"Received: {kinds.notna().sum()} labels of one kind only"
             )
+        train, test = (faces[kinds == split] for split in self.splits)
         readers = (read_raf_expressions, read_raf_affect)
         for path, read in zip(self.machine_files, readers, strict=False):
-            splits["train"] = self.join_machine_labels(
-                splits["train"], read(path, report), report, path, listed
+            machine = read(path, report)
+            train = self.join_machine_labels(
+                train, machine, report, path, listed
             )
-        return {
-            split: FaceSplit(image_root, each) for split, each in splits.items()
-        }
+        return {"train": FaceSplit(root, train), "test": FaceSplit(root, test)}
 
     def _paths(self, names):
         # train_00001.jpg is train_00001_aligned.jpg in `Image/aligned`.
@@ -139,10 +135,7 @@ class RafDbConfig(ManualConfig):
 
 
 class RafDb(ManualFaces):
-    """RAF-DB's basic expressions, from a folder of the user's.
-
-    Nothing is downloaded. See `ManualFaces` for what an example holds; class
-    ids are in the order of `EXPRESSIONS`.
+    """RAF-DB's basic expressions as TFDS prepares them; see `ManualFaces`.
 
     Example:
 
@@ -158,12 +151,7 @@ class RafDb(ManualFaces):
     - [Li, Deng and Du, 2017](http://www.whdeng.cn/RAF/model1.html)
     """
 
-    VERSION = ManualFaces.VERSION
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html and unpack its
-    folder `basic`: `EmoLabel`, `Image` and `Annotation`. Then give
-    `RafDbConfig(manual_dir=...)`.
-    """
+    configuration = RafDbConfig
 
 
 def load_raf(
