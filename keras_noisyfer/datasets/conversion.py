@@ -15,7 +15,6 @@ from PIL import Image
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.image_files import (
-    CONVERTIBLE,
     EXTENSIONS,
     READABLE_EXTENSIONS,
     UnusableImage,
@@ -99,13 +98,7 @@ def convert_images(
     paths = [str(each) for each in names]
 
     def make(index, path):
-        is_good = True
-        try:
-            check_image(path)
-        except UnusableImage as error:
-            if error.problem not in CONVERTIBLE:
-                raise
-            is_good = False
+        is_good = check_image(path, convert=True)
         with open_image(path) as image:
             if is_good and max(image.size) <= (size or np.inf):
                 return path

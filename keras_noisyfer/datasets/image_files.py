@@ -96,8 +96,11 @@ def leads_out(name: str) -> bool:
 
 
 def check_image(
-    path: PathLike, max_pixels: int = MAX_PIXELS, decode: bool = True
-) -> None:
+    path: PathLike,
+    max_pixels: int = MAX_PIXELS,
+    decode: bool = True,
+    convert: bool = False,
+) -> bool:
     """Refuses an image file that TensorFlow could not decode, or would decode
     to something else than a viewer shows.
 
@@ -106,18 +109,28 @@ def check_image(
         max_pixels: Largest width times height.
         decode: Whether to decode the whole file, which finds damage behind
             the header. Without it only the header is read.
+        convert: Whether a file may have one of the problems `CONVERTIBLE`.
+
+    Returns:
+        Whether it has none.
 
     Raises:
         UnusableImage: with what is wrong with it.
     """
     if os.path.getsize(path) == 0:
         raise UnusableImage("empty file", "0 bytes")
-    with open_image(path, None) as image:
-        _check_header(image, os.fspath(path), max_pixels)
-        if _count_scans(path) > MAX_SCANS:
-            raise UnusableImage("too many scans", f"more than {MAX_SCANS}")
+    try:
+        with open_image(path, None) as image:
+            _check_header(image, os.fspath(path), max_pixels)
+            if _count_scans(path) > MAX_SCANS:
+                raise UnusableImage("too many scans", f"more than {MAX_SCANS}")
+    except UnusableImage as error:
+        if convert and error.problem in CONVERTIBLE:
+            return False
+        raise
     if decode:
         _check_decoding(path)
+    return True
 
 
 def _check_header(image, path, max_pixels):
@@ -276,11 +289,7 @@ def list_images(
 def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
     """A checked image file as a Pillow image of mode RGB; with `convert` also
     one that has a right 8-bit RGB copy, as that, see `upright_rgb`."""
-    try:
-        check_image(path, decode=False)
-    except UnusableImage as error:
-        if not convert or error.problem not in CONVERTIBLE:
-            raise
+    check_image(path, decode=False, convert=convert)
     with open_image(path) as image:
         return upright_rgb(image)
 

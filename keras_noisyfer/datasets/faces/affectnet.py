@@ -188,7 +188,7 @@ class AffectNetConfig(ManualConfig):
         table = None if self.repackaged else self.tables["train"]
         folder = os.path.dirname(table) if table else self.manual_dir
         searched = [*self.machine_folders, self.machine_labels_dir]
-        return AffectNetWriter(folder, table, searched)
+        return AffectNetWriter(folder, searched, table)
 
 
 def _tables(split):

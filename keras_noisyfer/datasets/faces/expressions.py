@@ -9,32 +9,14 @@ from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.typing import ArrayLike, PathLike
 
-# AffectNet's eighth expression comes last, so that the seven keep their ids.
+# The order is AffectNet's, whose eighth expression comes last.
 EXPRESSIONS_WITH_CONTEMPT = (*EXPRESSIONS, "contempt")
 
 # The ids that stand in the files of each data set.
-RAF_EXPRESSIONS = {
-    1: "surprise",
-    2: "fear",
-    3: "disgust",
-    4: "happy",
-    5: "sad",
-    6: "anger",
-    7: "neutral",
-}
-AFFECTNET_EXPRESSIONS = {
-    0: "neutral",
-    1: "happy",
-    2: "sad",
-    3: "surprise",
-    4: "fear",
-    5: "disgust",
-    6: "anger",
-    7: "contempt",
-    8: "none",
-    9: "uncertain",
-    10: "no face",
-}
+_RAF_ORDER = "surprise fear disgust happy sad anger neutral"
+RAF_EXPRESSIONS = dict(enumerate(_RAF_ORDER.split(), start=1))
+_OTHERS = ("none", "uncertain", "no face")
+AFFECTNET_EXPRESSIONS = dict(enumerate((*EXPRESSIONS_WITH_CONTEMPT, *_OTHERS)))
 AFFECT_DIMENSIONS = ("valence", "arousal")
 
 

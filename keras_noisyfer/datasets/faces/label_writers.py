@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 class LabelWriter:
     """Base of the writers; a subclass names the files in `folder` and says
-    what is in them. Such files are read from the folders `searched`, too."""
+    what is in them.
+
+    Args:
+        folder: The folder.
+        searched: Further folders that such files are read from.
+        table: Table that other columns are taken from, or None.
+    """
 
     # Names of the tasks that the format has; None: any.
     tasks: tuple[str, ...] | None = None
@@ -43,10 +49,14 @@ class LabelWriter:
     reason: str | None = None
 
     def __init__(
-        self, folder: PathLike, searched: Iterable[PathLike | None] = ()
+        self,
+        folder: PathLike,
+        searched: Iterable[PathLike | None] = (),
+        table: PathLike | None = None,
     ):
         self.folder = pathlib.Path(folder)
         self.searched = [pathlib.Path(each) for each in searched if each]
+        self.table = table
 
     def files(self, annotator: str) -> list[str]:
         """Names of the files."""
@@ -134,24 +144,11 @@ class RafWriter(LabelWriter):
 
 
 class AffectNetWriter(LabelWriter):
-    """`training_<annotator>.csv` with AffectNet's columns.
-
-    Args:
-        table: Table of which the other columns are taken, or None.
-    """
+    """`training_<annotator>.csv` with AffectNet's columns."""
 
     tasks = ("expression", "affect")
     required = ("expression",)
     reason = "`load_affectnet_base` takes the machine's expressions only"
-
-    def __init__(
-        self,
-        folder: PathLike,
-        table: PathLike | None = None,
-        searched: Iterable[PathLike | None] = (),
-    ):
-        super().__init__(folder, searched)
-        self.table = table
 
     def files(self, annotator: str) -> list[str]:
         return [f"training_{annotator}.csv"]

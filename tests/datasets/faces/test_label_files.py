@@ -312,7 +312,7 @@ def test_a_written_table_keeps_the_other_columns(tmp_path, table):
     names = [row[0] for row in rows if row[6] < 7][::-1]
     expressions = np.arange(len(names)) % 7
     path = tmp_path / "training_mine.csv"
-    write_labels(AffectNetWriter(tmp_path, source), names, expressions)
+    write_labels(AffectNetWriter(tmp_path, table=source), names, expressions)
     with open(path, newline="") as file:
         header, *written = csv.reader(file)
     assert header == AFFECTNET_COLUMNS
@@ -330,7 +330,7 @@ def test_affect_is_written_in_full(tmp_path, table):
     source, rows = table
     affect = np.float32([[0.1, -1], [1 / 3, 0]])
     names = [rows[5][0], rows[2][0]]
-    write_labels(AffectNetWriter(tmp_path, source), names, [5, 2], affect)
+    write_labels(AffectNetWriter(tmp_path, table=source), names, [5, 2], affect)
     path = tmp_path / "training_mine.csv"
     read = read_affectnet_labels(path, ImportReport(), faces=True)
     assert read.index.tolist() == names[::-1]
@@ -375,5 +375,7 @@ def test_names_must_stand_in_the_source(tmp_path, table):
     source, rows = table
     names = [rows[0][0], "zzz.jpg", "yyy.jpg"]
     with pytest.raises(ValueError, match="yyy.jpg and 1 other"):
-        write_labels(AffectNetWriter(tmp_path, source), names, np.arange(3))
+        write_labels(
+            AffectNetWriter(tmp_path, table=source), names, np.arange(3)
+        )
     assert [each.name for each in tmp_path.iterdir()] == [source.name]
