@@ -272,15 +272,12 @@ class _Rows(io.TextIOWrapper):
 
 @contextlib.contextmanager
 def replacing(path: PathLike) -> Iterator[pathlib.Path]:
-    """The path of a new file that takes the place of `path` once it is whole.
+    """A path to write to, whose file becomes that of `path` at the end.
 
-    Example:
-
-    >>> with replacing("labels.csv") as unfinished:
-    ...     table.to_csv(unfinished)
+    If that fails, what was there stays, and nothing beside it.
     """
-    # The same name in each run: what a killed one has left is overwritten.
-    unfinished = pathlib.Path(f"{path}.unfinished")
+    path = pathlib.Path(path)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield unfinished
         os.replace(unfinished, path)

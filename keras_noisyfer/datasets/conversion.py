@@ -28,7 +28,7 @@ from keras_noisyfer.datasets.image_files import (
 )
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.files import read_json, replacing
+from keras_noisyfer.files import read_json
 from keras_noisyfer.typing import PathLike
 
 SETTINGS_FILE = "settings.json"
@@ -262,10 +262,15 @@ def _output_name(name):
 
 def _write(made, target, modified):
     target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as unfinished:
+    # The same name in each run: what a killed one has left is overwritten.
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    try:
         if isinstance(made, Image.Image):
             kind = Image.registered_extensions()[target.suffix.lower()]
             made.save(unfinished, kind, quality=JPEG_QUALITY)
         else:
             shutil.copyfile(made, unfinished)
         os.utime(unfinished, ns=(modified, modified))
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
