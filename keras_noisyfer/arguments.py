@@ -99,6 +99,15 @@ def check_number(
     return value
 
 
+def check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises a `ValueError` unless an argument is one of some words."""
+    if value not in choices:
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(choices)}. "
+            f"Received: {value!r}"
+        )
+
+
 def number_flag(
     kind: type[int] | type[float],
     minimum: float | None = None,
