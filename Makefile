@@ -6,8 +6,9 @@
 # make test-slow         those of many steps; two runs killed ten times each
 # make test-distributed  those of TensorFlow's strategies
 # make test-fuzz         12,000 damaged files for all loaders
-# make test-browser      the page of recipes/demo.py in Chromium
+# make test-browser      the page of `noisyfer demo` in Chromium
 # make test-jax          those of the JAX backend
+# make dist    build the wheel and the source archive, and check both
 # make lint    check the code with ruff and mypy
 # make clean   remove the virtual environments and the caches
 #
@@ -30,7 +31,7 @@ PYTEST := $(ENV_TEST)/bin/python -m pytest
 PARALLEL := -n auto --dist worksteal
 ALL := test-whole test-slow test-distributed test-fuzz test-browser test-jax
 
-.PHONY: demo test test-smoke test-all $(ALL) lint clean
+.PHONY: demo test test-smoke test-all $(ALL) dist lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -47,8 +48,9 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 
 test-smoke: $(ENV_TEST)/installed
 	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
-	  tests/distributed tests/comparison tests/models tests/networks \
-	  tests/properties tests/recipes tests/resume tests/serving tests/tuning
+	  tests/command_line tests/comparison tests/distributed tests/models \
+	  tests/networks tests/properties tests/recipes tests/resume \
+	  tests/serving tests/test_wheel.py tests/tuning
 	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
 	  tests/models
 
@@ -77,20 +79,25 @@ test-jax: $(ENV_TEST)/installed
 lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff check .
 	@$(ENV_TEST)/bin/python -m ruff format --check .
-	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer
+	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer noisyfer
+
+dist: $(ENV_TEST)/installed
+	@rm -rf build dist
+	@$(ENV_TEST)/bin/python -m build --no-isolation --outdir dist .
+	@$(ENV_TEST)/bin/python -m twine check --strict dist/*
 
 clean:
 	rm -rf $(ENV_DEMO) $(ENV_TEST) .jax-cache build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
-	find keras_noisyfer recipes tests -name __pycache__ -prune \
+	find keras_noisyfer noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
 
 # ---------------------------------------------------- virtual environments --
 
 $(ENV_DEMO)/installed: PACKAGE := .
-$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,jax,tune]
+$(ENV_TEST)/installed: PACKAGE := .[audit,crowd,demo,dev,export,faces,jax,tune]
 
-# The releases of Python that the bounds in setup.py can be installed on.
+# The releases of Python that the bounds in pyproject.toml can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 
@@ -110,7 +117,7 @@ STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST),$(shell \
 
 .PHONY: $(STALE)
 
-$(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
+$(ENV_DEMO)/installed $(ENV_TEST)/installed: pyproject.toml
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\
 	 and not on PATH; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c "$(IS_SUPPORTED)" 2>/dev/null || { echo "error: Python\

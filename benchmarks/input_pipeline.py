@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets.augmentation import face_affine
 from keras_noisyfer.datasets.image_files import check_image_files
 from keras_noisyfer.datasets.image_sources import ImageFiles
@@ -31,6 +30,7 @@ from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS, draw_faces
 from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from noisyfer.flags import number_flag
 
 TASKS = [
     CategoricalTask("expression", class_names=EXPRESSIONS),

@@ -9,6 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from keras_noisyfer.calibration import (
+    expected_calibration_error,
+    reliability,
+)
 from keras_noisyfer.noise import realised_confusion
 from keras_noisyfer.typing import ArrayLike
 
@@ -144,6 +148,37 @@ def draw_confusion_matrix(
     image = draw_matrix(panel, 100 * np.nan_to_num(matrix), class_names)
     panel.set_xlabel("predicted")
     return image
+
+
+def plot_reliability(labels: ArrayLike, probabilities: ArrayLike) -> Figure:
+    """Reliability plot: how often predictions of a confidence are right.
+
+    Args:
+        labels: True class ids, -1 where missing, shape `(n,)`.
+        probabilities: Shape `(n, num_classes)`.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    confidence, accuracy, count = reliability(labels, probabilities)
+    error = expected_calibration_error(labels, probabilities)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    panel = figure.subplots()
+    panel.plot((0, 1), (0, 1), color="0.6", linestyle="--")
+    known = count > 0
+    panel.plot(confidence[known], accuracy[known], marker="o")
+    for x, y, n in zip(
+        confidence[known], accuracy[known], count[known], strict=True
+    ):
+        panel.annotate(f"{n}", (x, y), (4, -10), textcoords="offset points")
+    panel.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel="confidence",
+        ylabel="accuracy",
+        title=f"expected calibration error {error:.3f}",
+    )
+    return figure
 
 
 def plot_image_grid(images: np.ndarray, column_titles: Sequence[str]) -> Figure:

@@ -20,43 +20,25 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import pathlib
 
+# It registers FER+'s labels of machines and people.
+import experiments.ferplus_cases  # noqa: F401
 import keras
 import numpy as np
 import pandas as pd
 
 import keras_noisyfer as kn
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison.data import (
     CROWD_ANNOTATORS,
     DATASETS,
-    FERPLUS_TASKS,
 )
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.reading import read_cells, read_histories
 from keras_noisyfer.files import read_json
 from keras_noisyfer.results import format_table
 from keras_noisyfer.tasks import CategoricalTask
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 FIXED = ("vggnet", "proposed", "sce", "elr")
-
-
-@kn.comparison.dataset("ferplus-two", "FER+, FER2013 and machine", "data_dir")
-def _two_sources(split, profile, seed, data_dir):
-    """FER2013's own labels and a machine's, which go wrong together."""
-    columns = {
-        "image": "image",
-        "expression": ["expression_fer2013", "expression_machine"],
-        "affect": ("valence_machine", "arousal_machine"),
-        "clean": {
-            "expression": "majority",
-            "affect": ("valence_crowd", "arousal_crowd"),
-        },
-    }
-    tasks = [FERPLUS_TASKS[0].with_annotators(2), FERPLUS_TASKS[1]]
-    where = {"split": "train" if split == "train" else "validation"}
-    table = f"{data_dir}/labels.csv"
-    return kn.from_csv(table, f"{data_dir}/images", tasks, columns, where=where)
 
 
 class _MeanPredictions(keras.callbacks.Callback):
@@ -285,7 +267,7 @@ def main(arguments=None):
         help="train nothing, read these",
     )
     add("--output", metavar="FILE.csv", help="the first table")
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import register
-from keras_noisyfer.command_line.tables import load_table_data
+from keras_noisyfer.comparison.table_data import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.cifar10n import load_cifar10n
@@ -23,8 +23,7 @@ from keras_noisyfer.datasets.faces.raf import load_raf_base
 from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.synthetic_faces import load_synthetic_faces
-from keras_noisyfer.datasets.table import from_csv
-from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from keras_noisyfer.tasks import CategoricalTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,21 +58,6 @@ CROWD_ANNOTATORS = {
         noise.CategoricalAnnotator(rate=rate) for rate in (0.3, 0.4, 0.5)
     ],
 }
-FERPLUS_TASKS = [
-    CategoricalTask(
-        "expression",
-        class_names=(
-            "neutral",
-            "happiness",
-            "surprise",
-            "sadness",
-            "anger",
-            "disgust",
-            "fear",
-        ),
-    ),
-    ContinuousTask("affect", dimensions=("valence", "arousal")),
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,27 +127,6 @@ def _ferplus(split, profile, seed, data_dir):
     return load_ferplus(data_dir, split, seed=seed)
 
 
-@dataset("ferplus-machine", "FER+, machine labels", "data_dir")
-def _ferplus_machine(split, profile, seed, data_dir):
-    """As RAF-base is made: labels of machines, tested on the crowd's. In the
-    folder are `labels.csv`, with the columns below, and `images`."""
-    return from_csv(
-        f"{data_dir}/labels.csv",
-        f"{data_dir}/images",
-        FERPLUS_TASKS,
-        {
-            "image": "image",
-            "expression": "expression_machine",
-            "affect": ("valence_machine", "arousal_machine"),
-            "clean": {
-                "expression": "majority",
-                "affect": ("valence_crowd", "arousal_crowd"),
-            },
-        },
-        where={"split": "train" if split == "train" else "validation"},
-    )
-
-
 @dataset("raf-base", "RAF-base", "data_dir")
 def _raf_base(split, profile, seed, data_dir, **options):
     options = {"image_size": profile["image_size"], **options}
@@ -196,7 +159,7 @@ def _crowd_faces(split, profile, seed):
 
 @dataset("csv", "your data", "csv")
 def _csv(split, profile, seed, **options):
-    """A table of one's own; the options are those of the recipes' flags."""
+    """A table of one's own; the options are those of `load_table_data`."""
     options = {
         name: each.items() if isinstance(each, Mapping) else each
         for name, each in options.items()

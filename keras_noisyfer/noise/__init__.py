@@ -11,7 +11,8 @@
 - **Missing labels** (`missing=` of every annotator, `drop_labels`,
   `keep_labels` for a crowd).
 - **Consensus** (`majority_vote`, `mean_vote`, `dawid_skene`): the annotators'
-  labels made one; `estimate_noise_rates`, how far each is from it.
+  labels made one; `estimate_noise_rates`, how far each is from it;
+  `draw_votes`, annotators from a crowd's numbers of votes.
 - **What came of it** (`realised_noise`, `format_realised_noise`,
   `realised_confusion`); agreement is in
   `keras_noisyfer.auditing.annotator_report`.
@@ -64,6 +65,7 @@ from keras_noisyfer.noise.realised import (
 )
 from keras_noisyfer.noise.realised import realised_noise as realised_noise
 from keras_noisyfer.noise.values import perturb_values as perturb_values
+from keras_noisyfer.noise.votes import draw_votes as draw_votes
 from keras_noisyfer.noise.votes import (
     estimate_noise_rates as estimate_noise_rates,
 )

@@ -1,7 +1,10 @@
 """One label an image from those of several annotators."""
 
+from typing import Any
+
 import numpy as np
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.noise.checks import (
     MISSING,
     check_array,
@@ -79,3 +82,45 @@ def estimate_noise_rates(labels: ArrayLike, num_classes: int) -> np.ndarray:
     wrong = given & (labels != consensus[:, None])
     with np.errstate(invalid="ignore"):
         return wrong.sum(axis=0) / given.sum(axis=0)
+
+
+def draw_votes(votes: ArrayLike, annotators: int, seed: Any = 0) -> np.ndarray:
+    """Draws some of the votes of each image, without replacement.
+
+    Makes annotators of the votes that a crowd cast: each is one vote of every
+    image, of nobody in particular.
+
+    Args:
+        votes: Integer array of shape `(n, options)`, the number of votes for
+            each option.
+        annotators: Number of votes that are drawn an image, at least 1.
+        seed: Seed of `np.random.default_rng`. Another number of annotators
+            leaves the votes of the first ones as they are.
+
+    Returns:
+        int32 array of shape `(n, annotators)`: the options voted for; -1 where
+        an image has no more votes.
+
+    Raises:
+        ValueError: If an argument is out of range or of the wrong kind.
+
+    Example:
+
+    >>> draw_votes([[0, 3], [1, 0]], annotators=2)
+    array([[ 1,  1],
+           [ 0, -1]], dtype=int32)
+    """
+    votes = check_array("votes", votes, np.integer, 2)
+    if votes.min(initial=0) < 0:
+        raise ValueError(f"`votes` must be at least 0. Received: {votes.min()}")
+    check_number("annotators", annotators, minimum=1, integer=True)
+    given = votes.sum(axis=1, keepdims=True)
+    # A row an image: one entry a vote, then missing ones.
+    place = np.arange(max(annotators, given.max(initial=0)))
+    is_vote = place < given
+    ballots = np.full(is_vote.shape, MISSING, "int32")
+    options = np.tile(np.arange(votes.shape[1]), len(votes))
+    ballots[is_vote] = np.repeat(options, votes.reshape(-1))
+    turn = np.random.default_rng(seed).random(ballots.shape)
+    order = np.argsort(np.where(is_vote, turn, np.inf), axis=1)
+    return np.take_along_axis(ballots, order[:, :annotators], axis=1)

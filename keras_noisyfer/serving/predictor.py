@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from keras_noisyfer.datasets.image_files import (
     read_rgb,
 )
 from keras_noisyfer.files import read_json
+from keras_noisyfer.serving.photographs import crop_face
 from keras_noisyfer.serving.signatures import TASKS_FILE
-from keras_noisyfer.typing import PathLike
+from keras_noisyfer.typing import ArrayLike, PathLike
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,7 +87,10 @@ class Predictor:
         return {name: np.array(values) for name, values in outputs.items()}
 
     def rows(
-        self, paths: Iterable[PathLike], batch_size: int = 64
+        self,
+        paths: Iterable[PathLike],
+        batch_size: int = 64,
+        find_faces: Callable[[Image.Image], ArrayLike] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Predicts for image files, one after another.
 
@@ -96,40 +100,40 @@ class Predictor:
         Args:
             paths: Iterable of paths.
             batch_size: Number of images predicted at once.
+            find_faces: Optional function of a `PIL.Image.Image` of mode RGB
+                that returns the boxes of its faces, of shape `(faces, 4)`:
+                left, top, right and bottom in pixels. `photographs.find_faces`
+                is one. What is predicted for are then the faces.
 
         Yields:
-            A flat dict a file, in order: `"image"`; for each categorical task
-            its most probable class by the task's name, and the probability of
-            each class as `"<task>_<class>"`; for each continuous one the
-            values as `"<task>_<dimension>"`. For a file that cannot be read,
-            `"image"` and `"error"` alone.
+            A flat dict a file, or a face, in order: `"image"`; with
+            `find_faces` the box as `"left"`, `"top"`, `"right"` and
+            `"bottom"`; for each categorical task its most probable class by
+            the task's name, and the probability of each class as
+            `"<task>_<class>"`; for each continuous one the values as
+            `"<task>_<dimension>"`. For a file that cannot be read or has no
+            face, `"image"` and `"error"` alone.
         """
         check_number("batch_size", batch_size, minimum=1, integer=True)
         batch: list[Any] = []
         for path in (os.fspath(each) for each in paths):
-            try:
-                batch.append((path, read_rgb(path, convert=True), None))
-            except UnusableImage as error:
-                batch.append((path, None, f"{error.problem}: {error.detail}"))
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or one_line(error)
-                batch.append((path, None, reason))
-            if len(batch) == batch_size:
-                yield from self._batch_rows(batch)
-                batch = []
+            for each in _read(path, find_faces):
+                batch.append(each)
+                if len(batch) == batch_size:
+                    yield from self._batch_rows(batch)
+                    batch = []
         yield from self._batch_rows(batch)
 
     def _batch_rows(self, batch):
-        images = [image for _, image, _ in batch if image is not None]
+        images = [image for image, _ in batch if image is not None]
         outputs = self.predict(images) if images else {}
         index = 0
-        for path, image, error in batch:
-            if image is None:
-                yield {"image": path, "error": error}
-                continue
-            values = {name: each[index] for name, each in outputs.items()}
-            yield {"image": path, **self._row(values)}
-            index += 1
+        for image, row in batch:
+            if image is not None:
+                values = {name: each[index] for name, each in outputs.items()}
+                row |= self._row(values)
+                index += 1
+            yield row
 
     def _row(self, outputs):
         row = {}
@@ -148,6 +152,32 @@ class Predictor:
                 }
             )
         return row
+
+
+def _read(path, find_faces):
+    """What is predicted for in a file, and what is known of it: images with
+    the first entries of their rows, or None with a row that tells why."""
+    try:
+        image = read_rgb(path, convert=True)
+    except UnusableImage as error:
+        reason = f"{error.problem}: {error.detail}"
+        return [(None, {"image": path, "error": reason})]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        return [(None, {"image": path, "error": reason})]
+    if find_faces is None:
+        return [(image, {"image": path})]
+    boxes = np.asarray(find_faces(image)).reshape(-1, 4).tolist()
+    if not boxes:
+        return [(None, {"image": path, "error": "no face was found"})]
+    sides = ("left", "top", "right", "bottom")
+    return [
+        (
+            crop_face(image, box),
+            {"image": path, **dict(zip(sides, box, strict=True))},
+        )
+        for box in boxes
+    ]
 
 
 def newest_version(path: PathLike) -> pathlib.Path:

@@ -245,28 +245,3 @@ def test_a_data_set_of_ones_own_is_one_registration(monkeypatch):
         comparison_data.dataset("shades", "Shades")(load_case)
     comparison_data.dataset("shades", "Gray")(shades)
     assert comparison_data.DATASETS["shades"].title == "Gray"
-
-
-def test_machine_labels_of_ferplus_are_tested_on_the_crowds(tmp_path):
-    (tmp_path / "images").mkdir()
-    lines = [
-        "image,split,expression_machine,valence_machine,arousal_machine,"
-        "majority,valence_crowd,arousal_crowd"
-    ]
-    for index in range(6):
-        image = Image.new("L", (48, 48), 40 * index)
-        image.save(tmp_path / "images" / f"{index}.png")
-        split = "train" if index < 4 else "validation"
-        truth = "fear" if index % 2 else ""
-        lines.append(f"{index}.png,{split},anger,0.5,-0.5,{truth},0.25,0.0")
-    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
-    load = comparison_data.DATASETS["ferplus-machine"].load
-    train = load("train", {}, 0, data_dir=tmp_path)
-    names = train.tasks[0].class_names
-    assert set(train.labels["expression"].ravel()) == {names.index("anger")}
-    np.testing.assert_array_equal(train.labels["affect"][0, 0], [0.5, -0.5])
-    test = load("test", {}, 0, data_dir=tmp_path).clean_labels()
-    # The crowd is undecided about the first.
-    expected = [-1, names.index("fear")]
-    assert test.labels["expression"].ravel().tolist() == expected
-    np.testing.assert_array_equal(test.labels["affect"].ravel()[:2], [0.25, 0])

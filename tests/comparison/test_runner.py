@@ -169,10 +169,8 @@ def test_results_of_other_settings_need_another_folder(tmp_path, executor):
 
 
 def test_wrong_data_and_methods_stop_before_any_cell(tmp_path, executor):
-    other = dataclasses.replace(experiment("vggnet"), data="ferplus-machine")
-    with pytest.raises(
-        ValueError, match="no.labels.csv, where there is no file"
-    ):
+    other = dataclasses.replace(experiment("vggnet"), data="ferplus")
+    with pytest.raises(ValueError, match="`data_dir` must hold fer2013.csv"):
         run_experiment(
             other, tmp_path, data={"data_dir": "no"}, executor=executor
         )

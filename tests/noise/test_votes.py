@@ -78,3 +78,32 @@ class TestMeanVote:
         assert mean.dtype == "float32"
         expected = [[0.4, 0.0], [0.4, -0.5], [NAN, NAN], [NAN, 0.2]]
         np.testing.assert_allclose(mean, expected, atol=1e-6)
+
+
+def test_drawn_votes_are_those_that_were_cast():
+    votes = np.array([[0, 3, 1], [2, 0, 0], [0, 0, 0]])
+    drawn = noise.draw_votes(votes, annotators=4, seed=0)
+    assert drawn.dtype == "int32" and drawn.shape == (3, 4)
+    # All of them are drawn; where there are no more, they are missing.
+    assert sorted(drawn[0]) == [1, 1, 1, 2]
+    assert drawn[1].tolist() == [0, 0, -1, -1]
+    assert drawn[2].tolist() == [-1] * 4
+    fewer = noise.draw_votes(votes, annotators=2, seed=0)
+    np.testing.assert_array_equal(fewer, drawn[:, :2])
+    share = (
+        noise.draw_votes(np.tile([1, 3], (4000, 1)), 1, seed=1) == 1
+    ).mean()
+    assert share == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("votes", "annotators", "message"),
+    [
+        ([[1, -1]], 1, "`votes` must be at least 0"),
+        ([[0.5, 1.0]], 1, "`votes` must be an array of integer, rank 2"),
+        ([[1, 1]], 0, "`annotators`"),
+    ],
+)
+def test_votes_that_cannot_be_drawn_are_refused(votes, annotators, message):
+    with pytest.raises(ValueError, match=message):
+        noise.draw_votes(votes, annotators)

@@ -1,0 +1,218 @@
+"""Faces in photographs: where they are, and what a model says of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MIN_FACE = 32
+# A photograph is searched at this size at most: smaller is faster, and a face
+# in it that is smaller than `MIN_FACE` shows nothing.
+SEARCHED = 1024
+# Eyes that are farther from level are mistakes of the detector.
+MAX_TILT = 30.0
+
+
+def find_faces(image: Image.Image) -> np.ndarray:
+    """Finds faces with OpenCV's own cascade.
+
+    It finds upright faces that look at the camera, and takes a pattern for a
+    face now and then. FER2013's faces were cropped by it. Any function from
+    an image to boxes takes its place, see `Predictor.rows`.
+
+    Args:
+        image: `PIL.Image.Image` of mode RGB.
+
+    Returns:
+        An int64 array of shape `(faces, 4)`: left, top, right and bottom of a
+        square around each, in pixels; the largest face first.
+
+    Raises:
+        ImportError: if OpenCV is not installed.
+    """
+    cascade = _cascade("frontalface_default")
+    gray = image.convert("L")
+    scale = min(1.0, SEARCHED / max(gray.size))
+    if scale < 1.0:
+        gray = gray.resize([max(1, round(scale * each)) for each in gray.size])
+    found = cascade.detectMultiScale(
+        np.asarray(gray), 1.1, 5, minSize=(MIN_FACE, MIN_FACE)
+    )
+    found = np.reshape(found, (-1, 4)).astype("int64")
+    found = found[np.argsort(-found[:, 2], kind="stable")]
+    left, top, width, height = found.T
+    boxes = np.stack([left, top, left + width, top + height], axis=1)
+    return np.rint(boxes / scale).astype("int64")
+
+
+def crop_face(image: Image.Image, box: Sequence[int]) -> Image.Image:
+    """Cuts a face out, turned so that its eyes are level.
+
+    A face in which the cascade does not find two eyes is not turned.
+
+    Args:
+        image: `PIL.Image.Image` of mode RGB.
+        box: Left, top, right and bottom.
+
+    Returns:
+        A `PIL.Image.Image` of the size of the box, black where the image does
+        not reach.
+    """
+    left, top, right, bottom = (int(each) for each in box)
+    width, height = right - left, bottom - top
+    # With a margin for the corners that turn in.
+    margin = max(width, height) // 2
+    wide = image.crop(
+        (left - margin, top - margin, right + margin, bottom + margin)
+    )
+    face = wide.crop((margin, margin, margin + width, margin + height))
+    tilt = _tilt(face)
+    if tilt:
+        wide = wide.rotate(tilt, Image.Resampling.BICUBIC)
+        face = wide.crop((margin, margin, margin + width, margin + height))
+    return face
+
+
+def _tilt(face):
+    """How far the line of the eyes falls to the right, in degrees."""
+    size = face.width
+    upper = np.asarray(face.convert("L"))[: 3 * face.height // 5]
+    smallest = max(1, size // 8)
+    eyes = _cascade("eye").detectMultiScale(
+        upper, 1.05, 5, minSize=(smallest, smallest)
+    )
+    centers = [(x + w / 2, y + h / 2) for x, y, w, h in eyes]
+    halves = [
+        [each for each in centers if (each[0] < size / 2) == is_left]
+        for is_left in (True, False)
+    ]
+    if any(len(half) != 1 for half in halves):
+        return 0.0
+    (first,), (second,) = halves
+    tilt = float(
+        np.degrees(np.arctan2(second[1] - first[1], second[0] - first[0]))
+    )
+    return tilt if abs(tilt) <= MAX_TILT else 0.0
+
+
+@functools.cache
+def _cascade(name):
+    try:
+        import cv2
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            "Finding faces needs OpenCV: pip install 'keras_noisyfer[faces]'. "
+            f"Not installed: {error.name}"
+        ) from error
+    path = f"{getattr(cv2.data, 'haarcascades', '')}haarcascade_{name}.xml"
+    cascade = cv2.CascadeClassifier(path)
+    if cascade.empty():
+        raise ImportError(
+            "Finding faces needs OpenCV 4, which has the cascade: "
+            "pip install 'keras_noisyfer[faces]'. "
+            f"Installed: {cv2.__version__}"
+        )
+    return cascade
+
+
+def plot_faces(
+    image: Image.Image,
+    rows: Sequence[Mapping[str, Any]],
+    tasks: Mapping[str, Mapping[str, Sequence[str]]],
+    most: int = 6,
+) -> Figure:
+    """A photograph with its faces, and what a model says of each.
+
+    Args:
+        image: `PIL.Image.Image` of mode RGB.
+        rows: The dicts of `Predictor.rows` of this photograph.
+        tasks: `Predictor.tasks`.
+        most: Number of faces whose predictions are drawn, the first ones; all
+            have a box.
+
+    Returns:
+        A `matplotlib.figure.Figure`: on the left the photograph with numbered
+        boxes, right of it a line of panels a face, with bars of the classes'
+        probabilities and the values as a point, or as bars.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    drawn = rows[:most]
+    lines, columns = max(1, len(drawn)), 1 + len(tasks)
+    figure = Figure(
+        figsize=(4 + 2.6 * (columns - 1), max(4, 2.4 * lines)),
+        layout="constrained",
+    )
+    grid = figure.add_gridspec(
+        lines, columns, width_ratios=[1.6] + [1] * (columns - 1)
+    )
+    panel = figure.add_subplot(grid[:, 0])
+    panel.imshow(image)
+    panel.set_axis_off()
+    for number, row in enumerate(rows, start=1):
+        corner = row["left"], row["top"]
+        size = row["right"] - row["left"], row["bottom"] - row["top"]
+        panel.add_patch(
+            Rectangle(corner, *size, fill=False, edgecolor="C1", linewidth=2)
+        )
+        panel.text(
+            *corner, number, color="white", backgroundcolor="C1", va="bottom"
+        )
+    for line, row in enumerate(drawn):
+        for column, (task, names) in enumerate(tasks.items(), start=1):
+            panel = figure.add_subplot(grid[line, column])
+            panel.set_title(f"{line + 1}: {task}", fontsize=9)
+            labels = names.get("classes") or names["dimensions"]
+            values = [row[f"{task}_{name}"] for name in labels]
+            if "classes" in names:
+                draw_bars(panel, labels, values, (0, 1))
+            else:
+                draw_values(panel, labels, values)
+    return figure
+
+
+def draw_values(
+    panel: Any, dimensions: Sequence[str], values: Sequence[float]
+) -> None:
+    """Draws two values in [-1, 1] as a point on a plane, others as bars.
+
+    Args:
+        panel: The `matplotlib.axes.Axes` to draw them in.
+        dimensions: Their names.
+        values: The values.
+    """
+    if len(dimensions) != 2:
+        draw_bars(panel, dimensions, values, (-1, 1))
+        return
+    panel.plot(*values, "o", markersize=8)
+    panel.set(
+        xlim=(-1, 1),
+        ylim=(-1, 1),
+        xlabel=dimensions[0],
+        ylabel=dimensions[1],
+        aspect="equal",
+    )
+    panel.axhline(0, color="gray", linewidth=0.8)
+    panel.axvline(0, color="gray", linewidth=0.8)
+    panel.grid(alpha=0.3)
+
+
+def draw_bars(
+    panel: Any,
+    names: Sequence[str],
+    values: Sequence[float],
+    limits: tuple[float, float],
+) -> None:
+    """Draws a bar a name, the first at the top."""
+    panel.barh(range(len(values)), values, tick_label=list(names))
+    panel.invert_yaxis()
+    panel.set(xlim=limits)
+    panel.tick_params(labelsize=8)

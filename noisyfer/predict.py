@@ -1,0 +1,136 @@
+"""`noisyfer predict`: labels of images, or of the faces in photographs."""
+
+import contextlib
+import csv
+import json
+import os
+import sys
+
+import tqdm
+
+from keras_noisyfer.arguments import one_line
+from keras_noisyfer.datasets.image_files import (
+    READABLE_EXTENSIONS,
+    list_images,
+    read_rgb,
+)
+from keras_noisyfer.files import spreadsheet_cell
+from keras_noisyfer.results import format_table
+from keras_noisyfer.serving.photographs import find_faces, plot_faces
+from keras_noisyfer.serving.predictor import Predictor
+from noisyfer.flags import UsageError, choose_model
+
+WRITTEN = (".csv", ".jsonl")
+
+
+def run(flags):
+    paths = list_paths(flags.images)
+    if flags.out and not flags.out.endswith(WRITTEN):
+        raise UsageError(
+            f"--out must end with {' or '.join(WRITTEN)}. Received: {flags.out}"
+        )
+    model, detect = choose_model(flags)
+    if flags.figure and (not detect or len(paths) > 1):
+        raise UsageError(
+            "--figure must be of the faces in one photograph. Received: "
+            f"{len(paths)} images, with{'' if detect else 'out'} --detect"
+        )
+    predictor = Predictor(model)
+    finder = find_faces if detect else None
+    rows, shown, done, failed = [], [], 0, 0
+    with contextlib.ExitStack() as stack:
+        keep = rows.append
+        if flags.out:
+            keep = stack.enter_context(row_writer(flags.out))
+        progress = tqdm.tqdm(
+            predictor.rows(paths, flags.batch_size, finder),
+            total=None if detect else len(paths),
+            unit="face" if detect else "image",
+            disable=None if len(paths) > flags.batch_size else True,
+        )
+        for row in progress:
+            if "error" in row:
+                message = f"{one_line(row['image'])}: {row['error']}"
+                progress.write(message, file=sys.stderr)
+                failed += 1
+            else:
+                keep(row)
+                done += 1
+                if flags.figure:
+                    shown.append(row)
+    if shown:
+        photograph = read_rgb(paths[0], convert=True)
+        figure = plot_faces(photograph, shown, predictor.tasks)
+        figure.savefig(flags.figure, dpi=100)
+        print(f"Figure: {flags.figure}")
+    if flags.out:
+        print(f"{done:,} predictions: {flags.out}")
+    elif rows:
+        print(format_table([shorten(row, predictor.tasks) for row in rows]))
+    if failed:
+        reason = "were not read" + (", or show no face" if detect else "")
+        raise ValueError(f"{failed:,} of {len(paths):,} images {reason}")
+
+
+def list_paths(given):
+    """Paths of images, folders being replaced by the images in them."""
+    paths = []
+    for path in given:
+        found = [path]
+        if os.path.isdir(path):
+            names = list_images(path, READABLE_EXTENSIONS)
+            found = [os.path.join(path, name) for name in names]
+            if not found:
+                raise ValueError(f"There is no image in the folder {path}")
+        elif not os.path.exists(path):
+            raise ValueError(f"There is no image {path}")
+        paths += found
+    return paths
+
+
+def shorten(row, tasks):
+    """What a table has room for: where a face is, the most probable class,
+    with its probability, and the values."""
+    short = {"image": one_line(row["image"])}
+    short |= {side: row[side] for side in ("left", "top") if side in row}
+    for task, names in tasks.items():
+        if "classes" in names:
+            short[task] = row[task]
+            short[f"{task}_probability"] = row[f"{task}_{row[task]}"]
+        else:
+            for name in names["dimensions"]:
+                short[f"{task}_{name}"] = row[f"{task}_{name}"]
+    return short
+
+
+@contextlib.contextmanager
+def row_writer(path):
+    """A function that adds a row to a file, which is kept if the rest fails.
+
+    Raises:
+        ValueError: if the file cannot be written.
+    """
+    try:
+        file = open(path, "w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise ValueError(
+            f"--out must be a file that can be written ({error.strerror}). "
+            f"Received: {path}"
+        ) from error
+    with file:
+        writer = None
+
+        def write(row):
+            nonlocal writer
+            if path.endswith(".jsonl"):
+                file.write(json.dumps(row) + "\n")
+                return
+            if writer is None:
+                writer = csv.DictWriter(file, row)
+                writer.writeheader()
+            # JSON lines are for programs: they have the cells as they are.
+            writer.writerow(
+                {name: spreadsheet_cell(cell) for name, cell in row.items()}
+            )
+
+        yield write
