@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer import noise
 from keras_noisyfer.arguments import check_choice, check_number, one_line
 from keras_noisyfer.datasets.faces.expressions import expression_task
 from keras_noisyfer.datasets.image_files import check_image_files
@@ -143,8 +144,10 @@ def load_ferplus(
 
     votes = rows[VOTE_COLUMNS].to_numpy("int32")
     # Before bad images are left out: the others keep their votes.
-    drawn = _draw_votes(votes, annotators, [seed, SPLITS.index(split)])
-    labels = pd.DataFrame(drawn).rename(columns=lambda n: f"vote {n + 1}")
+    drawn = noise.draw_votes(votes, annotators, [seed, SPLITS.index(split)])
+    # Where there is no more vote, -1, as where the last of them is given.
+    labels = pd.DataFrame(_CLASS_IDS[drawn])
+    labels = labels.rename(columns=lambda number: f"vote {number + 1}")
     if original_label:
         labels["FER2013"] = rows["original"].to_numpy()
     votes = votes[good]
@@ -160,21 +163,6 @@ def load_ferplus(
     if split == "train":
         return data
     return data.with_labels(data.clean, data.tasks)
-
-
-def _draw_votes(votes, annotators, seed):
-    """Class ids of some votes an image, int32 `(n, annotators)`."""
-    given = votes.sum(axis=1, keepdims=True)
-    # A row an image: one entry a vote, then missing ones.
-    place = np.arange(max(VOTES, given.max(initial=0)))
-    is_vote = place < given
-    ballots = np.full(is_vote.shape, MISSING, "int32")
-    ballots[is_vote] = np.repeat(
-        np.tile(_CLASS_IDS, len(votes)), votes.reshape(-1)
-    )
-    turn = np.random.default_rng(seed).random(ballots.shape)
-    order = np.argsort(np.where(is_vote, turn, np.inf), axis=1)
-    return np.take_along_axis(ballots, order[:, :annotators], axis=1)
 
 
 def _plurality(votes):
