@@ -4,6 +4,7 @@ import inspect
 import math
 import numbers
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -95,6 +96,15 @@ def check_number(
             f"{noun}. Received: {value!r}"
         )
     return value
+
+
+def check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises a `ValueError` unless an argument is one of some words."""
+    if value not in choices:
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(choices)}. "
+            f"Received: {value!r}"
+        )
 
 
 def _range(minimum, above, below, maximum):
