@@ -195,6 +195,9 @@ def test_files_that_pages_name_are_there():
         for target in re.findall(r"\]\((?!\w+:)([^)#]+)", text):
             if not (ROOT / page).parent.joinpath(target).exists():
                 absent.append(f"{page}: {target}")
+        # This page names the recipes that commands have taken the place of.
+        if page == "docs/command_line.md":
+            continue
         for target in FILE.findall(text):
             if not (ROOT / target).exists():
                 absent.append(f"{page}: {target}")

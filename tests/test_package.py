@@ -50,6 +50,8 @@ def test_names_are_imported_when_asked_for():
         assert getattr(keras_noisyfer, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'make_datasets'"):
         keras_noisyfer.__getattr__("make_datasets")
+    with pytest.raises(AttributeError, match="datasets has no attribute 'csv'"):
+        keras_noisyfer.datasets.csv  # noqa: B018
 
 
 @pytest.mark.parametrize("name", SUBMODULES)
