@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_noisyfer.calibration import (
+from keras_noisyfer.metrics.calibration import (
     expected_calibration_error,
     reliability,
 )

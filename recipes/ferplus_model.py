@@ -17,8 +17,8 @@ import keras
 from experiments import ferplus_cases
 
 import keras_noisyfer as kn
-from keras_noisyfer.calibration import expected_calibration_error
 from keras_noisyfer.comparison import evaluate, prepare_training
+from keras_noisyfer.metrics import expected_calibration_error
 from keras_noisyfer.plots import plot_confusion_matrix, plot_reliability
 from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.serving import ModelCard

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_noisyfer.calibration import (
+from keras_noisyfer.metrics import (
     expected_calibration_error,
     reliability,
 )

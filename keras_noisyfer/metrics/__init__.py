@@ -1,4 +1,4 @@
-"""Metrics of the consensus prediction.
+"""Metrics of the consensus prediction, and its calibration.
 
 Missing labels have no part in them, and without any label they are NaN.
 """
@@ -10,6 +10,10 @@ from keras_noisyfer.metrics.by_task import (
     metric_results,
     metrics_for,
     monitor_modes,
+)
+from keras_noisyfer.metrics.calibration import (
+    expected_calibration_error,
+    reliability,
 )
 from keras_noisyfer.metrics.consensus import (
     Accuracy,
@@ -25,8 +29,10 @@ __all__ = [
     "LabelledMean",
     "MeanSquaredError",
     "check_log_names",
+    "expected_calibration_error",
     "make_metrics",
     "metric_results",
     "metrics_for",
     "monitor_modes",
+    "reliability",
 ]
