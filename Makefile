@@ -6,8 +6,9 @@
 # make test-slow         those of many steps; two runs killed ten times each
 # make test-distributed  those of TensorFlow's strategies
 # make test-fuzz         12,000 damaged files for all loaders
-# make test-browser      the page of recipes/demo.py in Chromium
+# make test-browser      the page of `noisyfer demo` in Chromium
 # make test-jax          those of the JAX backend
+# make dist    build the wheel and the source archive, and check both
 # make lint    check the code with ruff and mypy
 # make docs    build the documentation's site into build/site
 # make clean   remove the virtual environments and the caches
@@ -32,7 +33,7 @@ PYTEST := $(ENV_TEST)/bin/python -m pytest
 PARALLEL := -n auto --dist worksteal
 ALL := test-whole test-slow test-distributed test-fuzz test-browser test-jax
 
-.PHONY: demo test test-smoke test-all $(ALL) lint docs clean
+.PHONY: demo test test-smoke test-all $(ALL) dist docs lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -49,9 +50,9 @@ JAX := KERAS_BACKEND=jax XLA_FLAGS=--xla_backend_optimization_level=0 \
 
 test-smoke: $(ENV_TEST)/installed
 	@$(PYTEST) $(PARALLEL) -m "smoke and (slow or distributed or browser)" \
-	  tests/distributed tests/comparison tests/models tests/networks \
-	  tests/properties tests/recipes tests/resume tests/serving tests/tuning \
-	  tests/test_docs.py
+	  tests/command_line tests/comparison tests/distributed tests/models \
+	  tests/networks tests/properties tests/recipes tests/resume \
+	  tests/serving tests/test_docs.py tests/test_wheel.py tests/tuning
 	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
 	  tests/models
 
@@ -80,7 +81,12 @@ test-jax: $(ENV_TEST)/installed
 lint: $(ENV_TEST)/installed
 	@$(ENV_TEST)/bin/python -m ruff check .
 	@$(ENV_TEST)/bin/python -m ruff format --check .
-	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer
+	@$(ENV_TEST)/bin/python -m mypy keras_noisyfer noisyfer
+
+dist: $(ENV_TEST)/installed
+	@rm -rf build dist
+	@$(ENV_TEST)/bin/python -m build --no-isolation --outdir dist .
+	@$(ENV_TEST)/bin/python -m twine check --strict dist/*
 
 # The pages of the API are read from the sources; nothing of them is run.
 docs: $(ENV_DOCS)/installed
@@ -90,7 +96,7 @@ docs: $(ENV_DOCS)/installed
 clean:
 	rm -rf $(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS) .jax-cache build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
-	find keras_noisyfer recipes tests -name __pycache__ -prune \
+	find keras_noisyfer noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
 
 # ---------------------------------------------------- virtual environments --
@@ -100,7 +106,7 @@ $(ENV_TEST)/installed: PACKAGE := --editable \
   .[audit,crowd,demo,dev,export,faces,jax,tune]
 $(ENV_DOCS)/installed: PACKAGE := --requirement docs/requirements.txt
 
-# The releases of Python that the bounds in setup.py can be installed on.
+# The releases of Python that the bounds in pyproject.toml can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 
@@ -120,7 +126,7 @@ STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS),$(shell \
 
 .PHONY: $(STALE)
 
-$(ENV_DEMO)/installed $(ENV_TEST)/installed: setup.py
+$(ENV_DEMO)/installed $(ENV_TEST)/installed: pyproject.toml
 $(ENV_DOCS)/installed: docs/requirements.txt
 $(ENV_DEMO)/installed $(ENV_TEST)/installed $(ENV_DOCS)/installed:
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\

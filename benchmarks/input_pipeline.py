@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets import (
     EXPRESSIONS,
     ImageFiles,
@@ -33,6 +32,7 @@ from keras_noisyfer.datasets import (
 )
 from keras_noisyfer.results import write_json
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from noisyfer.flags import number_flag
 
 TASKS = [
     CategoricalTask("expression", class_names=EXPRESSIONS),

@@ -17,8 +17,8 @@ import numpy as np
 from train_step import environment, make_tasks, resident_mib
 
 from keras_noisyfer import Encoder, JointDistributionGAN, make_dataset
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.results import write_json
+from noisyfer.flags import number_flag
 
 WARM_STEPS = 200
 MAX_GROWTH = 0.02

@@ -34,8 +34,8 @@ from keras_noisyfer import (
     Encoder,
     JointDistributionGAN,
 )
-from keras_noisyfer.arguments import AUTO, number_flag
 from keras_noisyfer.results import write_json
+from noisyfer.flags import AUTO, number_flag
 
 MODELS = ("cifar10", "emotion")
 DTYPES = ("float32", "mixed_bfloat16")

@@ -1,11 +1,10 @@
 """Checks of arguments: one clear line that names what was wrong."""
 
-import argparse
 import inspect
 import math
 import numbers
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -99,48 +98,13 @@ def check_number(
     return value
 
 
-def number_flag(
-    kind: type[int] | type[float],
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    words: Sequence[str] = (),
-) -> Callable[[str], Any]:
-    """A type of `argparse` flags: a finite number in a range.
-
-    Args:
-        kind: `int` or `float`.
-        minimum: Smallest value allowed.
-        above: Value that it must be greater than.
-        maximum: Largest value allowed.
-        words: Words that may stand in the number's place.
-
-    Returns:
-        A function from the flag's text to the number, for `add_argument`.
-    """
-
-    def parse(text):
-        if text in words:
-            return text
-        try:
-            value = kind(text)
-        except ValueError:
-            if not words:
-                raise
-            raise argparse.ArgumentTypeError(
-                f"must be a number or {', '.join(words)}. Received: {text}"
-            ) from None
-        try:
-            check_number("value", value, minimum, above, maximum=maximum)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"must be {_range(minimum, above, None, maximum)}. "
-                f"Received: {text}"
-            ) from None
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
+def check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
+    """Raises a `ValueError` unless an argument is one of some words."""
+    if value not in choices:
+        raise ValueError(
+            f"`{argument}` must be one of {', '.join(choices)}. "
+            f"Received: {value!r}"
+        )
 
 
 def _range(minimum, above, below, maximum):

@@ -1,5 +1,6 @@
 """Files that others made: read within limits, never run."""
 
+import contextlib
 import io
 import json
 import math
@@ -7,7 +8,7 @@ import os
 import pathlib
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -267,6 +268,21 @@ class _Rows(io.TextIOWrapper):
         if others and self._length <= MAX_ROW:
             longest = max(map(len, others))
             self._length = longest if longest > MAX_ROW else len(others[-1])
+
+
+@contextlib.contextmanager
+def replacing(path: PathLike) -> Iterator[pathlib.Path]:
+    """A path to write to, whose file becomes that of `path` at the end.
+
+    If that fails, what was there stays, and nothing beside it.
+    """
+    path = pathlib.Path(path)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def spreadsheet_cell(value: Any) -> Any:

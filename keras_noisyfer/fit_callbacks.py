@@ -22,6 +22,15 @@ from keras_noisyfer.typing import Logs
 _ASYNC_SAFE = keras.backend.backend() == "tensorflow"
 
 
+def as_numbers(results: Any) -> Any:
+    """Scalar results as floats: tensors, where Keras leaves them so (3.12)."""
+
+    def convert(each):
+        return float(each) if getattr(each, "shape", None) == () else each
+
+    return keras.tree.map_structure(convert, results)
+
+
 class CountEpochs(keras.callbacks.Callback):
     """Counts a model's epochs in `completed_epochs`, over calls of `fit`.
 

@@ -6,7 +6,7 @@ from keras import config, ops
 from keras_noisyfer.arguments import describe
 from keras_noisyfer.distribution import sum_over_replicas
 from keras_noisyfer.tasks import CategoricalTask, LabelStream, Task
-from keras_noisyfer.typing import Labels, Tasks, Tensor, Weights
+from keras_noisyfer.typing import ArrayLike, Labels, Tasks, Tensor, Weights
 
 
 def standardize_labels(
@@ -211,6 +211,30 @@ def encode_complete_labels(tasks: Tasks, labels: Labels) -> dict[str, Tensor]:
         repeats = task.annotators // given.shape[1]
         encoded[task.name] = ops.repeat(task.encode(given), repeats, 1)
     return encoded
+
+
+def check_predictions(
+    what: str, values: ArrayLike, task: Task, count: int
+) -> np.ndarray:
+    """What a model predicts of a task for `count` images, as an array.
+
+    Raises:
+        ValueError: if it has another shape or is not finite. The message
+            begins with `what`.
+    """
+    values = np.asarray(values)
+    what = f"{what} for task '{task.name}'"
+    expected = (count, task.num_outputs)
+    if values.shape != expected:
+        raise ValueError(
+            f"{what} must have shape {expected}. Received: shape={values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{what} must be finite. Received: "
+            f"{np.count_nonzero(~np.isfinite(values))} that are not"
+        )
+    return values
 
 
 def annotator_axis(task: Task, labels: np.ndarray) -> np.ndarray:

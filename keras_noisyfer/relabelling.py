@@ -1,6 +1,7 @@
 """Machine labels: another model as an annotator."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,12 @@ from keras_noisyfer import noise
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import check_archive
+from keras_noisyfer.labels import check_predictions
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 from keras_noisyfer.typing import Shape, Tasks, Tensor
+
+# Earlier ones let a file read others, write them or run code.
+_SAFE_KERAS = (3, 15, 1)
 
 
 def relabel(
@@ -103,7 +108,9 @@ def relabel(
     labels, extras = {}, {}
     outputs = _by_task(outputs, tasks)
     for task, target in zip(tasks, targets, strict=True):
-        output = _check_output(outputs[task.name], task, len(data))
+        output = check_predictions(
+            "What `model` predicts", outputs[task.name], task, len(data)
+        )
         if isinstance(task, CategoricalTask):
             scores = _probabilities(output, _columns(task, target))
             labels[task.name] = scores.argmax(axis=1)[:, None].astype("int32")
@@ -173,6 +180,13 @@ def load_model(model: Any) -> Any:
     # code.
     if not is_folder and not os.fspath(model).endswith(".keras"):
         raise ValueError(f"{expected}. Received: {model}")
+    if not is_folder and _keras_version() < _SAFE_KERAS:
+        warnings.warn(
+            "Below Keras 3.15.1 a `.keras` file can get around `safe_mode`: "
+            "update Keras, or load files of people you trust alone. "
+            f"Received: Keras {keras.__version__}",
+            stacklevel=3,
+        )
     try:
         if is_folder:
             return tf.saved_model.load(os.fspath(model))
@@ -184,6 +198,10 @@ def load_model(model: Any) -> Any:
             f"{expected}. Received: {model}: "
             f"{one_line(error) or type(error).__name__}"
         ) from error
+
+
+def _keras_version():
+    return tuple(map(int, keras.__version__.split(".")[:3]))
 
 
 def _signature(model):
@@ -268,20 +286,6 @@ def _by_task(outputs, tasks):
         f"`model` must give an output for each of the tasks {names}. "
         f"Received: {received}"
     )
-
-
-def _check_output(output, task, count):
-    output = np.asarray(output)
-    if (
-        output.shape != (count, task.num_outputs)
-        or not np.isfinite(output).all()
-    ):
-        raise ValueError(
-            f"`model` must give finite outputs of shape ({count}, "
-            f"{task.num_outputs}) for the task '{task.name}'. "
-            f"Received: shape={output.shape}"
-        )
-    return output
 
 
 def _probabilities(scores, columns):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_noisyfer.files import read_json
+from keras_noisyfer.files import read_json, replacing
 from keras_noisyfer.typing import PathLike
 
 SETTINGS = "settings.json"
@@ -63,14 +63,8 @@ def write_json(path: PathLike, data: Any) -> None:
     >>> write_json("results.json", {"test_accuracy": np.float32(0.5)})
     """
     text = json.dumps(_plain(data), indent=2, allow_nan=False)
-    unfinished = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(unfinished, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.replace(unfinished, path)
-    except BaseException:
-        pathlib.Path(unfinished).unlink(missing_ok=True)
-        raise
+    with replacing(path) as unfinished:
+        unfinished.write_text(text + "\n", "utf-8")
 
 
 def keep_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer.arguments import one_line
+from keras_noisyfer.files import replacing
 from keras_noisyfer.optimizers import optimizers_of
 from keras_noisyfer.typing import PathLike
 
@@ -66,23 +67,18 @@ def write_state(
         if variable.dtype in _AS_FLOAT32:
             value = value.astype("float32")
         values[str(index)] = value
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     for left in path.parent.glob(f"{path.name}.*.tmp"):
         # Of a process that was killed while it wrote.
         left.unlink(missing_ok=True)
+    with replacing(path) as unfinished, open(unfinished, "wb") as file:
+        np.savez(file, **values)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        with open(unfinished, "wb") as file:
-            np.savez(file, **values)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        os.fsync(folder)
     finally:
-        unfinished.unlink(missing_ok=True)
+        os.close(folder)
 
 
 def read_state(path: PathLike) -> tuple[dict[str, Any], list[np.ndarray]]:

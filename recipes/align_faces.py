@@ -5,19 +5,12 @@ left_y, right_x and right_y: paths relative to the image folder, and pixels,
 left as the viewer sees it. A run that was stopped goes on where it was.
 """
 
-import argparse
-import sys
-
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.datasets import ON_ERROR, align_faces, read_eyes
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 
 def parse_arguments(arguments):
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        usage="%(prog)s [flags]",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = recipe_parser(__doc__.splitlines()[0])
     add = parser.add_argument
     add(
         "--image-root",
@@ -67,12 +60,7 @@ def run(flags):
 
 
 def main(arguments=None):
-    flags = parse_arguments(arguments)
-    try:
-        run(flags)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(run, parse_arguments(arguments))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Summarises how well audits did over several seeds.
 
-Reads `measures.json` files of recipes/audit.py. Of classes and of values it
+Reads `measures.json` files of `noisyfer audit`. Of classes and of values it
 prints two tables: each run, and the mean and standard deviation over the seeds,
 by method and by where the predictions came from.
 """
@@ -11,18 +11,11 @@ import json
 import numpy as np
 
 from keras_noisyfer.results import format_table, summarise_runs
+from noisyfer.audit import METRICS as AUDIT_METRICS
 
 # Of a task of classes, and of one of values.
 METRICS = (
-    (
-        "auroc",
-        "precision_at_100",
-        "consensus",
-        "majority_vote",
-        "dawid_skene",
-        "noise_rate_error",
-        "confusion_error",
-    ),
+    AUDIT_METRICS,
     ("rank_correlation", "consensus_ccc", "mean_vote_ccc"),
 )
 

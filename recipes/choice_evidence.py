@@ -27,8 +27,6 @@ import numpy as np
 import pandas as pd
 
 import keras_noisyfer as kn
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison import (
     CROWD_ANNOTATORS,
     DATASETS,
@@ -39,6 +37,7 @@ from keras_noisyfer.comparison import (
 from keras_noisyfer.files import read_json
 from keras_noisyfer.results import format_table
 from keras_noisyfer.tasks import CategoricalTask
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 FIXED = ("vggnet", "proposed", "sce", "elr")
 
@@ -269,7 +268,7 @@ def main(arguments=None):
         help="train nothing, read these",
     )
     add("--output", metavar="FILE.csv", help="the first table")
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

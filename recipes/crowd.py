@@ -22,8 +22,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets import (
     EXPRESSIONS,
     LabelledImages,
@@ -33,6 +31,7 @@ from keras_noisyfer.models import CrowdLayer, LTNet, MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.results import format_table, prepare_output_dir
 from keras_noisyfer.tasks import CategoricalTask
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 ANNOTATORS, LABELS = 60, 3
 SKILL = (2, 2)
@@ -178,7 +177,7 @@ def main(arguments=None):
     add("--train-size", type=number_flag(int, minimum=32), default=4000)
     add("--width", type=number_flag(float, above=0), default=0.125)
     add("--output-dir", default="runs/crowd")
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

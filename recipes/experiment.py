@@ -19,8 +19,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import pathlib
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison import (
     DATASETS,
     METHODS,
@@ -28,6 +26,12 @@ from keras_noisyfer.comparison import (
     read_experiment,
     run_experiment,
     write_report,
+)
+from noisyfer.flags import (
+    UsageError,
+    number_flag,
+    recipe_parser,
+    run_command,
 )
 
 EXPERIMENTS = pathlib.Path(__file__).parent / "experiments"
@@ -45,7 +49,7 @@ def run(flags):
     data = dict(experiment.data_options)
     if flags.data is not None:
         if argument is None:
-            raise ValueError(
+            raise UsageError(
                 f"--data must be left out with {experiment.data}. "
                 f"Received: {flags.data}"
             )
@@ -128,7 +132,7 @@ def main(arguments=None):
         action="store_true",
         help="train nothing; write the table and figures of what is there",
     )
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

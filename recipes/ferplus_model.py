@@ -17,13 +17,12 @@ import keras
 from experiments import ferplus_cases
 
 import keras_noisyfer as kn
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.calibration import expected_calibration_error
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.comparison import evaluate, prepare_training
 from keras_noisyfer.plots import plot_confusion_matrix, plot_reliability
 from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.serving import ModelCard
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 METHODS = ("vggnet", "sce", "elr", "mixup")
 SHAPE = (48, 48, 1)
@@ -182,7 +181,7 @@ def main(arguments=None):
     add("--width", type=number_flag(float, above=0), default=0.1875)
     add("--seed", type=number_flag(int, minimum=0), default=0)
     add("--output-dir", default="runs/ferplus_model")
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import numpy as np
+import tensorflow_datasets as tfds
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import number_flag
 from keras_noisyfer.comparison import (
     CROWD_ANNOTATORS,
     METHODS,
@@ -46,6 +46,7 @@ from keras_noisyfer.results import (
 )
 from keras_noisyfer.serving import ModelCard, export, export_decoder
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
+from noisyfer.flags import number_flag
 
 TASKS = [
     CategoricalTask("expression", class_names=EXPRESSIONS, annotators=3),
@@ -134,6 +135,9 @@ def make_case(train_size, seed):
 
 
 def run(flags):
+    if not sys.stderr.isatty():
+        # In a log each of its updates is a line.
+        tfds.disable_progress_bar()
     output = prepare_output_dir(flags.output_dir)
     print(f"Drawing {flags.train_size + HELD_OUT_SIZE + TEST_SIZE:,} faces")
     case, realised = make_case(flags.train_size, flags.seed)

@@ -21,8 +21,6 @@ import numpy as np
 import pandas as pd
 from quickstart import REPORTED, SETTINGS, TASKS, make_data, make_test_data
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.datasets import AFFECT, EXPRESSIONS
 from keras_noisyfer.losses import SparseSymmetricCrossentropy
 from keras_noisyfer.mixup import Mixup
@@ -32,6 +30,7 @@ from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.plots import plot_image_grid
 from keras_noisyfer.regularizers import EarlyLearning
 from keras_noisyfer.results import format_table, prepare_output_dir
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 GAN = {"joint": True}
 # Arguments of the model; `joint`, `loss` and `use_ema` are not of them.
@@ -192,7 +191,7 @@ def main(arguments=None):
     add("--train-size", type=number_flag(int, minimum=2), default=900)
     add("--width", type=number_flag(float, above=0), default=0.125)
     add("--output-dir", default="runs/remedies")
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

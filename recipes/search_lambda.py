@@ -23,8 +23,6 @@ import keras_tuner
 import pandas as pd
 from quickstart import SETTINGS, TASKS, make_data
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
 from keras_noisyfer.plots import plot_training_curves
 from keras_noisyfer.results import (
     format_table,
@@ -40,6 +38,7 @@ from keras_noisyfer.tuning import (
     objective_directions,
     trial_rows,
 )
+from noisyfer.flags import number_flag, recipe_parser, run_command
 
 TUNERS = {
     "random": keras_tuner.RandomSearch,
@@ -153,7 +152,7 @@ def main(arguments=None):
     add("--width", type=positive, default=0.125)
     add("--seed", type=number_flag(int, minimum=0), default=0)
     add("--output-dir", default="runs/search_lambda")
-    run_recipe(run, parser.parse_args(arguments))
+    run_command(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

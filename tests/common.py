@@ -140,7 +140,7 @@ def eagerly():
 def unexported(monkeypatch):
     """Recipes that write no SavedModel, which takes as long as training."""
     monkeypatch.setattr(
-        "keras_noisyfer.command_line.training.export",
+        "noisyfer.train.export",
         lambda *args, **options: None,
     )
 

@@ -1,4 +1,4 @@
-"""Writes tiny data sets in the layouts of RAF-DB and AffectNet.
+"""Tiny data sets in the layouts of RAF-DB and AffectNet, and their images.
 
 Every image is of one grey, `grey(name)`, which tells which one it is.
 """
@@ -10,6 +10,7 @@ import re
 import numpy as np
 from PIL import Image
 
+from keras_noisyfer.datasets.image_files import UnusableImage
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 
 SIZE = 60
@@ -47,6 +48,15 @@ def grey(name):
 def write_image(path, level):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (SIZE, SIZE), (level,) * 3).save(path)
+
+
+def refusal(function, *arguments, **options):
+    """The problem and the detail that an image is refused for, or None."""
+    try:
+        function(*arguments, **options)
+    except UnusableImage as error:
+        return error.problem, error.detail
+    return None
 
 
 def write_lines(path, lines, newline="\n", bom=False):

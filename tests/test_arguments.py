@@ -3,7 +3,8 @@ import argparse
 import numpy as np
 import pytest
 
-from keras_noisyfer.arguments import check_number, number_flag
+from keras_noisyfer.arguments import check_number
+from noisyfer.flags import number_flag
 
 
 def test_accepts_numbers_in_range():

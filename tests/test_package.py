@@ -1,5 +1,6 @@
 import importlib
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -14,6 +15,32 @@ SUBMODULES = sorted(
     or path.suffix == ".py"
     and path.stem != "__init__"
 )
+
+
+def test_its_import_costs_little_beside_that_of_keras():
+    code = """
+import sys, time
+import keras, tensorflow
+before, start = set(sys.modules), time.process_time()
+import keras_noisyfer
+print(time.process_time() - start, *set(sys.modules) - before)
+"""
+    command = [sys.executable, "-c", code]
+    printed = subprocess.run(
+        command, capture_output=True, check=True, text=True
+    )
+    seconds, *modules = printed.stdout.split()
+    # Twice what is promised: of other processes, not of this import.
+    assert float(seconds) < 0.6
+    packages = {each.partition(".")[0] for each in modules}
+    others = packages - set(sys.stdlib_module_names) - {"keras_noisyfer"}
+    # Nothing of others: no pandas, Matplotlib, TFDS, SciPy, gradio.
+    assert not others
+
+
+def test_the_citation_is_of_this_version():
+    citation = (FOLDER.parent / "CITATION.cff").read_text()
+    assert f"\nversion: {keras_noisyfer.__version__}\n" in citation
 
 
 def test_names_are_imported_when_asked_for():

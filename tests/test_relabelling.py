@@ -1,3 +1,5 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -118,6 +120,20 @@ def test_reads_saved_models_and_keras_files(data, tmp_path):
         np.testing.assert_array_equal(
             machine.labels["shade"][:, 0], [0, 1, 2, 2, 0]
         )
+
+
+@pytest.mark.parametrize("version, warned", [("3.12.0", 1), ("3.15.1", 0)])
+def test_warns_of_files_where_keras_does_not_guard(
+    data, tmp_path, monkeypatch, version, warned
+):
+    path = tmp_path / "shades.keras"
+    brightness_model().save(path)
+    monkeypatch.setattr(keras, "__version__", version)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        relabel(path, data, [SHADE, AFFECT], verbose=False)
+    texts = [str(each.message) for each in found]
+    assert sum("Below Keras 3.15.1" in text for text in texts) == warned
 
 
 def test_own_models_and_their_exports_agree(tmp_path):

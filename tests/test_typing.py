@@ -1,6 +1,7 @@
 """Public functions and methods are annotated; nothing is imported for it."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -91,5 +92,6 @@ else:
 
 def test_the_package_tells_that_it_is_typed():
     assert (PACKAGE / "py.typed").is_file()
-    setup = (PACKAGE.parent / "setup.py").read_text("utf-8")
-    assert '"keras_noisyfer": ["py.typed"]' in setup
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    data = project["tool"]["setuptools"]["package-data"]
+    assert data["keras_noisyfer"] == ["py.typed"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.files import replacing
 from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike
@@ -82,13 +82,9 @@ def write_audit(
 
 def _write(path, text):
     """Writes a text file that is complete or not there at all."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as unfinished:
         # File names need not be Unicode.
         unfinished.write_text(text, "utf-8", errors="surrogateescape")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _render(found, data, thumbnails, title):

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.labels import check_predictions
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Shape
 
@@ -130,17 +131,7 @@ def _check_predictions(what, predictions, data):
     checked = {}
     for task in data.tasks:
         values = np.asarray(predictions[task.name], "float64")
-        expected = (len(data), task.num_outputs)
-        if values.shape != expected:
-            raise ValueError(
-                f"{what} for task '{task.name}' must have shape {expected}. "
-                f"Received: shape={values.shape}"
-            )
-        if not np.isfinite(values).all():
-            raise ValueError(
-                f"{what} for task '{task.name}' must be finite. Received: "
-                f"{np.count_nonzero(~np.isfinite(values))} that are not"
-            )
+        values = check_predictions(what, values, task, len(data))
         sums = values.sum(axis=1)
         if isinstance(task, CategoricalTask) and (
             values.min() < 0 or np.abs(sums - 1).max() > 1e-3

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import register
-from keras_noisyfer.command_line.tables import load_table_data
+from keras_noisyfer.comparison.table_data import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.cifar10n import load_cifar10n
@@ -159,7 +159,7 @@ def _crowd_faces(split, profile, seed):
 
 @dataset("csv", "your data", "csv")
 def _csv(split, profile, seed, **options):
-    """A table of one's own; the options are those of the recipes' flags."""
+    """A table of one's own; the options are those of `load_table_data`."""
     options = {
         name: each.items() if isinstance(each, Mapping) else each
         for name, each in options.items()

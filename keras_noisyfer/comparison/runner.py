@@ -20,7 +20,7 @@ from keras_noisyfer.comparison.cell import run_cell
 from keras_noisyfer.comparison.data import keep_labels, load_case
 from keras_noisyfer.comparison.experiment import Cell, Experiment
 from keras_noisyfer.comparison.methods import method_data
-from keras_noisyfer.files import open_rows, read_json
+from keras_noisyfer.files import open_rows, read_json, replacing
 from keras_noisyfer.metrics import metrics_for, monitor_modes
 from keras_noisyfer.processes import ProcessExecutor
 from keras_noisyfer.results import (
@@ -265,12 +265,13 @@ def _add_results(cell, folder):
         for metric, values in results["test"].items()
     ]
     # Replaced as a whole, so that there is never half a line.
-    unfinished = folder / f".{CELLS}"
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(folder / CELLS) as unfinished,
+        open(unfinished, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows([*read_rows(folder), *rows])
-    unfinished.replace(folder / CELLS)
     print(f"finished: {cell}, {results['seconds'] / 60:.1f} min", flush=True)
 
 

@@ -30,23 +30,11 @@ def crop_and_flip(images: Tensor, seed: Tensor, padding: int = 4) -> Tensor:
     shift = tf.random.stateless_uniform(
         (tf.shape(images)[0], 2), seeds[0], -padding, padding + 1, tf.int32
     )
-    shift = tf.cast(shift, tf.float32)
     mirror = _random_signs(images, seeds[1])
     one, zero = tf.ones_like(mirror), tf.zeros_like(mirror)
-    width = tf.cast(tf.shape(images)[2], tf.float32)
-    # x -> width - 1 - x where mirrored.
-    offset = tf.where(mirror < 0, width - 1.0, 0.0) + shift[:, 0]
-    # To whole pixels, which need no interpolation.
-    rows = [mirror, zero, offset, zero, one, shift[:, 1], zero, zero]
-    moved = tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack(rows, axis=1),
-        output_shape=tf.shape(images)[1:3],
-        interpolation="NEAREST",
-        fill_mode="CONSTANT",
-        fill_value=BLACK,
-    )
-    return tf.ensure_shape(moved, images.shape)
+    # Whole pixels, between which nothing is interpolated.
+    shift = tf.cast(shift, tf.float32)
+    return _warp(images, [mirror, zero, zero, one], shift)
 
 
 def face_affine(
@@ -82,13 +70,16 @@ def face_affine(
     shift *= translation * size[::-1]
     scale = 1.0 / tf.random.stateless_uniform((count,), seeds[2], *zoom)
     mirror = _random_signs(images, seeds[3])
+    cos, sin = scale * tf.cos(angle), scale * tf.sin(angle)
+    return _warp(images, [cos * mirror, -sin, sin * mirror, cos], shift)
+
+
+def _warp(images, matrix, shift):
+    """Takes each pixel from where a matrix about the image's centre, row by
+    row, and a shift of x and y lead."""
+    a, b, c, d = matrix
+    size = tf.cast(tf.shape(images)[1:3], tf.float32)
     center_y, center_x = (size[0] - 1.0) / 2.0, (size[1] - 1.0) / 2.0
-    # The warp takes the output's coordinates to the input's, about the
-    # image's centre.
-    a = scale * tf.cos(angle) * mirror
-    b = -scale * tf.sin(angle)
-    c = scale * tf.sin(angle) * mirror
-    d = scale * tf.cos(angle)
     offset_x = center_x - a * center_x - b * center_y + shift[:, 0]
     offset_y = center_y - c * center_x - d * center_y + shift[:, 1]
     warped = _warp_bilinear(images, [a, b, offset_x, c, d, offset_y])

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.arguments import check_choice, check_number, one_line
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import read_npz
@@ -73,20 +73,15 @@ def load_cifar10(
     - [Krizhevsky, 2009](https://www.cs.toronto.edu/~kriz/cifar.html)
     - [Zhang et al., 2021, section 5.1](https://arxiv.org/abs/2010.09849)
     """
-    if split not in SPLITS:
-        raise ValueError(
-            f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}"
-        )
+    check_choice("split", split, SPLITS)
     if size is not None:
-        check_number("size", size, minimum=1, integer=True)
-    check_number("seed", seed, minimum=0, integer=True)
+        check_number("size", size, 1, integer=True)
+    check_number("seed", seed, 0, integer=True)
     arrays = _download(split) if path is None else _read(path, split)
     images, labels = _check(split, *arrays)
-
     names = [f"{split}_{index:05d}" for index in range(len(images))]
     streams = 1 if annotators is None else len(annotators)
     task = CategoricalTask("object", None, streams, CLASS_NAMES)
-    # An array already, which is what a long table ends in.
     clean = {"object": labels}
     data = LabelledImages(ImageArray(images, names), clean, [task], clean)
     if split == "train" and annotators is not None:
@@ -132,20 +127,14 @@ def _read(path, split):
 
 
 def _check(split, images, labels):
-    if (
-        images.dtype != np.uint8
-        or images.shape[1:] != IMAGE_SHAPE
-        or len(images) == 0
-    ):
+    is_image = images.dtype == np.uint8 and images.shape[1:] == IMAGE_SHAPE
+    if not is_image or len(images) == 0:
         raise ValueError(
             f"`x_{split}` must be uint8 of shape (n, 32, 32, 3) with n >= 1. "
             f"Received: {images.dtype} of shape {images.shape}"
         )
-    count = len(images)
-    if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in (
-        (count,),
-        (count, 1),
-    ):
+    count, kind = len(images), labels.dtype.kind
+    if kind not in "iu" or labels.shape not in ((count,), (count, 1)):
         raise ValueError(
             f"`y_{split}` must be integers of shape ({count},) or "
             f"({count}, 1), one an image. "

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 import pickle
 import pickletools
 import zipfile
@@ -18,7 +19,7 @@ from keras_noisyfer.datasets.cifar10 import (
     take_first,
 )
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.long_table import from_long
+from keras_noisyfer.datasets.long_table import from_long, long_labels
 from keras_noisyfer.datasets.pairing import check_order
 from keras_noisyfer.files import open_rows, read_npy
 from keras_noisyfer.typing import PathLike
@@ -67,11 +68,11 @@ def load_cifar10n(
     Three people labelled each training image, other people other images. A
     label set counts as one annotator all the same.
 
-    The labels' files are in the order of the original batches
-    (`CIFAR-10_human.pt`) or in that of TFDS (the others). Labels are put in
-    the order of the images, and their true labels compared one by one. That
-    no two of one class have changed places is checked for the published
-    images and for a file with all the published labels, by a checksum.
+    Labels in the order of the original batches (`CIFAR-10_human.pt`) or of
+    TFDS (the other files) are put in the order of the images, and their true
+    labels compared one by one. That no two of one class have changed places
+    is checked by a checksum, for the published images and for a file with all
+    the published labels.
 
     Args:
         labels_path: One of the files `CIFAR-10_human.pt`,
@@ -120,7 +121,7 @@ def load_cifar10n(
             f"{', '.join(LABEL_SETS)}. Received: {label_sets!r}"
         )
     if size is not None:
-        check_number("size", size, minimum=1, integer=True)
+        check_number("size", size, 1, integer=True)
     labels_path = _find(labels_path)
     labels = _read(labels_path, ("clean_label", *label_sets))
     data = load_cifar10(path, split, annotators=None)
@@ -131,12 +132,10 @@ def load_cifar10n(
         if set(LABEL_SETS) <= set(labels):
             rows = labels[["clean_label", *LABEL_SETS]].to_numpy("uint8")
             check_order(rows, PUBLISHED_LABELS, f"Labels of {labels_path}")
-        names = ["clean_label", *label_sets]
-        table = labels[names].reset_index(drop=True).rename_axis("image")
-        table = table.melt(var_name="annotator", ignore_index=False)
-        table["clean"] = table["annotator"] == names[0]
-        table = table.reset_index().assign(task="object")
         who = {"object": list(label_sets)}
+        table = long_labels(
+            "object", labels[who["object"]], labels["clean_label"]
+        )
         data = from_long(table, data.images, data.tasks, data.report, who)
     else:
         task = data.tasks[0].with_annotators(len(label_sets))
@@ -145,7 +144,7 @@ def load_cifar10n(
 
 
 def _find(labels_path):
-    """The file of labels that a path names, or the first in its folder."""
+    """The file that a path names, or the first one in its folder."""
     paths = [os.path.join(labels_path, name) for name in LABEL_FILES]
     found = [*filter(os.path.isfile, (labels_path, *paths))]
     if not found:
@@ -231,10 +230,10 @@ def _read(path, names):
 
 def _class_ids(values):
     # Lists within lists would be gone through, and may hold themselves.
-    is_flat = not isinstance(values, list) or all(
-        isinstance(each, (int, np.integer)) for each in values
-    )
-    values = np.asarray(values) if is_flat else np.empty((0, 0))
+    is_list = isinstance(values, list)
+    if is_list and not all(isinstance(e, (int, np.integer)) for e in values):
+        values = np.empty((0, 0))
+    values = np.asarray(values)
     if values.ndim != 1 or not np.isin(values, range(len(CLASS_NAMES))).all():
         raise ValueError(f"not class ids from 0 to {len(CLASS_NAMES) - 1}")
     return values.astype("int32")
@@ -250,24 +249,20 @@ def _read_torch(path):
             if archive.getinfo(pickles[0]).file_size > MAX_BYTES:
                 raise ValueError(f"more than {MAX_BYTES:,} bytes unpacked")
             return _unpickle(io.BytesIO(archive.read(pickles[0])))
-    file = _in_memory(path)
+    # `_read` has seen how large it is.
+    file = io.BytesIO(pathlib.Path(path).read_bytes())
     # PyTorch before 1.6: a magic number, a version and facts on the machine
     # come first.
     return [_unpickle(file) for _ in range(4)][-1]
 
 
 def _read_numpy(path):
-    file = _in_memory(path)
+    file = io.BytesIO(pathlib.Path(path).read_bytes())
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("not as np.save writes a dict")
     np.lib.format.read_array_header_1_0(file)
     (labels,) = _unpickle(file).values
     return labels
-
-
-def _in_memory(path):
-    with open(path, "rb") as file:
-        return io.BytesIO(file.read(MAX_BYTES))
 
 
 def _read_csv(path):
@@ -276,11 +271,9 @@ def _read_csv(path):
 
 
 def _unpickle(file):
-    """The object that a pickle in a `BytesIO` holds; `file` is then behind
-    it.
+    """The object that a pickle in a `BytesIO` holds; `file` is then behind it.
 
-    It is looked through before it is made: a few bytes could ask for any
-    amount of memory.
+    It is looked through first: a few bytes could ask for any memory.
     """
     start = file.tell()
     last, memo, tuples = None, set(), set()
@@ -308,11 +301,8 @@ def _unpickle(file):
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads dicts, lists and NumPy arrays; refuses everything else.
-
-    Stand-ins take the place even of NumPy's own classes, which would trust
-    what a file says of their memory.
-    """
+    """Reads dicts, lists and NumPy arrays, as stand-ins: NumPy's own classes
+    would trust what a file says of their memory. Refuses everything else."""
 
     def __init__(self, file):
         super().__init__(file)

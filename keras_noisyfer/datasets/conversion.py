@@ -1,7 +1,7 @@
 """Folders of images made from other folders of images."""
 
 import concurrent.futures
-import itertools
+import contextlib
 import json
 import os
 import pathlib
@@ -15,11 +15,11 @@ from PIL import Image
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.image_files import (
-    CONVERTIBLE,
     EXTENSIONS,
     READABLE_EXTENSIONS,
     UnusableImage,
-    image_problem,
+    check_folder,
+    check_image,
     leads_out,
     list_images,
     locate_image,
@@ -95,160 +95,108 @@ def convert_images(
         check_number("size", size, minimum=1, integer=True)
     if names is None:
         names = list_images(image_root, READABLE_EXTENSIONS)
+    paths = [str(each) for each in names]
 
     def make(index, path):
-        problem = image_problem(path)
-        if problem and problem[0] not in CONVERTIBLE:
-            raise UnusableImage(*problem)
+        is_good = check_image(path, convert=True)
         with open_image(path) as image:
-            if not problem and max(image.size) <= (size or np.inf):
+            if is_good and max(image.size) <= (size or np.inf):
                 return path
             image = upright_rgb(image)
         if size is not None:
             image.thumbnail((size, size), Image.Resampling.BICUBIC)
         return image
 
-    settings = {"made_by": "convert_images", "size": size}
-    names = prepare_output(image_root, output_root, names, settings)
-    report = process_images(
+    report = make_images(
         image_root,
         output_root,
-        names,
+        paths,
         make,
+        {"made_by": "convert_images", "size": size},
         on_error=on_error,
         workers=workers,
         description="converting images",
     )
-    renamed = sum(_output_name(each) != each for each in names)
+    renamed = sum(_output_name(each) != each for each in paths)
     if renamed:
         report.notes["names that got .png added"] = renamed
     return report
 
 
-def prepare_output(
-    image_root: PathLike,
-    output_root: PathLike,
-    names: Iterable[PathLike],
-    settings: Mapping[str, Any],
-) -> list[str]:
-    """Makes the folder of `process_images` and keeps in it the settings, what
-    decides how the new images look.
-
-    Returns:
-        The names as a list of strings.
-
-    Raises:
-        ValueError: if one of the folders is wrong, the settings of an earlier
-            call differ, or two names would give one file.
-    """
-    source = os.path.realpath(image_root)
-    target = os.path.realpath(output_root)
-    if not os.path.isdir(source):
-        raise ValueError(
-            f"`image_root` must be a folder. Received: {image_root}"
-        )
-    if os.path.commonpath([source, target]) == source:
-        raise ValueError(
-            "`output_root` must be a folder outside of `image_root`. "
-            f"Received: {output_root}"
-        )
-    listed = [str(each) for each in names]
-    seen = set()
-    for name in listed:
-        path = output_path("", name)
-        if path in seen:
-            raise ValueError(
-                f"`names` must have each image once. Received: {name!r} twice"
-            )
-        seen.add(path)
-    # A relative path stays right when both folders are moved together.
-    settings = {"image_root": os.path.relpath(source, target), **settings}
-    earlier = _keep_settings(pathlib.Path(output_root), settings)
-    for name in sorted(earlier | settings):
-        if earlier.get(name) != settings.get(name):
-            raise ValueError(
-                f"`output_root` {output_root} has images that were made with "
-                f"{name}={earlier.get(name)!r}: choose another folder or "
-                f"delete it. Received: {name}={settings.get(name)!r}"
-            )
-    return listed
-
-
-def process_images(
+def make_images(
     image_root: PathLike,
     output_root: PathLike,
     names: Sequence[str],
     make: Callable[[int, str], Any],
+    settings: Mapping[str, Any],
     *,
     on_error: str,
-    workers: int | None,
     description: str,
+    workers: int | None = None,
     sources: Sequence[str] | None = None,
+    begin: Callable[[], None] | None = None,
 ) -> ImportReport:
-    """Makes one image of each image of a folder, in parallel.
-
-    A file appears under its name only when it is complete, and one that is
-    there is not made again unless the image is newer. That of an image that
-    is rejected now is deleted.
+    """Makes one image of each image of a folder, in parallel; see
+    `convert_images`.
 
     Args:
-        image_root: See `prepare_output`, as the following two.
-        output_root: Folder that it has made.
+        image_root: Folder of the images.
+        output_root: Folder of the new ones.
         names: Paths of the new images, and of the images themselves.
         make: Function of an image's index in `names` and its path that
             returns a Pillow image of mode RGB, or a path to be copied;
             called from several threads. It may raise `UnusableImage`.
+        settings: What decides how the new images look, kept beside them.
         on_error: As of `ImportReport`.
-        workers: Number of threads, or None.
         description: What is being done, for the progress bar.
+        workers: Number of threads.
         sources: Paths of the images where they are others.
-
-    Returns:
-        An `ImportReport`, also written to `rejected.csv`.
+        begin: Called before the first image, once the folders are known to
+            be right.
     """
     report = ImportReport(on_error)
     if workers is not None:
         check_number("workers", workers, minimum=1, integer=True)
-
+    _check_folders(image_root, output_root, names, settings)
+    if begin is not None:
+        begin()
     folder = ImageFolder(image_root)
 
-    def process(index, name):
+    def process(index):
+        name = names[index]
         source = name if sources is None else sources[index]
-        path, problem = locate_image(
-            image_root, name if leads_out(name) else source
-        )
-        if problem:
-            _delete(output_root, name)
-            return folder.explain(source, *problem)[1:]
-        target = output_path(output_root, name)
-        # An output has the time of what it was made of, which may be replaced
-        # by an older file.
-        modified = os.stat(path).st_mtime_ns
-        if target.exists() and os.stat(target).st_mtime_ns == modified:
-            return "earlier"
         try:
-            made = make(index, path)
+            path = locate_image(image_root, name if leads_out(name) else source)
+            target = output_path(output_root, name)
+            # An output has the time of what it was made of, which may be
+            # replaced by an older file.
+            modified = os.stat(path).st_mtime_ns
+            if target.exists() and os.stat(target).st_mtime_ns == modified:
+                return "earlier"
+            _write(make(index, path), target, modified)
+            return "made"
         except UnusableImage as error:
-            _delete(output_root, name)
-            return error.problem, error.detail
-        _write(made, target, modified)
-        return "made"
+            # No image may be left that was made of an earlier file.
+            with contextlib.suppress(UnusableImage):
+                os.unlink(locate_image(output_root, _output_name(name)))
+            return folder.explain(source, error.problem, error.detail)[1:]
 
     earlier = 0
-    options = {"unit": " images", "delay": 2, "disable": None}
+    options: Any = {"unit": " images", "delay": 2, "disable": None}
     progress = tqdm.tqdm(total=len(names), desc=description, **options)
     pool = concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count())
     with progress:
         try:
             for start in range(0, len(names), SUBMITTED_AT_ONCE):
-                part = names[start : start + SUBMITTED_AT_ONCE]
+                part = range(len(names))[start : start + SUBMITTED_AT_ONCE]
                 # In the names' order, so that the report is always the same.
-                outcomes = pool.map(process, itertools.count(start), part)
-                for name, outcome in zip(part, outcomes, strict=True):
+                for index, outcome in zip(
+                    part, pool.map(process, part), strict=True
+                ):
                     if outcome == "earlier":
                         earlier += 1
                     elif outcome != "made":
-                        report.reject(name, *outcome)
+                        report.reject(names[index], *outcome)
                     progress.update()
         finally:
             pool.shutdown(cancel_futures=True)
@@ -261,6 +209,48 @@ def process_images(
     return report
 
 
+def _check_folders(image_root, output_root, names, settings):
+    """Makes the folder of new images, and keeps in it their settings."""
+    source = check_folder("`image_root`", image_root)
+    target = os.path.realpath(output_root)
+    if os.path.commonpath([source, target]) == source:
+        raise ValueError(
+            "`output_root` must be a folder outside of `image_root`. "
+            f"Received: {output_root}"
+        )
+    seen = set()
+    for name in names:
+        path = output_path("", name)
+        if path in seen:
+            raise ValueError(
+                f"`names` must have each image once. Received: {name!r} twice"
+            )
+        seen.add(path)
+    # A relative path stays right when both folders are moved together.
+    settings = {"image_root": os.path.relpath(source, target), **settings}
+    folder = pathlib.Path(output_root)
+    path = folder / SETTINGS_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+        earlier = read_json(path)
+        if not isinstance(earlier, dict):
+            raise ValueError(f"{path} must hold settings")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`output_root` must be an empty folder that can be written to, or "
+            f"that of an earlier run. Received: {output_root} ({error})"
+        ) from None
+    for name in sorted(earlier | settings):
+        if earlier.get(name) != settings.get(name):
+            raise ValueError(
+                f"`output_root` {output_root} has images that were made with "
+                f"{name}={earlier.get(name)!r}: choose another folder or "
+                f"delete it. Received: {name}={settings.get(name)!r}"
+            )
+
+
 def output_path(output_root: PathLike, name: str) -> pathlib.Path:
     """The path of the image that is made of the image `name`."""
     return pathlib.Path(output_root, os.path.normpath(_output_name(name)))
@@ -268,12 +258,6 @@ def output_path(output_root: PathLike, name: str) -> pathlib.Path:
 
 def _output_name(name):
     return name if name.lower().endswith(EXTENSIONS) else f"{name}.png"
-
-
-def _delete(output_root, name):
-    path, _ = locate_image(output_root, _output_name(name))
-    if path:
-        os.unlink(path)
 
 
 def _write(made, target, modified):
@@ -288,25 +272,5 @@ def _write(made, target, modified):
             shutil.copyfile(made, unfinished)
         os.utime(unfinished, ns=(modified, modified))
         os.replace(unfinished, target)
-    except BaseException:
+    finally:
         unfinished.unlink(missing_ok=True)
-        raise
-
-
-def _keep_settings(output_root, settings):
-    """Writes the settings, or returns those of an earlier run."""
-    path = output_root / SETTINGS_FILE
-    try:
-        output_root.mkdir(parents=True, exist_ok=True)
-        if any(output_root.iterdir()):
-            earlier = read_json(path)
-            if not isinstance(earlier, dict):
-                raise ValueError(f"{path} must hold settings")
-            return earlier
-        path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            "`output_root` must be an empty folder that can be written to, or "
-            f"that of an earlier run. Received: {output_root} ({error})"
-        ) from None
-    return settings

@@ -44,54 +44,37 @@ class Exchange:
         >>> columns = {key: key for key in keys} | {"clean": "clean"}
         >>> same = from_dataframe(table, "faces", data.tasks, columns)
         """
-        order = list(
-            dict.fromkeys(w for t in self.tasks for w, _ in self._streams(t))
-        )
+        streams, order = [], {}
+        for task in self.tasks:
+            streams += self._streams(task)
+            order |= dict.fromkeys(who for _, who, _ in self._streams(task))
+            if task.name in self.clean:
+                streams.append((task, CLEAN, self.clean[task.name]))
         if CLEAN in order:
             raise ValueError(
                 "`annotators` must not be called clean, as the truth is in a "
-                f"table. Received: {order}"
+                f"table. Received: {list(order)}"
             )
-        parts = []
-        for task in self.tasks:
-            streams = dict(self._streams(task))
-            if task.name in self.clean:
-                streams[CLEAN] = self.clean[task.name]
-            for who, values in streams.items():
-                columns = {task.name: values}
-                if values.ndim == 2:
-                    slots = [f"{task.name}.{each}" for each in task.dimensions]
-                    columns = dict(zip(slots, values.T, strict=True))
-                for what, column in columns.items():
-                    parts.append(_rows(task, what, who, column))
-        table = pd.concat(parts).sort_index(kind="stable")
-        table.insert(0, "image", np.array(self.names, object)[table.index])
+        table = self._long(streams)
         table["annotator"] = pd.Categorical(
             table["annotator"], [*order, CLEAN], ordered=True
         )
-        return table.reset_index(drop=True)
+        return table
 
     def to_cleanlab(self, task: str) -> pd.DataFrame:
         """The labels of a categorical task as `cleanlab.multiannotator` takes
         them: a row an image, a column an annotator, class ids, NaN where
         missing."""
-        streams = dict(self._streams(self._categorical(task)))
-        table = pd.DataFrame(streams, index=self.names)
+        streams = self._streams(self._categorical(task))
+        table = pd.DataFrame({who: e for _, who, e in streams}, self.names)
         return table.where(table >= 0).astype("float64")
 
     def to_crowdkit(self, task: str) -> pd.DataFrame:
         """The labels of a categorical task as crowd-kit's aggregators take
         them: columns `task`, the image's name, `worker` and `label`."""
-        own = self._categorical(task)
-        parts = [_rows(own, task, who, e) for who, e in self._streams(own)]
-        table = pd.concat(parts).sort_index(kind="stable")
-        return pd.DataFrame(
-            {
-                "task": np.array(self.names, object)[table.index],
-                "worker": table["annotator"].to_numpy(),
-                "label": table["value"].to_numpy(),
-            }
-        )
+        table = self._long(self._streams(self._categorical(task)))
+        columns = {"image": "task", "annotator": "worker", "value": "label"}
+        return table[[*columns]].rename(columns=columns)
 
     def _categorical(self, name):
         found = [task for task in self.tasks if task.name == name]
@@ -103,20 +86,29 @@ class Exchange:
         return found[0]
 
     def _streams(self, task):
-        """Pairs of an annotator's name and labels."""
+        """A tuple an annotator of a task: the task, the name, the labels."""
         labels = annotator_axis(task, self.labels[task.name])
         names = self.annotators.get(task.name, map(str, range(labels.shape[1])))
-        return list(zip(names, np.moveaxis(labels, 1, 0), strict=True))
+        return [
+            (task, who, each)
+            for who, each in zip(names, np.moveaxis(labels, 1, 0), strict=True)
+        ]
 
-
-def _rows(task, what, annotator, values):
-    """Rows of one column of labels, without missing ones, by image."""
-    cells = pd.Series(values)
-    cells = cells[cells >= 0] if cells.dtype.kind == "i" else cells.dropna()
-    names = getattr(task, "class_names", None)
-    content = [names[each] for each in cells] if names else cells.tolist()
-    return pd.DataFrame(
-        {"task": what, "annotator": annotator, "value": content},
-        index=cells.index,
-        dtype=object,
-    )
+    def _long(self, streams):
+        """One row a label that is not missing, in the order of the images."""
+        parts = []
+        for task, who, values in streams:
+            columns = {task.name: values}
+            if values.ndim == 2:
+                slots = [f"{task.name}.{each}" for each in task.dimensions]
+                columns = dict(zip(slots, values.T, strict=True))
+            names = getattr(task, "class_names", None)
+            for what, column in columns.items():
+                given = np.flatnonzero(~task.missing(column))
+                cells = column[given].tolist()
+                cells = [names[each] for each in cells] if names else cells
+                rows = {"task": what, "annotator": who, "value": cells}
+                parts.append(pd.DataFrame(rows, given, dtype=object))
+        table = pd.concat(parts).sort_index(kind="stable")
+        table.insert(0, "image", np.array(self.names, object)[table.index])
+        return table.reset_index(drop=True)

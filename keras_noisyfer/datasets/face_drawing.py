@@ -41,11 +41,10 @@ def render_faces(
     """Renders faces, each from back to front.
 
     Args:
-        choice: Dict of float32 arrays in `[0, 1)`, shape `(count,)`, one for
-            each name in `APPEARANCE`.
-        movement: Dict of float32 arrays, shape `(count,)`, by how much each
-            part of the face moves; 0 is a neutral face and 1 a full
-            expression.
+        choice: Dict by name in `APPEARANCE` of float32 arrays in `[0, 1)`,
+            shape `(count,)`.
+        movement: Dict of such arrays, by how much each part of the face
+            moves; 0 is a neutral face and 1 a full expression.
         noise: Float32 array, shape `(count, image_size, image_size, 3)`,
             the sensor noise, of variance 1.
 
@@ -53,7 +52,10 @@ def render_faces(
         The images, uint8, with the shape of `noise`.
     """
     row, column = _pixel_grid(len(noise), noise.shape[1])
-    angle = _field(between(choice["background_angle"], 0, 2 * np.pi))
+    # Shape `(count, 1, 1)`, to go with pixels.
+    choice = {name: each[:, None, None] for name, each in choice.items()}
+    movement = {name: each[:, None, None] for name, each in movement.items()}
+    angle = between(choice["background_angle"], 0, 2 * np.pi)
     blend = 0.5 + 0.35 * (np.cos(angle) * column + np.sin(angle) * row)
     near, far = _colour(choice, "near"), _colour(choice, "far")
     image = near + (far - near) * blend[..., None]
@@ -79,17 +81,17 @@ class _Canvas:
 
     def __init__(self, image, row, column, choice):
         self.image = image
-        angle = _field(between(choice["rotation"], -12, 12) * np.pi / 180)
-        scale = _field(between(choice["scale"], 0.78, 0.92))
-        column = column - _field(between(choice["shift_x"], -0.06, 0.06))
-        row = row - _field(between(choice["shift_y"], 0.04, 0.14))
+        angle = between(choice["rotation"], -12, 12) * np.pi / 180
+        scale = between(choice["scale"], 0.78, 0.92)
+        column = column - between(choice["shift_x"], -0.06, 0.06)
+        row = row - between(choice["shift_y"], 0.04, 0.14)
         self.x = (np.cos(angle) * column + np.sin(angle) * row) / scale
         self.y = (np.cos(angle) * row - np.sin(angle) * column) / scale
-        yaw = _field(between(choice["yaw"], -0.1, 0.1))
+        yaw = between(choice["yaw"], -0.1, 0.1)
         turned = self.x - yaw
         # The half of the face that turns away looks narrower.
         self.face_x = turned * (1 + 1.2 * yaw * np.tanh(4 * turned))
-        self.face_y = self.y - _field(between(choice["pitch"], -0.03, 0.03))
+        self.face_y = self.y - between(choice["pitch"], -0.03, 0.03)
         self.side = np.abs(self.face_x)
         self.pixel = 2 / image.shape[1] / scale
 
@@ -104,9 +106,9 @@ class _Canvas:
 def _identity(choice):
     """Proportions and colours of a person's face."""
     skin = pick(choice["skin"], SKIN)
-    skin = skin * between(choice["skin_shade"], 0.88, 1.05)[:, None]
+    skin = skin * between(choice["skin_shade"], 0.88, 1.05)[..., None]
     hair = pick(choice["hair"], HAIR)
-    hair = hair * between(choice["hair_shade"], 0.8, 1.15)[:, None]
+    hair = hair * between(choice["hair_shade"], 0.8, 1.15)[..., None]
     lips = skin * np.array([0.86, 0.56, 0.56], "float32")
     spans = {
         "face_width": (0.78, 0.9),
@@ -121,23 +123,17 @@ def _identity(choice):
         "brow_rest": (-0.03, 0.03),
         "mouth_rest": (0.5, 0.58),
     }
-    identity = {
-        name: _field(between(choice[name], *span))
-        for name, span in spans.items()
-    }
-    identity["skin"] = skin[:, None, None]
-    identity["hair"] = hair[:, None, None]
-    identity["lips"] = lips[:, None, None]
-    identity["line"] = identity["skin"] * 0.4
+    identity = {name: between(choice[name], *s) for name, s in spans.items()}
+    line = skin * 0.4
     # Brows stay darker than the skin, or blond people would have none.
-    identity["brows"] = np.minimum(identity["hair"], identity["line"])
-    return identity
+    brows = np.minimum(hair, line)
+    colours = {"skin": skin, "hair": hair, "lips": lips}
+    return {**identity, **colours, "line": line, "brows": brows}
 
 
 def _draw_head(canvas, choice, identity, movement):
-    x, y = canvas.x, canvas.y
+    x, y, style = canvas.x, canvas.y, choice["hair_style"]
     skin, width = identity["skin"], identity["face_width"]
-    style = _field(choice["hair_style"])
     # Hair behind the head: close to it, big and curly, or long; the rest of
     # the styles have none.
     volume = np.where(style < 0.2, 1.2, np.where(style < 0.85, 1.06, 0.9))
@@ -154,7 +150,7 @@ def _draw_head(canvas, choice, identity, movement):
     canvas.paint(canvas.cover(ear), skin * 0.9)
 
     # An open mouth drops the chin.
-    chin = 1 + 0.1 * _field(np.clip(movement["mouth_open"], 0, 1))
+    chin = 1 + 0.1 * np.clip(movement["mouth_open"], 0, 1)
     narrowing = 1 - identity["jaw"] * np.clip(y, 0, 1) ** 2
     below = np.where(y > 0, chin, 1.0)
     head = _ellipse(x / narrowing, y / below, width, 1.0)
@@ -162,7 +158,7 @@ def _draw_head(canvas, choice, identity, movement):
     head_cover = canvas.cover(head)
     canvas.paint(head_cover, skin * shade[..., None])
 
-    beard = _field(np.clip(choice["beard"] * 4 - 3, 0, 1))
+    beard = np.clip(choice["beard"] * 4 - 3, 0, 1)
     bearded = np.where(beard > 0, 0.35 + 0.45 * beard, 0)
     edge = 0.36 - 0.55 * canvas.face_x**2 - canvas.face_y
     cover = canvas.cover(edge, 5) * head_cover * bearded
@@ -175,12 +171,12 @@ def _draw_eyes(canvas, choice, identity, movement):
     half = identity["eye_size"]
     across = (side - identity["eye_distance"]) / half
     profile = np.clip(1 - across**2, 0, 1)
-    inner_raise = _field(movement["brow_slope"])
+    inner_raise = movement["brow_slope"]
     # Sad and fearful lids slant down to the outside, angry ones to the inside.
     middle = identity["eye_height"] + 0.025 * inner_raise * across
 
-    opening = np.clip(1 + _field(movement["eye_open"]), 0.25, 2)
-    lid = np.clip(_field(movement["lower_lid"]), -0.1, 0.8)
+    opening = np.clip(1 + movement["eye_open"], 0.25, 2)
+    lid = np.clip(movement["lower_lid"], -0.1, 0.8)
     upper = middle - 0.62 * half * opening * profile
     lower = middle + (0.55 - 0.4 * lid) * half * opening**0.5 * profile
     ends = (np.abs(across) - 1) * half
@@ -188,10 +184,10 @@ def _draw_eyes(canvas, choice, identity, movement):
     inside = canvas.cover(eye)
     canvas.paint(inside, np.float32([250, 248, 244]))
 
-    gaze = _field(between(choice["gaze"], -0.25, 0.25)) * half
+    gaze = between(choice["gaze"], -0.25, 0.25) * half
     centre = side - identity["eye_distance"] - gaze * np.sign(canvas.face_x)
     radius = np.hypot(centre, y - identity["eye_height"] + 0.01)
-    iris = pick(choice["iris"], IRIS)[:, None, None]
+    iris = pick(choice["iris"], IRIS)
     canvas.paint(inside * canvas.cover(radius - 0.55 * half), iris)
     canvas.paint(inside * canvas.cover(radius - 0.27 * half), np.float32(15))
     glint = np.hypot(centre + 0.2 * half, y - identity["eye_height"] + 0.05)
@@ -204,7 +200,7 @@ def _draw_eyes(canvas, choice, identity, movement):
 
     along = (side - identity["eye_distance"] - 0.01) / 0.25
     height = identity["eye_height"] - 0.32 + identity["brow_rest"]
-    brow = height - 0.16 * _field(movement["brow_raise"])
+    brow = height - 0.16 * movement["brow_raise"]
     brow = brow + 0.15 * inner_raise * along - 0.05 * (1 - along**2)
     weight = identity["brow_weight"] * (1 - 0.3 * along)
     ends = (np.abs(along) - 1) * 0.25
@@ -214,14 +210,14 @@ def _draw_eyes(canvas, choice, identity, movement):
     rim = np.hypot(side - identity["eye_distance"], y + 0.06) - half - 0.07
     bridge = np.maximum(np.abs(y + 0.1) - 0.02, side - 0.12)
     rim = np.minimum(np.abs(rim) - 0.022, bridge)
-    worn = _field(choice["glasses"] > 0.85)
+    worn = choice["glasses"] > 0.85
     canvas.paint(worn * canvas.cover(rim), np.float32([40, 36, 44]))
 
 
 def _draw_nose(canvas, identity, movement):
     side, y, line = canvas.side, canvas.face_y, identity["line"]
     size = identity["nose_size"]
-    wrinkle = np.clip(_field(movement["nose_wrinkle"]), 0, 1)
+    wrinkle = np.clip(movement["nose_wrinkle"], 0, 1)
     tip = 0.27 - 0.05 * wrinkle
     ridge = np.maximum(side - 0.09 * size * (y + 0.3), np.abs(y - 0.05) - 0.26)
     canvas.paint(0.2 * canvas.cover(ridge, 3), line)
@@ -237,27 +233,27 @@ def _draw_nose(canvas, identity, movement):
     canvas.paint(0.75 * wrinkle * canvas.cover(fan), line)
     fold = np.abs(side - 0.2 - 0.5 * (y - 0.22)) - 0.014
     fold = np.maximum(fold, np.abs(y - 0.36) - 0.14)
-    smile = np.clip(_field(movement["smile"]), 0, 1)
+    smile = np.clip(movement["smile"], 0, 1)
     depth = np.clip(0.12 + 0.35 * smile + 0.5 * wrinkle, 0, 0.8)
     canvas.paint(depth * canvas.cover(fold), line)
 
 
 def _draw_mouth(canvas, choice, identity, movement):
     x, y = canvas.face_x, canvas.face_y
-    opened = np.clip(_field(movement["mouth_open"]), 0, 1.2)
-    raised = np.clip(_field(movement["upper_lip"]), 0, 1.2)
-    press = np.clip(_field(movement["lip_press"]), 0, 1)
-    square = np.clip(_field(movement["mouth_square"]), 0, 1)
+    opened = np.clip(movement["mouth_open"], 0, 1.2)
+    raised = np.clip(movement["upper_lip"], 0, 1.2)
+    press = np.clip(movement["lip_press"], 0, 1)
+    square = np.clip(movement["mouth_square"], 0, 1)
 
-    half = identity["mouth_size"] * (1 + _field(movement["mouth_width"]))
+    half = identity["mouth_size"] * (1 + movement["mouth_width"])
     across = np.clip(x / half, -1, 1)
     round_, boxy = 1 - across**2, 1 - across**6
     profile = round_ + square * (boxy - round_)
-    bend = 0.02 + 0.2 * _field(movement["smile"])
+    bend = 0.02 + 0.2 * movement["smile"]
     middle = identity["mouth_rest"] - bend * (across**2 - 0.4)
     # Disgust lifts the upper lip on one side more than on the other.
     lopsided = np.where(choice["lip_side"] < 0.5, -1, 1).astype("float32")
-    lift = 0.16 * raised * (1 + 0.6 * across * _field(lopsided))
+    lift = 0.16 * raised * (1 + 0.6 * across * lopsided)
     upper = middle - (0.13 * opened + lift) * profile
     lower = middle + (0.26 * opened + 0.02 * raised) * profile
 
@@ -278,9 +274,9 @@ def _draw_mouth(canvas, choice, identity, movement):
 
 
 def _draw_hair(canvas, choice, identity, head):
-    style = _field(choice["hair_style"])
-    level = _field(between(choice["hairline"], -0.84, -0.7))
-    parting = _field(between(choice["parting"], -0.5, 0.5))
+    style = choice["hair_style"]
+    level = between(choice["hairline"], -0.84, -0.7)
+    parting = between(choice["parting"], -0.5, 0.5)
     line = level + 0.3 * np.abs(canvas.x - parting) ** 1.5
     # A little beyond the head, or its edge would show as a seam.
     fringe = canvas.cover(np.maximum(canvas.y - line, head - 0.04))
@@ -291,37 +287,37 @@ def _draw_hair(canvas, choice, identity, head):
 
 
 def _draw_occluder(canvas, choice, row, column):
-    angle = _field(between(choice["occluder_angle"], 0, np.pi))
-    across = column - _field(between(choice["occluder_x"], -0.8, 0.8))
-    down = row - _field(between(choice["occluder_y"], -0.8, 0.8))
-    width = _field(between(choice["occluder_width"], 0.1, 0.4))
-    height = _field(between(choice["occluder_height"], 0.1, 0.25))
+    angle = between(choice["occluder_angle"], 0, np.pi)
+    across = column - between(choice["occluder_x"], -0.8, 0.8)
+    down = row - between(choice["occluder_y"], -0.8, 0.8)
+    width = between(choice["occluder_width"], 0.1, 0.4)
+    height = between(choice["occluder_height"], 0.1, 0.25)
     patch = np.maximum(
         np.abs(np.cos(angle) * across + np.sin(angle) * down) - width,
         np.abs(np.cos(angle) * down - np.sin(angle) * across) - height,
     )
-    present = _field(choice["occluded"] < 0.3)
+    present = choice["occluded"] < 0.3
     canvas.paint(present * canvas.cover(patch), _colour(choice, "occluder"))
 
 
 def _photograph(image, choice, row, column, noise):
     """Light, contrast, blur and sensor noise; returns uint8."""
-    angle = _field(between(choice["light_angle"], 0, 2 * np.pi))
-    strength = _field(between(choice["light_strength"], 0, 0.3))
+    angle = between(choice["light_angle"], 0, 2 * np.pi)
+    strength = between(choice["light_strength"], 0, 0.3)
     light = 1 + strength * (np.cos(angle) * column + np.sin(angle) * row)
-    light *= _field(between(choice["brightness"], 0.8, 1.12))
+    light *= between(choice["brightness"], 0.8, 1.12)
     image = image * light[..., None]
-    contrast = _field(between(choice["contrast"], 0.75, 1.1))[..., None]
+    contrast = between(choice["contrast"], 0.75, 1.1)[..., None]
     image = 120 + contrast * (image - 120)
 
-    spread = _field(between(choice["blur"], 0, 0.2))[..., None]
+    spread = between(choice["blur"], 0, 0.2)[..., None]
     for axis in (1, 2):
         pad = [(1, 1) if a == axis else (0, 0) for a in range(4)]
         padded = np.pad(image, pad, mode="edge")
         before = padded.take(range(0, image.shape[axis]), axis)
         after = padded.take(range(2, image.shape[axis] + 2), axis)
         image = image + spread * (before + after - 2 * image)
-    image += _field(between(choice["noise"], 1, 9))[..., None] * noise
+    image += between(choice["noise"], 1, 9)[..., None] * noise
     return np.clip(np.rint(image), 0, 255).astype("uint8")
 
 
@@ -348,14 +344,9 @@ def pick(uniform: np.ndarray, options: np.ndarray) -> np.ndarray:
     return options[(uniform * len(options)).astype(int)]
 
 
-def _field(values):
-    """Shapes `(count,)` to `(count, 1, 1)`, to go with pixels."""
-    return values[:, None, None]
-
-
 def _colour(choice, name):
     """A random muted colour, shape `(count, 1, 1, 3)`."""
     channels = [choice[f"{name}_{c}"] for c in ("red", "green", "blue")]
     colour = between(np.stack(channels, -1), 30, 235)
     grey = colour.mean(axis=-1, keepdims=True)
-    return (grey + 0.6 * (colour - grey))[:, None, None]
+    return grey + 0.6 * (colour - grey)

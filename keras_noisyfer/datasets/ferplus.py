@@ -6,60 +6,38 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.exchange import CLEAN
-from keras_noisyfer.datasets.faces.expressions import (
-    expression_task,
-    to_class_ids,
-)
+from keras_noisyfer import noise
+from keras_noisyfer.arguments import check_choice, check_number, one_line
+from keras_noisyfer.datasets.faces.expressions import expression_task
 from keras_noisyfer.datasets.image_files import check_image_files
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.long_table import from_long
+from keras_noisyfer.datasets.long_table import from_long, long_labels
 from keras_noisyfer.datasets.pairing import check_numbers, check_pixels
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.datasets.synthetic_faces import SPLITS
+from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS, SPLITS
 from keras_noisyfer.datasets.table_cells import cell_text
 from keras_noisyfer.files import open_rows
 from keras_noisyfer.typing import PathLike
 
 IMAGE_SHAPE = (48, 48, 1)
 MISSING = -1
-# Columns of votes, in the order of FER+, with the expressions they mean.
-VOTE_EXPRESSIONS = {
-    "neutral": "neutral",
-    "happiness": "happy",
-    "surprise": "surprise",
-    "sadness": "sad",
-    "anger": "anger",
-    "disgust": "disgust",
-    "fear": "fear",
-    "contempt": None,
-    "unknown": None,
-    "NF": None,
-}
-VOTE_COLUMNS = tuple(VOTE_EXPRESSIONS)
+# Columns of votes, in the order of FER+, and the expressions that the first
+# of them mean.
+VOTE_COLUMNS = (
+    "neutral happiness surprise sadness anger disgust fear contempt unknown NF"
+).split()
+VOTE_EXPRESSIONS = "neutral happy surprise sad anger disgust fear".split()
 VOTES = 10
-# The class ids of FER2013's own labels.
-FER2013_EXPRESSIONS = {
-    0: "anger",
-    1: "disgust",
-    2: "fear",
-    3: "happy",
-    4: "sad",
-    5: "surprise",
-    6: "neutral",
-}
-USAGES = {
-    "train": "Training",
-    "validation": "PublicTest",
-    "test": "PrivateTest",
-}
+# In the order of the class ids of FER2013's own labels.
+FER2013_EXPRESSIONS = "anger disgust fear happy sad surprise neutral".split()
+USAGES = dict(
+    zip(SPLITS, ("Training", "PublicTest", "PrivateTest"), strict=True)
+)
 FOLDERS = {
-    "train": "FER2013Train",
-    "validation": "FER2013Valid",
-    "test": "FER2013Test",
+    split: f"FER2013{name}"
+    for split, name in zip(SPLITS, ("Train", "Valid", "Test"), strict=True)
 }
 SOURCES = {
     "fer2013.csv": "https://www.kaggle.com/c/challenges-in-representation-"
@@ -68,9 +46,10 @@ SOURCES = {
 }
 # The same rows, as Kaggle has them in another file of the same page.
 OTHER_SOURCE = "icml_face_data.csv"
-_CLASS_IDS = to_class_ids(
-    np.arange(VOTES), dict(enumerate(VOTE_EXPRESSIONS.values()))
-)
+_CLASS_IDS = np.full(len(VOTE_COLUMNS), MISSING, "int32")
+_CLASS_IDS[: len(VOTE_EXPRESSIONS)] = [
+    *map(EXPRESSIONS.index, VOTE_EXPRESSIONS)
+]
 
 
 def load_ferplus(
@@ -87,12 +66,11 @@ def load_ferplus(
     replacement; a vote for contempt, for unknown or for "not a face" (NF)
     is a missing label.
 
-    The clean label is the one of the seven expressions with the most votes;
-    it is missing where two of them tie, or where contempt, unknown or NF has
-    more votes. It comes from all ten votes, those that are drawn among them.
-    The rule that FER+'s authors call majority is stricter: it drops columns
-    with a single vote, then wants more than half of the votes left; and
-    contempt is an eighth class there.
+    The clean label is the one of the seven expressions with the most of all
+    ten votes; it is missing where two of them tie, or where contempt, unknown
+    or NF has more. The rule that FER+'s authors call majority is stricter: it
+    drops columns with a single vote, then wants more than half of the votes
+    left; and contempt is an eighth class there.
 
     Args:
         data_dir: Folder with `fer2013.csv` or `icml_face_data.csv` (Kaggle)
@@ -102,8 +80,7 @@ def load_ferplus(
             `label.csv` holds other votes than `fer2013new.csv` for one image
             in twenty. Nothing but their place pairs the rows of two tables:
             checked are their number, `Usage`, the order of the names and, by
-            a checksum, that no image of FER2013 has the name of another. Of
-            other pixels, two of one `Usage` may have changed places.
+            a checksum, that no image of FER2013 has the name of another.
         split: `"train"`, or `"validation"` (FER2013's public test images) or
             `"test"` (its private ones), whose labels are the clean ones.
         annotators: Number of votes that are drawn an image, 1 to 10.
@@ -139,17 +116,9 @@ def load_ferplus(
 
     - [Barsoum et al., 2016](https://arxiv.org/abs/1608.01041)
     """
-    if split not in SPLITS:
-        raise ValueError(
-            f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}"
-        )
-    check_number("annotators", annotators, minimum=1, integer=True)
-    if annotators > VOTES:
-        raise ValueError(
-            f"`annotators` must be at most {VOTES}, the number of votes an "
-            f"image. Received: {annotators}"
-        )
-    check_number("seed", seed, minimum=0, integer=True)
+    check_choice("split", split, SPLITS)
+    check_number("annotators", annotators, 1, maximum=VOTES, integer=True)
+    check_number("seed", seed, 0, integer=True)
     report = ImportReport(on_error)
     tables = [os.path.join(data_dir, name) for name in SOURCES]
     other = os.path.join(data_dir, OTHER_SOURCE)
@@ -173,44 +142,27 @@ def load_ferplus(
             f"Received: {data_dir}, with none"
         )
 
-    votes = rows[list(VOTE_COLUMNS)].to_numpy("int32")
+    votes = rows[VOTE_COLUMNS].to_numpy("int32")
     # Before bad images are left out: the others keep their votes.
-    drawn = _draw_votes(votes, annotators, [seed, SPLITS.index(split)])
-    labels = pd.DataFrame(drawn).rename(columns=lambda n: f"vote {n + 1}")
+    drawn = noise.draw_votes(votes, annotators, [seed, SPLITS.index(split)])
+    # Where there is no more vote, -1, as where the last of them is given.
+    labels = pd.DataFrame(_CLASS_IDS[drawn])
+    labels = labels.rename(columns=lambda number: f"vote {number + 1}")
     if original_label:
         labels["FER2013"] = rows["original"].to_numpy()
-    who = list(labels)
-    labels[CLEAN] = _plurality(votes)
-    table = labels[good].reset_index(drop=True).rename_axis("image")
-    table = table.melt(var_name="annotator", ignore_index=False).reset_index()
-    table = table.assign(task="expression", clean=table["annotator"] == CLEAN)
+    votes = votes[good]
     data = from_long(
-        table[table["value"] != MISSING],
+        long_labels("expression", labels[good], _plurality(votes)),
         images,
         [expression_task()],
         report,
-        {"expression": who},
-        ["expression"],
-        extras={"votes": votes[good]},
+        {"expression": list(labels)},
+        truths=["expression"],
+        extras={"votes": votes},
     )
     if split == "train":
         return data
     return data.with_labels(data.clean, data.tasks)
-
-
-def _draw_votes(votes, annotators, seed):
-    """Class ids of some votes an image, int32 `(n, annotators)`."""
-    given = votes.sum(axis=1, keepdims=True)
-    # A row an image: one entry a vote, then missing ones.
-    place = np.arange(max(VOTES, given.max(initial=0)))
-    is_vote = place < given
-    ballots = np.full(is_vote.shape, MISSING, "int32")
-    ballots[is_vote] = np.repeat(
-        np.tile(_CLASS_IDS, len(votes)), votes.reshape(-1)
-    )
-    turn = np.random.default_rng(seed).random(ballots.shape)
-    order = np.argsort(np.where(is_vote, turn, np.inf), axis=1)
-    return np.take_along_axis(ballots, order[:, :annotators], axis=1)
 
 
 def _plurality(votes):
@@ -225,7 +177,7 @@ def _plurality(votes):
 
 
 def _check_votes(table, path):
-    votes = table[list(VOTE_COLUMNS)]
+    votes = table[VOTE_COLUMNS]
     numbers = votes.apply(pd.to_numeric, errors="coerce").to_numpy("float64")
     wrong = np.argwhere(~np.isin(numbers, range(VOTES + 1)))
     if len(wrong):
@@ -240,7 +192,7 @@ def _check_votes(table, path):
 
 def _read_folder(folder, report):
     path = os.path.join(folder, "label.csv")
-    rows = _read_csv(path, header=None)
+    rows = _read_csv(path)
     # The second column is the face's box, which is the whole image.
     columns = ["name", "box", *VOTE_COLUMNS]
     if len(rows.columns) != len(columns):
@@ -270,43 +222,45 @@ def _read_tables(paths, data_dir, split, report):
     table = _check_votes(table, paths[1])
     table["name"] = table["Image name"].str.strip()
     check_numbers(table["name"], paths[1])
-    faces = _read_faces(paths, table["Usage"])
+    table = table.join(_read_faces(paths, table["Usage"], USAGES[split]))
 
-    in_split = table["Usage"] == USAGES[split]
-    removed = in_split & (table["name"] == "")
-    repeated = in_split & ~removed & table["name"].duplicated()
+    rows = table[table["Usage"] == USAGES[split]]
+    removed = rows["name"] == ""
+    repeated = ~removed & rows["name"].duplicated()
     report.notes["images that FER+ removed"] = int(removed.sum())
     report.notes["second rows of an image"] = int(repeated.sum())
-    rows = table.join(faces)[in_split & ~removed & ~repeated]
-    pixels = np.zeros((len(rows), *IMAGE_SHAPE), "uint8")
-    good = np.ones(len(rows), bool)
-    texts = zip(rows["name"], rows["pixels"], strict=True)
-    for index, (name, text) in enumerate(texts):
-        image, problem = _parse_pixels(text)
-        if problem:
-            good[index] = False
-            report.reject(name, "wrong pixels", problem)
-        else:
-            pixels[index] = image
-    names = rows["name"][good]
-    if len(names):
-        pixels = pixels[good]
-        check_pixels(names, pixels, paths)
-        pixels = ImageArray(pixels, names)
-    return rows, pixels, good
+    rows = rows[~removed & ~repeated]
+    bad = np.array([isinstance(each, str) for each in rows["pixels"]], bool)
+    for name, problem in rows.loc[bad, ["name", "pixels"]].to_numpy():
+        report.reject(name, "wrong pixels", problem)
+    if bad.all():
+        return rows, None, ~bad
+    names, images = rows["name"][~bad], np.stack(rows["pixels"][~bad].to_list())
+    check_pixels(names, images, paths)
+    return rows, ImageArray(images, names), ~bad
 
 
-def _read_faces(paths, usages):
-    """The pixels and the class id, `original`, of every row.
+def _read_faces(paths, usages, usage):
+    """The class id, `original`, of every row, and the pixels of one usage.
 
     Checks that the rows are those of fer2013new.csv: nothing but their place
     says which votes are an image's.
     """
     path, votes_path = paths
-    table = _read_csv(path, ["emotion", "pixels", "Usage"])
-    class_ids = to_class_ids(list(FER2013_EXPRESSIONS), FER2013_EXPRESSIONS)
-    expressions = zip(map(str, FER2013_EXPRESSIONS), class_ids, strict=True)
-    table["original"] = table["emotion"].map(cell_text).map(dict(expressions))
+
+    def parse(part):
+        pixels = [
+            _parse_pixels(text) if each.strip() == usage else None
+            for text, each in zip(part["pixels"], part["Usage"], strict=True)
+        ]
+        return part.assign(pixels=pd.Series(pixels, part.index, object))
+
+    table = _read_csv(path, ["emotion", "pixels", "Usage"], parse)
+    class_ids = {
+        str(number): EXPRESSIONS.index(name)
+        for number, name in enumerate(FER2013_EXPRESSIONS)
+    }
+    table["original"] = table["emotion"].map(cell_text).map(class_ids)
     unknown = table.index[table["original"].isna()]
     if len(unknown):
         raise ValueError(
@@ -327,43 +281,48 @@ def _read_faces(paths, usages):
 
 
 def _parse_pixels(text):
-    """The image and None, or None and what is wrong with its pixels."""
+    """An image, or what is wrong with its pixels."""
     try:
         with warnings.catch_warnings():
             # How NumPy before 2.3 tells of text that is no number.
             warnings.simplefilter("error", DeprecationWarning)
             values = np.fromstring(text, "int32", sep=" ")
     except (ValueError, DeprecationWarning):
-        return None, "not all are integers"
+        return "not all are integers"
     if len(values) != np.prod(IMAGE_SHAPE):
-        return None, f"{len(values)} instead of {np.prod(IMAGE_SHAPE)}"
+        return f"{len(values)} instead of {np.prod(IMAGE_SHAPE)}"
     if values.min() < 0 or values.max() > 255:
-        return None, f"from {values.min()} to {values.max()}"
-    return values.reshape(IMAGE_SHAPE), None
+        return f"from {values.min()} to {values.max()}"
+    return values.astype("uint8").reshape(IMAGE_SHAPE)
 
 
-def _read_csv(path, columns=None, **options):
-    """A CSV file as a table, whose cells are text; of named columns, with or
-    without spaces around the names, those given."""
-    if columns is not None:
-        options["usecols"] = lambda name: name.strip() in columns
+def _read_csv(path, columns=None, prepare=None):
+    """A CSV file as a table, whose cells are text: without header, or of
+    named columns, with or without spaces around the names, those given.
+
+    `prepare` is a function of a part of the table that makes it smaller.
+    """
+    options = {"dtype": str, "keep_default_na": False, "chunksize": 1000}
     try:
         with open_rows(path) as file:
-            table = pd.read_csv(
-                file, dtype=str, keep_default_na=False, **options
+            if columns is None:
+                return pd.concat(pd.read_csv(file, header=None, **options))
+            parts = pd.read_csv(
+                file, usecols=lambda name: name.strip() in columns, **options
             )
-        if columns is None:
-            return table
-        names = [name.strip() for name in table]
-        if sorted(names) != sorted(columns):
-            raise ValueError(
-                f"it must have the columns {', '.join(columns)}, each once; "
-                f"of these it has {', '.join(names) or 'none'}"
-            )
+            prepared = []
+            for part in parts:
+                part.columns = names = [name.strip() for name in part]
+                if sorted(names) != sorted(columns):
+                    raise ValueError(
+                        f"it must have the columns {', '.join(columns)}, each "
+                        f"once; of these it has {', '.join(names) or 'none'}"
+                    )
+                prepared.append(prepare(part) if prepare else part)
+            table = pd.concat(prepared)
     # Of pandas' own errors too.
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{path} could not be read: {one_line(error)}"
         ) from error
-    table = table.set_axis(names, axis=1)
     return table.assign(Usage=table["Usage"].str.strip())

@@ -36,14 +36,10 @@ MAX_SIDE = 65_500
 
 # What Pillow's modes are called here.
 MODE_PROBLEMS = {
-    "CMYK": "CMYK colours",
-    "YCCK": "CMYK colours",
+    **dict.fromkeys(("CMYK", "YCCK"), "CMYK colours"),
+    **dict.fromkeys(("RGBA", "LA", "PA"), "alpha channel"),
+    **dict.fromkeys(("I", "F"), "16-bit values"),
     "P": "palette colours",
-    "RGBA": "alpha channel",
-    "LA": "alpha channel",
-    "PA": "alpha channel",
-    "I": "16-bit values",
-    "F": "16-bit values",
 }
 # Problems of images that have a right 8-bit RGB copy.
 CONVERTIBLE = {
@@ -55,32 +51,41 @@ CONVERTIBLE = {
 # Decoders go through the whole image once a scan of a progressive JPEG file;
 # ten are usual.
 MAX_SCANS = 200
-_SCAN_MARKER = b"\xff\xda"
+DAMAGED = "truncated or damaged image"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def locate_image(image_root: PathLike, name: str) -> tuple[Any, Any]:
+class UnusableImage(Exception):
+    """An image has to be left out: for a problem, a few words that are the
+    same for all images with it, and a detail, what is known about this one."""
+
+    def __init__(self, problem: str, detail: str = ""):
+        super().__init__(problem, detail)
+        self.problem = problem
+        self.detail = detail
+
+
+def locate_image(image_root: PathLike, name: str) -> str:
     """The path of an image, which has to stay within its folder.
 
-    Returns:
-        `(path, None)`, or `(None, (problem, detail))` if `name` is empty,
-        absolute, or leads out of `image_root` by `..` or a symbolic link, or
-        no file is there.
+    Raises:
+        UnusableImage: if `name` is empty, absolute, or leads out of
+            `image_root` by `..` or a symbolic link, or no file is there.
     """
     root = os.path.realpath(image_root)
     if not name or "\0" in name:
-        return None, ("missing image", f"no file name but {name!r}")
+        raise UnusableImage("missing image", f"no file name but {name!r}")
     if leads_out(name):
-        return None, ("path out of the image folder", f"in {image_root}")
+        raise UnusableImage("path out of the image folder", f"in {image_root}")
     path = os.path.join(root, os.path.normpath(name))
     if not os.path.exists(path):
-        return None, ("missing image", f"no such file in {image_root}")
+        raise UnusableImage("missing image", f"no such file in {image_root}")
     target = os.path.realpath(path)
     if not target.startswith(os.path.join(root, "")):
-        return None, ("symbolic link out of the image folder", target)
+        raise UnusableImage("symbolic link out of the image folder", target)
     if not os.path.isfile(path):
-        return None, ("missing image", "not a file")
-    return path, None
+        raise UnusableImage("missing image", "not a file")
+    return path
 
 
 def leads_out(name: str) -> bool:
@@ -90,73 +95,71 @@ def leads_out(name: str) -> bool:
     return os.path.isabs(name) or first in (os.curdir, os.pardir)
 
 
-def image_problem(
-    path: PathLike, max_pixels: int = MAX_PIXELS, decode: bool = True
-) -> tuple[str, str] | None:
-    """What is wrong with an image file.
-
-    Everything is named that TensorFlow could not decode, or would decode to
-    something else than a viewer shows.
+def check_image(
+    path: PathLike,
+    max_pixels: int = MAX_PIXELS,
+    decode: bool = True,
+    convert: bool = False,
+) -> bool:
+    """Refuses an image file that TensorFlow could not decode, or would decode
+    to something else than a viewer shows.
 
     Args:
         path: The file.
         max_pixels: Largest width times height.
         decode: Whether to decode the whole file, which finds damage behind
             the header. Without it only the header is read.
+        convert: Whether a file may have one of the problems `CONVERTIBLE`.
 
     Returns:
-        None, or `(problem, detail)`: a few words that are the same for all
-        files with that problem, and what is known about this one.
+        Whether it has none.
+
+    Raises:
+        UnusableImage: with what is wrong with it.
     """
     if os.path.getsize(path) == 0:
-        return "empty file", "0 bytes"
+        raise UnusableImage("empty file", "0 bytes")
     try:
-        with Image.open(path) as image:
-            problem = _header_problem(image, path, max_pixels)
-        if not problem and _count_scans(path) > MAX_SCANS:
-            problem = "too many scans", f"more than {MAX_SCANS}"
-    except (
-        Image.DecompressionBombError,
-        # Where the user has turned warnings into errors.
-        Image.DecompressionBombWarning,
-    ) as error:
-        return "too large image", str(error)
-    except Image.UnidentifiedImageError:
-        return "not an image", "unknown or damaged format"
-    # A damaged header can lead to any error at all.
-    except Exception as error:
-        return "truncated or damaged image", one_line(error)
-    if problem or not decode:
-        return problem
-    return _decoding_problem(path)
+        with open_image(path, None) as image:
+            _check_header(image, os.fspath(path), max_pixels)
+            if _count_scans(path) > MAX_SCANS:
+                raise UnusableImage("too many scans", f"more than {MAX_SCANS}")
+    except UnusableImage as error:
+        if convert and error.problem in CONVERTIBLE:
+            return False
+        raise
+    if decode:
+        _check_decoding(path)
+    return True
 
 
-def _header_problem(image, path, max_pixels):
+def _check_header(image, path, max_pixels):
     width, height = image.size
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
-        return "too large image", f"{width}x{height} pixels"
+        raise UnusableImage("too large image", f"{width}x{height} pixels")
     # What many cameras write: a JPEG file with further images at its end.
     kind = "JPEG" if image.format == "MPO" else image.format
     endings = FORMATS.get(kind)
     if endings is None:
-        return "unsupported format", f"{image.format}"
+        raise UnusableImage("unsupported format", f"{image.format}")
     if not path.lower().endswith(endings):
         ending = os.path.splitext(path)[1]
-        return "wrong extension", f"{kind} data in a {ending} file"
+        raise UnusableImage(
+            "wrong extension", f"{kind} data in a {ending} file"
+        )
     mode = "I" if image.mode.startswith("I;16") else image.mode
     if mode in MODE_PROBLEMS:
-        return MODE_PROBLEMS[mode], f"mode {image.mode}"
+        raise UnusableImage(MODE_PROBLEMS[mode], f"mode {image.mode}")
     if "transparency" in image.info:
-        return "alpha channel", "transparent colour"
+        raise UnusableImage("alpha channel", "transparent colour")
     if kind == "BMP" and image.mode == "1":
-        return "unsupported format", "BMP with one bit a pixel"
+        raise UnusableImage("unsupported format", "BMP with one bit a pixel")
     if kind == "PNG" and _png_bit_depth(path) == 16:
-        return "16-bit values", f"mode {image.mode}"
+        raise UnusableImage("16-bit values", f"mode {image.mode}")
     # The method of PNG images would decode the whole file.
     orientation = Image.Image.getexif(image).get(Base.Orientation, 1)
     if orientation not in (0, 1):
-        return "EXIF rotation", f"orientation {orientation}"
-    return None
+        raise UnusableImage("EXIF rotation", f"orientation {orientation}")
 
 
 def _png_bit_depth(path):
@@ -171,7 +174,28 @@ def _count_scans(path):
         if file.read(2) != b"\xff\xd8":
             return 0
         # Pixels never look like this: 0xff is followed by 0 there.
-        return file.read().count(_SCAN_MARKER)
+        return file.read().count(b"\xff\xda")
+
+
+def _check_decoding(path):
+    try:
+        _decode_coarsely(os.fspath(path))
+    except tf.errors.OpError as error:
+        # Without the marks of the operation that TensorFlow adds.
+        detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
+        raise UnusableImage(DAMAGED, one_line(detail)) from error
+
+
+def _decode_coarsely(path):
+    # A JPEG file at an eighth of its size: every byte is read all the same.
+    encoded = tf.io.read_file(path)
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=8),
+        lambda: tf.io.decode_image(
+            encoded, channels=3, expand_animations=False
+        ),
+    )
 
 
 def check_image_files(
@@ -187,7 +211,7 @@ def check_image_files(
         image_root: Folder of the images.
         names: Their paths relative to it, without repeats.
         report: `ImportReport` that bad images are rejected by.
-        decode: As in `image_problem`.
+        decode: As in `check_image`.
         explain: Function of a name, a problem and its detail that returns
             what to reject, such as `ImageFolder.explain`.
 
@@ -198,90 +222,61 @@ def check_image_files(
         ValueError: if `image_root` is not a folder, or, as the report says,
             at the first bad image.
     """
-    if not os.path.isdir(image_root):
-        raise ValueError(
-            f"`image_root` must be a folder. Received: {image_root}"
-        )
-
-    progress = tqdm.tqdm(
-        total=len(names) * (1 + decode),
-        desc="checking images",
-        unit=" files",
-        delay=2,
-        disable=None,
-    )
+    check_folder("`image_root`", image_root)
     good = np.ones(len(names), bool)
-    paths = []
 
-    def reject(index, problem, detail):
+    def check(index, what, *arguments):
+        try:
+            return what(*arguments)
+        except UnusableImage as error:
+            bad = names[index], error.problem, error.detail
         good[index] = False
-        bad = names[index], problem, detail
         report.reject(*(explain(*bad) if explain else bad))
 
-    with progress:
-        for index, name in enumerate(names):
-            path, problem = locate_image(image_root, name)
-            problem = problem or image_problem(path, decode=False)
-            paths.append(path)
-            if problem:
-                reject(index, *problem)
-            progress.update()
-        if decode:
-            kept = np.flatnonzero(good)
-            for index in _undecodable([paths[i] for i in kept], progress):
-                index = kept[index]
-                problem = _decoding_problem(paths[index])
-                reject(index, *(problem or ("unreadable image", "")))
+    def check_header(name):
+        path = locate_image(image_root, name)
+        check_image(path, decode=False)
+        return path
+
+    options: Any = {"unit": " files", "delay": 2, "disable": None}
+    paths = [
+        check(index, check_header, name)
+        for index, name in enumerate(tqdm.tqdm(names, "checking", **options))
+    ]
+    left = set(np.flatnonzero(good).tolist()) if decode else set()
+    if left:
+        dataset = tf.data.Dataset.from_tensor_slices(
+            ([*left], [paths[index] for index in left])
+        )
+        # As training decodes: an element that fails is left out.
+        dataset = dataset.map(
+            lambda index, path: (index, tf.size(_decode_coarsely(path))),
+            tf.data.AUTOTUNE,
+        ).ignore_errors()
+        with tqdm.tqdm(desc="decoding", total=len(left), **options) as progress:
+            for indices, _ in dataset.batch(256).as_numpy_iterator():
+                left.difference_update(indices.tolist())
+                progress.update(len(indices))
+    for index in sorted(left):
+        check(index, _check_decoding, paths[index])
     return good
 
 
-def _undecodable(paths, progress):
-    """Indices of the files that the training's own decoder cannot read."""
-    if not paths:
-        return []
-    decoded = np.zeros(len(paths), bool)
-    dataset = tf.data.Dataset.from_tensor_slices(paths).enumerate()
-    # An element that fails is left out; its index tells which one it was.
-    dataset = dataset.map(
-        lambda index, path: (index, tf.size(_decode_coarsely(path))),
-        tf.data.AUTOTUNE,
-    ).ignore_errors()
-    for indices, _ in dataset.batch(256).as_numpy_iterator():
-        decoded[indices] = True
-        progress.update(len(indices))
-    return np.flatnonzero(~decoded)
-
-
-def _decoding_problem(path):
-    try:
-        _decode_coarsely(path)
-    except tf.errors.OpError as error:
-        # Without the marks of the operation that TensorFlow adds.
-        detail = re.sub(r"{{.*?}}|\[Op:.*", "", error.message)
-        return "truncated or damaged image", one_line(detail)
-    return None
-
-
-def _decode_coarsely(path):
-    # A JPEG file at an eighth of its size: every byte is read all the same.
-    encoded = tf.io.read_file(path)
-    return tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=3, ratio=8),
-        lambda: tf.io.decode_image(
-            encoded, channels=3, expand_animations=False
-        ),
-    )
+def check_folder(argument: str, path: object, hint: str = "") -> str:
+    """The real path of a folder, or a `ValueError` that ends with a hint."""
+    # A number would be taken for that of an open file.
+    if isinstance(path, (str, os.PathLike)) and os.path.isdir(path):
+        return os.path.realpath(path)
+    hint = hint and f". {hint}"
+    raise ValueError(f"{argument} must be a folder. Received: {path}{hint}")
 
 
 def list_images(
     image_root: PathLike, endings: Sequence[str] = EXTENSIONS
 ) -> list[str]:
     """Paths of all files below a folder whose names end so, in small letters,
-    relative to it, sorted; by default of all images.
-
-    Symbolic links to folders are not followed.
-    """
+    relative to it, sorted; by default of all images. Symbolic links to folders
+    are not followed."""
     paths = (
         os.path.join(os.path.relpath(folder, image_root), file)
         for folder, _, files in os.walk(image_root)
@@ -291,45 +286,17 @@ def list_images(
     return sorted(map(os.path.normpath, paths))
 
 
-class UnusableImage(Exception):
-    """An image has to be left out.
-
-    Args:
-        problem: A few words, the same for all images with that problem.
-        detail: What is known about this one.
-    """
-
-    def __init__(self, problem: str, detail: str = ""):
-        super().__init__(problem, detail)
-        self.problem = problem
-        self.detail = detail
-
-
 def read_rgb(path: PathLike, convert: bool = False) -> Image.Image:
-    """A checked image file as a Pillow image of mode RGB.
-
-    Args:
-        path: The file.
-        convert: Whether to take any file that has a right 8-bit RGB copy, as
-            that copy; see `upright_rgb`.
-
-    Raises:
-        UnusableImage: if `image_problem` names it, or it is truncated.
-    """
-    problem = image_problem(path, decode=False)
-    if problem and not (convert and problem[0] in CONVERTIBLE):
-        raise UnusableImage(*problem)
+    """A checked image file as a Pillow image of mode RGB; with `convert` also
+    one that has a right 8-bit RGB copy, as that, see `upright_rgb`."""
+    check_image(path, decode=False, convert=convert)
     with open_image(path) as image:
         return upright_rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
     """An 8-bit RGB copy of a Pillow image of any mode, as a viewer shows it;
-    see `convert_images`.
-
-    Raises:
-        UnusableImage: if its values have no known range.
-    """
+    see `convert_images`. Refused if its values have no known range."""
     transparency = "transparency" in image.info
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
@@ -349,33 +316,36 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 @contextlib.contextmanager
-def open_image(path: PathLike) -> Iterator[Image.Image]:
-    """An image file of one of `READABLE_FORMATS`, open.
-
-    Raises:
-        UnusableImage: if it is of another format, or damaged.
-    """
+def open_image(
+    path: PathLike, formats: Sequence[str] | None = READABLE_FORMATS
+) -> Iterator[Image.Image]:
+    """An image file, open, of one of these formats; None: of any, to read the
+    header alone. Refused if it is none, or damaged."""
     try:
-        with Image.open(path, formats=READABLE_FORMATS) as image:
+        with Image.open(path, formats=formats) as image:
             yield image
-    except Image.UnidentifiedImageError:
-        detail = f"not one of {', '.join(READABLE_FORMATS)}"
-        raise UnusableImage("unsupported format", detail) from None
     except UnusableImage:
         raise
-    # Pillow finds damage behind the header when it decodes: any error at all.
+    # A warning where the user has turned warnings into errors.
+    except (
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise UnusableImage("too large image", str(error)) from error
+    except Image.UnidentifiedImageError:
+        if formats is None:
+            problem = "not an image", "unknown or damaged format"
+        else:
+            problem = "unsupported format", f"not one of {', '.join(formats)}"
+        raise UnusableImage(*problem) from None
+    # Damage can lead to any error at all.
     except Exception as error:
-        raise UnusableImage(
-            "truncated or damaged image", one_line(error)
-        ) from error
+        raise UnusableImage(DAMAGED, one_line(error)) from error
 
 
 def pixel_count(encoded: Tensor) -> Tensor:
-    """Width times height of an image file, by its header.
-
-    Returns:
-        int64 scalar; 0 if the bytes are not of a JPEG, PNG or BMP file.
-    """
+    """Width times height of an image file by its header, an int64 scalar; 0
+    if the bytes are not of a JPEG, PNG or BMP file."""
 
     # Too few bytes have sides of 0.
     header = tf.strings.substr(encoded + b"\0" * 26, 0, 26)

@@ -22,12 +22,9 @@ class ImageFolder:
         self._listed = {}
 
     def name(self, cell: str) -> str:
-        """The path of an image, relative to the folder.
-
-        Paths within the folder get one spelling, with `/` for a back-slash
-        and in the Unicode normal form of the file, where there is one such
-        file. Anything else stays as it is written, an empty cell too.
-        """
+        """The path of an image, relative to the folder: in one spelling, with
+        `/` for a back-slash and in the Unicode normal form of the file, where
+        there is one such file. Anything else stays as it is written."""
         name = self._normalize(cell)
         self._written.setdefault(name, cell)
         return name
@@ -35,13 +32,9 @@ class ImageFolder:
     def explain(
         self, name: str, problem: str, detail: str
     ) -> tuple[str, str, str]:
-        """What is to be said of an image that is not there.
-
-        Returns:
-            `(cell, problem, detail)`: the cell as it was written, what
-            `locate_image` says of its `name`, and with the detail what the
-            cell seems to be and which file is like it.
-        """
+        """What is to be said of an image: the cell as it was written, the
+        problem, and with the detail, where no image is there, what the cell
+        seems to be and which file is like it."""
         if problem in ("missing image", "path out of the image folder"):
             if _URL.match(name):
                 problem = "missing image"

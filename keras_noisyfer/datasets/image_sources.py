@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,7 +12,19 @@ from keras_noisyfer.datasets.pipeline import SHUFFLE_BUFFER, check_images
 from keras_noisyfer.typing import ArrayLike, PathLike, Shape, Tensor
 
 
-class ImageFiles:
+class _Images:
+    names: list[str]
+    select: Any
+
+    def take(self, count: int) -> Any:
+        """The first `count` images."""
+        return self.select(slice(count))
+
+    def _names(self, indices):
+        return np.array(self.names, object)[indices].tolist()
+
+
+class ImageFiles(_Images):
     """Images that stay in their files until they are needed.
 
     Args:
@@ -42,27 +55,21 @@ class ImageFiles:
 
     def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
         """The image of a path: uint8 of shape `image_shape`."""
-        return read_image(encoded, image_shape, self._is_jpeg)
+        content = tf.io.read_file(encoded)
+        return decode_image(content, image_shape, self._is_jpeg)
 
-    def take(self, count: int) -> "ImageFiles":
-        """The first `count` images."""
-        return ImageFiles(self.image_root, self.names[:count])
-
-    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageFiles":
-        """The images of increasing indices."""
-        return ImageFiles(self.image_root, [self.names[i] for i in indices])
+    def select(self, indices: Any) -> "ImageFiles":
+        """The images of increasing indices, or of a slice."""
+        return ImageFiles(self.image_root, self._names(indices))
 
 
-class ImageArray:
+class ImageArray(_Images):
     """Images in memory.
 
     Args:
         images: Array of shape `(n, height, width, channels)`: uint8, or
             float in [-1, 1].
         names: One name an image; by default its number.
-
-    Raises:
-        ValueError: see `check_images`.
     """
 
     shuffle_buffer = SHUFFLE_BUFFER
@@ -86,22 +93,9 @@ class ImageArray:
             image = tf.round(image)
         return tf.cast(image, encoded.dtype)
 
-    def take(self, count: int) -> "ImageArray":
-        """The first `count` images."""
-        return ImageArray(self.images[:count], self.names[:count])
-
-    def select(self, indices: Sequence[int] | np.ndarray) -> "ImageArray":
-        """The images of increasing indices."""
-        return ImageArray(
-            self.images[indices], [self.names[i] for i in indices]
-        )
-
-
-def read_image(
-    path: Tensor, image_shape: Shape, is_jpeg: bool = False
-) -> Tensor:
-    """Reads and decodes an image file; see `decode_image`."""
-    return decode_image(tf.io.read_file(path), image_shape, is_jpeg)
+    def select(self, indices: Any) -> "ImageArray":
+        """The images of increasing indices, or of a slice."""
+        return ImageArray(self.images[indices], self._names(indices))
 
 
 def decode_image(

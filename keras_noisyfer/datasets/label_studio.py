@@ -11,7 +11,6 @@ import pandas as pd
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.table import from_dataframe
 from keras_noisyfer.datasets.table_cells import cell_text, read_csv
 from keras_noisyfer.datasets.table_tasks import (
@@ -26,8 +25,7 @@ from keras_noisyfer.typing import PathLike
 TRUTH = "ground truth"
 KINDS = ("choices", "rating", "number")
 # What the flat exports have beside the data and the labels.
-_OTHER = ("id", "annotator", "annotation_id", "created_at", "updated_at")
-_OTHER += ("lead_time",)
+_OTHER = "id annotator annotation_id created_at updated_at lead_time".split()
 # What Label Studio puts before the name of a file that is uploaded.
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 
@@ -46,9 +44,9 @@ def load_label_studio(
     Each control is a task: choices are a categorical one whose classes are
     the choices that occur, sorted; numbers, and ratings with a range, a
     continuous one of one dimension. Ratings without a range are the classes
-    1, 2 and so on. Controls `valence` and `arousal` with numbers are the task
-    `affect`. Each person who labelled is an annotator; annotations that were
-    cancelled are left out, those marked as ground truth are the clean labels.
+    1, 2 and so on. Numbers `valence` and `arousal` are the task `affect`.
+    Each person is an annotator; cancelled annotations are left out, those
+    marked as ground truth are the clean labels.
 
     Args:
         export: File that Label Studio exports as JSON, JSON-MIN or CSV.
@@ -83,7 +81,8 @@ def load_label_studio(
     - [Label Studio's export formats](https://labelstud.io/guide/export)
     """
     rows = []
-    for item in _read(export):
+    items, surplus = _read(export)
+    for item in items:
         if not isinstance(item, dict):
             raise _no_export(export, f"{item!r} for a task")
         data = item.get("data", item) if "annotations" in item else item
@@ -104,16 +103,16 @@ def load_label_studio(
     names = ("row", *LONG_COLUMNS, "kind")
     frame = pd.DataFrame(rows, columns=names, dtype=object).set_index("row")
     tasks = _scale_and_infer(frame, dict(ranges or {}))
+    frame.attrs["surplus"] = surplus
     columns = {name: name for name in LONG_COLUMNS}
     if (frame["annotator"] == TRUTH).any():
         columns["clean"] = TRUTH
+
+    def path(cell):
+        return find_image(image_dir, cell)
+
     return from_dataframe(
-        frame,
-        image_dir,
-        tasks,
-        columns,
-        image_path=lambda cell: find_image(image_dir, cell),
-        **options,
+        frame, image_dir, tasks, columns, image_path=path, **options
     )
 
 
@@ -128,31 +127,27 @@ def find_image(image_dir: PathLike, written: str) -> str:
     url = urllib.parse.urlsplit(written)
     local = urllib.parse.parse_qs(url.query).get("d")
     path = local[0] if local else urllib.parse.unquote(url.path)
-    parts = [part for part in path.split("/") if part]
-    for candidate in (
-        parts,
-        [*parts[:-1], _UPLOAD.sub("", (parts or [""])[-1])],
-    ):
-        for start in range(len(candidate)):
-            name = "/".join(candidate[start:])
+    *folders, file = [part for part in path.split("/") if part] or [""]
+    for parts in ([*folders, file], [*folders, _UPLOAD.sub("", file)]):
+        for start in range(len(parts)):
+            name = "/".join(parts[start:])
             if os.path.isfile(os.path.join(image_dir, name)):
                 return name
     return written
 
 
 def _read(export):
+    """The tasks, and what is to be said of rows of too many values."""
     if os.fspath(export).lower().endswith(".csv"):
         table = read_csv(export)
-        for row, surplus in table.attrs["surplus"].items():
-            ImportReport().reject(f"row {row}", "too many values", surplus)
-        return table.to_dict("records")
+        return table.to_dict("records"), table.attrs["surplus"]
     try:
         items = read_json(export)
     except OSError as error:
         raise _no_export(export, error.strerror) from error
     if not isinstance(items, list):
         raise _no_export(export, type(items).__name__)
-    return items
+    return items, {}
 
 
 def _no_export(export, received):
@@ -179,12 +174,12 @@ def _labels(item, image, export):
             who = each.get("completed_by")
             if isinstance(who, dict):
                 who = who.get("email") or who.get("id")
-            is_truth = each.get("ground_truth")
-            who = TRUTH if is_truth else cell_text(_single(who))
+            who = TRUTH if each.get("ground_truth") else cell_text(_single(who))
             for result in each["result"]:
-                if result["type"] in KINDS:
-                    value = _single(result["value"][result["type"]])
-                    yield who, str(result["from_name"]), result["type"], value
+                kind = result["type"]
+                if kind in KINDS:
+                    value = _single(result["value"][kind])
+                    yield who, str(result["from_name"]), kind, value
     except (AttributeError, KeyError, TypeError) as error:
         raise _no_export(export, f"an annotation without {error}") from error
 
@@ -224,43 +219,39 @@ def _scale_and_infer(frame, ranges):
                 f"{one_line(', '.join(kinds.index))}. "
                 f"Received: {control}, {limits}"
             )
-    tasks, numbers = [], []
+    tasks, values = [], []
     for control, kind in kinds.items():
         own = frame["task"] == control
         cells = frame.loc[own, "value"]
         if control in ranges:
             low, high = ranges[control]
-            cells = pd.to_numeric(cells, errors="coerce").where(
-                lambda n: n.notna(), cells
-            )
-            frame.loc[own, "value"] = [
-                (2 * n - low - high) / (high - low) if _is_number(n) else n
-                for n in cells
-            ]
+            numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+            scaled = (2 * numbers - low - high) / (high - low)
+            scaled = scaled.astype(object).where(scaled.notna(), cells)
+            frame.loc[own, "value"] = scaled
         if control in ranges or "number" in kind:
-            numbers.append(control)
+            values.append(control)
+            continue
+        if "rating" in kind:
+            most = max(filter(_is_number, cells), default=0)
+            count = min(int(most), MAX_CLASSES + 1)
+            names = [str(number) for number in range(1, count + 1)]
         else:
-            names = {cell_text(cell) for cell in cells}
-            if "rating" in kind:
-                most = max(filter(_is_number, cells), default=0)
-                names = map(str, range(1, min(int(most), MAX_CLASSES + 1) + 1))
+            names = sorted({cell_text(cell) for cell in cells})
             names = [name for name in names if name[:1] not in ("[", "{")]
-            if not 2 <= len(names) <= MAX_CLASSES:
-                raise ValueError(
-                    f"Control {one_line(control)!r} must have 2 to "
-                    f"{MAX_CLASSES} classes; `ranges` makes a value of a "
-                    f"rating, `controls` leaves it out. Received: {len(names)}"
-                )
-            if "rating" not in kind:
-                names = sorted(names)
-            tasks.append(CategoricalTask(control, class_names=names))
-    if set(AFFECT) <= set(numbers):
+        if not 2 <= len(names) <= MAX_CLASSES:
+            raise ValueError(
+                f"Control {one_line(control)!r} must have 2 to "
+                f"{MAX_CLASSES} classes; `ranges` makes a value of a "
+                f"rating, `controls` leaves it out. Received: {len(names)}"
+            )
+        tasks.append(CategoricalTask(control, class_names=names))
+    if set(AFFECT) <= set(values):
         tasks.append(ContinuousTask("affect", AFFECT))
-        numbers = [control for control in numbers if control not in AFFECT]
+        values = [control for control in values if control not in AFFECT]
     # A slot of a table is `task.dimension`, or the dimension alone.
-    tasks += [ContinuousTask(control, ("value",)) for control in numbers]
-    is_single = frame["task"].isin(numbers)
-    frame.loc[is_single, "task"] += ".value"
+    tasks += [ContinuousTask(control, ("value",)) for control in values]
+    frame.loc[frame["task"].isin(values), "task"] += ".value"
     return tasks
 
 

@@ -27,13 +27,11 @@ class LabelledImages(Exchange):
     """One split of a data set: its images and what annotators said of them.
 
     Labels are plain arrays, ready for noise, votes and tables; images stay
-    where they are and are decoded during training. The loaders of
-    `keras_noisyfer.datasets` return it, and `batches` makes a
-    `tf.data.Dataset` of it.
+    where they are and are decoded during training. All loaders return it, and
+    `batches` makes a `tf.data.Dataset` of it.
 
     Args:
-        images: `ImageFiles`, `ImageArray` or an array as
-            `make_dataset` takes it.
+        images: `ImageFiles`, `ImageArray` or an array as of `make_dataset`.
         labels: Dict by task name. Categorical: integers of shape
             `(n, annotators)` or `(n,)`, -1 where missing; continuous: floats
             in [-1, 1] of shape `(n, annotators, dimensions)` or
@@ -43,21 +41,19 @@ class LabelledImages(Exchange):
             an annotator axis; tasks without them are left out.
         extras: Dict of further arrays with one entry an image.
         report: `ImportReport` of what was left out.
-        annotators: Dict by task name of the annotators' names, where they
-            are known.
-        writer: `LabelWriter` that writes labels of one more annotator next
-            to the data, in the format of its own label files.
+        annotators: Dict by task name of the annotators' names, where known.
+        writer: `LabelWriter` of one more annotator's labels, next to the data
+            and in its format.
 
     Attributes:
-        names: List of one name an image; the others are named as the
-            arguments.
+        names: List of one name an image; others are named as the arguments.
 
     Raises:
         ValueError: if a label has a wrong shape, dtype or value, or lengths
             differ.
 
     Warns:
-        UserWarning: if `images` is an array of floats in [0, 1].
+        UserWarning: if the images are an array of floats in [0, 1].
 
     Example:
 
@@ -79,20 +75,29 @@ class LabelledImages(Exchange):
     ):
         if isinstance(images, np.ndarray):
             images = ImageArray(images)
-            if images.images.dtype != np.uint8:
-                warn_of_scale(lowest_value(images.images))
+        array = getattr(images, "images", None)
+        if array is not None and array.dtype != np.uint8:
+            warn_of_scale(lowest_value(array))
         self.images = images
-        self.writer = writer
-        self.names = images.names
-        self.tasks = check_tasks(tasks)
-        self.labels = check_labels(labels, self.tasks, evaluation=True)
-        self.clean = {
-            name: check_labels({name: array}, [self._task(name)], True)[name]
-            for name, array in (clean or {}).items()
-        }
-        self.annotators = check_annotators(annotators, self.tasks)
+        self.labels = labels
+        self.tasks = tasks
+        self.clean = clean or {}
         self.extras = dict(extras or {})
         self.report = report or ImportReport()
+        self.annotators = dict(annotators or {})
+        self.writer = writer
+        self._check()
+
+    def _check(self):
+        self.names = self.images.names
+        self.tasks = check_tasks(self.tasks)
+        self.labels = check_labels(self.labels, self.tasks, evaluation=True)
+        self.clean = {
+            name: check_labels({name: array}, [self._task(name)], True)[name]
+            for name, array in self.clean.items()
+        }
+        self.annotators = check_annotators(self.annotators, self.tasks)
+        self.extras = dict(self.extras)
         self.report.accepted = len(self.names)
         for kind in ("labels", "clean", "extras"):
             for name, array in getattr(self, kind).items():
@@ -124,9 +129,10 @@ class LabelledImages(Exchange):
         return tasks[name]
 
     def _replace(self, **changes):
-        arguments = "images tasks labels clean extras report annotators writer"
-        kept = {name: getattr(self, name) for name in arguments.split()}
-        return LabelledImages(**{**kept, **changes})
+        data = copy.copy(self)
+        vars(data).update(changes)
+        data._check()
+        return data
 
     def take(self, count: int) -> Self:
         """The first `count` images with their labels; all if there are less."""
@@ -167,8 +173,7 @@ class LabelledImages(Exchange):
             kind: {name: e[kept] for name, e in getattr(self, kind).items()}
             for kind in ("labels", "clean", "extras")
         }
-        # A copy, which counts its own images and knows what was left out of
-        # the whole.
+        # It counts its own images, and knows what the whole left out.
         report = copy.copy(self.report)
         return self._replace(images=images, report=report, **arrays)
 
@@ -179,12 +184,13 @@ class LabelledImages(Exchange):
             labels: Dict by task name, as the argument of the class.
             tasks: Sequence of tasks; by default those there are, with as
                 many annotators as `labels` has.
-
-        Returns:
-            A `LabelledImages`.
         """
         if tasks is None:
-            tasks = [_fit_annotators(self._task(n), labels[n]) for n in labels]
+            tasks = []
+            for name, array in labels.items():
+                task = self._task(name)
+                count = annotator_axis(task, np.asarray(array)).shape[1]
+                tasks.append(task.with_annotators(count))
         names = {task.name for task in check_tasks(tasks)}
         clean = {n: each for n, each in self.clean.items() if n in names}
         annotators = {
@@ -197,13 +203,10 @@ class LabelledImages(Exchange):
         )
 
     def clean_labels(self) -> Self:
-        """The same images for evaluation: the clean labels are the labels.
+        """The same images for evaluation: clean labels, of one annotator.
 
         A task without clean labels keeps its labels if it has one annotator,
         and loses them if it has several, of whom none is the truth.
-
-        Returns:
-            A `LabelledImages`, whose tasks have one annotator.
         """
         labels = {}
         for task in self.tasks:
@@ -223,10 +226,6 @@ class LabelledImages(Exchange):
             seed: Non-negative integer; each task draws from a seed of its
                 own.
 
-        Returns:
-            A `LabelledImages`, whose labels are mistaken about the clean
-            ones of this.
-
         Raises:
             ValueError: if a task is unknown or has no clean labels.
 
@@ -242,19 +241,14 @@ class LabelledImages(Exchange):
         labels = dict(self.labels)
         for name, group in annotators.items():
             task = self._task(name)
-            if not isinstance(group, (list, tuple)):
-                raise ValueError(
-                    f"`annotators['{name}']` must be a sequence of "
-                    f"annotators. Received: {group!r}"
-                )
-            continuous = isinstance(task, ContinuousTask)
-            if any(
-                isinstance(each, noise.ContinuousAnnotator) != continuous
+            is_continuous = isinstance(task, ContinuousTask)
+            if not isinstance(group, (list, tuple)) or any(
+                isinstance(each, noise.ContinuousAnnotator) != is_continuous
                 for each in group
             ):
                 raise ValueError(
-                    f"`annotators['{name}']` must be annotators of a "
-                    f"{type(task).__name__}. Received: {group!r}"
+                    f"`annotators['{name}']` must be a sequence of annotators "
+                    f"of a {type(task).__name__}. Received: {group!r}"
                 )
             if name not in self.clean:
                 raise ValueError(
@@ -262,12 +256,11 @@ class LabelledImages(Exchange):
                     f"{', '.join(self.clean) or 'there are none'}. "
                     f"Received: {name!r}"
                 )
-            order = [each.name for each in self.tasks].index(name)
             labels[name] = noise.annotate(
                 self.clean[name],
                 group,
                 num_classes=getattr(task, "num_classes", None),
-                seed=np.random.default_rng([seed, order]),
+                seed=np.random.default_rng([seed, self.tasks.index(task)]),
             )
         return self.with_labels(labels)
 
@@ -291,8 +284,11 @@ class LabelledImages(Exchange):
                 batch that is smaller than the others.
             augmentation: `None`, or a function of a batch of images in
                 [-1, 1] and a seed, such as `crop_and_flip` or `face_affine`.
-            seed: Seed of the order and of the augmentation, see
-                `make_dataset`.
+            seed: Seed of the order and of the augmentation. The same seed
+                gives the same batches, and other ones in each epoch; as
+                everywhere in `tf.data` it counts together with the global
+                seed, that of `keras.utils.set_random_seed`, when the data
+                set is made.
             with_index: Whether elements are `({"image": ..., "index": ...},
                 labels)`, index int32 `(batch_size,)`: for models that remember
                 something of each image, and for `NumericalFault`, which then
@@ -331,14 +327,14 @@ class LabelledImages(Exchange):
             self.images.shuffle_buffer,
             decode=lambda each: self.images.decode(each, image_shape),
         )
-        if with_index:
-            batches = batches.map(
-                lambda image, labels, index: (
-                    {"image": image, "index": index},
-                    labels,
-                )
+        if not with_index:
+            return batches
+        return batches.map(
+            lambda image, labels, index: (
+                {"image": image, "index": index},
+                labels,
             )
-        return batches
+        )
 
 
 def make_dataset(
@@ -347,9 +343,7 @@ def make_dataset(
     tasks: Tasks,
     batch_size: int = 128,
     training: bool = False,
-    augmentation: Augmentation | None = None,
-    seed: int = 0,
-    with_index: bool = False,
+    **options: Any,
 ) -> tf.data.Dataset:
     """A `tf.data.Dataset` of batches `(image, labels)` from arrays.
 
@@ -364,14 +358,9 @@ def make_dataset(
             `(n, dimensions)`, in [-1, 1]. With `training=False` also clean
             labels, which have no annotator axis.
         tasks: Sequence of tasks.
-        batch_size: See `LabelledImages.batches`, as the following ones.
+        batch_size: See `LabelledImages.batches`.
         training: Boolean.
-        augmentation: Function, or `None`.
-        seed: Seed of the order and of the augmentation. The same seed gives
-            the same batches, and other ones in each epoch; as everywhere in
-            `tf.data` it counts together with the global seed, that of
-            `keras.utils.set_random_seed`, when the data set is made.
-        with_index: Boolean.
+        **options: `augmentation`, `seed` and `with_index`.
 
     Returns:
         A `tf.data.Dataset` of float32 images in [-1, 1] and a dict of labels:
@@ -390,11 +379,4 @@ def make_dataset(
     >>> model.fit(dataset, epochs=10)
     """
     data = LabelledImages(np.asarray(images), labels, tasks)
-    return data.batches(
-        None, batch_size, training, augmentation, seed, with_index
-    )
-
-
-def _fit_annotators(task, labels):
-    labels = annotator_axis(task, np.asarray(labels))
-    return task.with_annotators(labels.shape[1])
+    return data.batches(None, batch_size, training, **options)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.datasets.exchange import CLEAN
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask
-from keras_noisyfer.typing import Tasks
+from keras_noisyfer.typing import ArrayLike, Tasks
 
 
 def from_long(
@@ -40,17 +41,11 @@ def from_long(
         report: `ImportReport`.
         annotators: Dict by task name of the names of the streams, in their
             order. By default those who have a label, sorted.
-        truths: Names of the tasks that have clean labels in any case, those
-            of all images missing if there are none.
+        truths: Names of the tasks that have clean labels in any case.
         unlabelled: Names of the tasks that may have no label; `annotators`
             names their streams.
-        max_annotators: See `crowd_streams`, as the following ones.
-        streams: Integer.
-        seed: Integer.
+        max_annotators: See `crowd_streams`, as `streams` and `seed`.
         **more: Further arguments of `LabelledImages`.
-
-    Returns:
-        A `LabelledImages`.
 
     Raises:
         ValueError: if a task has no label, or a value is out of its range.
@@ -70,11 +65,9 @@ def from_long(
         if annotators is not None:
             who = list(annotators[task.name])
         # The values of a label go to one stream.
-        label, index = np.unique(
-            given["image"].to_numpy("int64") * len(who)
-            + pd.Index(who).get_indexer(given["annotator"]),
-            return_inverse=True,
-        )
+        who_index = pd.Index(who).get_indexer(given["annotator"])
+        label = given["image"].to_numpy("int64") * len(who) + who_index
+        label, index = np.unique(label, return_inverse=True)
         image, annotator = np.divmod(label, len(who))
         limit = len(who) if max_annotators is None else max_annotators
         stream, count = crowd_streams(
@@ -108,6 +101,19 @@ def _array(task, values, names, streams=1, place=0):
     return array
 
 
+def long_labels(
+    task: str, labels: pd.DataFrame, clean: ArrayLike
+) -> pd.DataFrame:
+    """The long table of class ids with a row an image and a column an
+    annotator, -1 where missing, and of those that count as the truth."""
+    table = labels.assign(**{CLEAN: clean}).reset_index(drop=True)
+    table = table.rename_axis("image").melt(
+        var_name="annotator", ignore_index=False
+    )
+    table = table[table["value"] >= 0].reset_index()
+    return table.assign(task=task, clean=table["annotator"] == CLEAN)
+
+
 def crowd_streams(
     image_names: Sequence[str],
     images: np.ndarray,
@@ -123,12 +129,10 @@ def crowd_streams(
     annotator, and nothing is lost.
 
     With more, most streams would be nearly empty. There are then `streams`
-    resampled ones: an image's labels are put in a random order and go to the
-    streams, at most one a stream, so that each stream is the label of a
-    random annotator. An image with fewer labels leaves streams without one,
-    chosen at random, so that all streams are about equally full. What is
-    lost: who gave a label, hence what is particular to one annotator, such
-    as a bias towards a class; and an image's labels beyond `streams`.
+    resampled ones: an image's labels go to them in a random order, at most
+    one a stream; an image with fewer labels leaves random streams without
+    one. What is lost: who gave a label, hence what is particular to one
+    annotator, such as a bias towards a class; and labels beyond `streams`.
 
     The draw for an image depends on `seed`, the image's name and its
     annotators' names alone: neither on the order of the table nor on the

@@ -17,12 +17,8 @@ _NUMBER = re.compile(r"^fer([0-9]{1,9})\.png$")
 
 
 def check_numbers(names: Any, path: PathLike) -> None:
-    """Checks that a table of FER+ has its images in the published order.
-
-    Raises:
-        ValueError: if the numbers in them do not increase; a name is `""`
-            where FER+ has removed the image.
-    """
+    """Raises a `ValueError` unless a table of FER+ has its images in the
+    published order: their numbers increase. A removed image's name is `""`."""
     # Those of equal images are out of order in the published table.
     names = names[~names.duplicated(keep=False)]
     numbers = names.str.extract(_NUMBER, expand=False).dropna().astype("int64")
@@ -39,12 +35,8 @@ def check_numbers(names: Any, path: PathLike) -> None:
 def check_pixels(
     names: Sequence[str], images: np.ndarray, paths: Sequence[PathLike]
 ) -> None:
-    """Checks that no image of FER2013 has the name of another one.
-
-    Raises:
-        ValueError: if one has. Of pixels that no image of FER+ has, such as
-            those of a removed row, nothing is known.
-    """
+    """Raises a `ValueError` if an image of FER2013 has the name of another.
+    Of pixels that FER+ does not have nothing is known."""
     checksums = np.load(CHECKSUMS)
     known = set(map(bytes, checksums[checksums.any(axis=1)]))
     for name, image in zip(names, images, strict=True):
@@ -63,18 +55,9 @@ def check_pixels(
 def check_order(
     rows: np.ndarray, published: tuple[str, ...], what: str
 ) -> None:
-    """Checks that published rows are in the order of their publication.
-
-    Args:
-        rows: Array with one row an image.
-        published: `(checksum, checksum of the order)`, as `row_checksums`
-            gives them for the published rows.
-        what: What the rows are, for the message.
-
-    Raises:
-        ValueError: if these are the published rows in another order; of
-            other rows nothing is known.
-    """
+    """Raises a `ValueError` if `rows`, an array with one an image, are those
+    `published`, see `row_checksums`, in another order; of other rows nothing
+    is known. `what` the rows are is for the message."""
     content, order = row_checksums(rows)
     if content == published[0] and order != published[1]:
         raise ValueError(

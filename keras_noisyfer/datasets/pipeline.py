@@ -48,9 +48,6 @@ def make_batches(
         shuffle_buffer: Number of elements among which the next is drawn.
         decode: Function of an encoded image, such as a path, that returns
             the image; called after shuffling, so that the buffer is small.
-
-    Returns:
-        A `tf.data.Dataset` of batches.
     """
     if augmentation is not None and not callable(augmentation):
         raise ValueError(
@@ -100,14 +97,10 @@ def check_target_shape(
     image_shape: Shape | None, given: Shape | None
 ) -> tuple[int, ...]:
     """The shape that images are scaled to, `(height, width, channels)`, by
-    default `given`, their own, which is None where they are files.
-
-    Raises:
-        ValueError: if it is none, or has other channels than `given`.
-    """
+    default `given`, their own, which is None where they are files. An array's
+    channels are what they are."""
     shape = image_shape or given or ()
     shape = tuple(shape) if isinstance(shape, Iterable) else ()
-    # An array's channels are what they are.
     channels = (1, 3) if given is None else given[2:]
     if (
         len(shape) != 3
@@ -124,13 +117,8 @@ def check_target_shape(
 
 
 def check_images(images: ArrayLike) -> np.ndarray:
-    """Images of shape `(n, height, width, channels)`, uint8 or float in
-    [-1, 1], as uint8 or float32.
-
-    Raises:
-        ValueError: if the rank, the dtype or a value is wrong, or there is
-            no image.
-    """
+    """Images of shape `(n, height, width, channels)`, n >= 1, uint8 or float
+    in [-1, 1], checked, as uint8 or float32."""
     images = np.asarray(images)
     if images.ndim != 4 or len(images) == 0:
         raise ValueError(
@@ -158,12 +146,7 @@ def check_labels(
 ) -> dict[str, np.ndarray]:
     """Checks shape, dtype and every value of a data set's labels, and makes
     int32 or float32 arrays of them. With `evaluation` clean labels, without
-    annotator axis, are accepted for a task of several annotators.
-
-    Raises:
-        ValueError: if a task is missing or unknown, or a label has a wrong
-            shape, dtype or value.
-    """
+    annotator axis, are accepted for a task of several annotators."""
     if isinstance(labels, dict):
         labels = {name: np.asarray(array) for name, array in labels.items()}
     standardize_labels(tasks, labels, evaluation)
@@ -181,12 +164,7 @@ def check_labels(
 def check_annotators(
     annotators: Mapping[str, Sequence[str]] | None, tasks: Tasks
 ) -> dict[str, list[str]]:
-    """Checks the annotators' names, a dict by task name or None.
-
-    Raises:
-        ValueError: if a task is unknown, or has another number of annotators
-            than different names.
-    """
+    """Checks that each annotator of a task has a name of its own."""
     names = {name: list(who) for name, who in (annotators or {}).items()}
     counts = {task.name: task.annotators for task in tasks}
     for name, who in names.items():

@@ -5,7 +5,7 @@ import csv
 import pathlib
 from typing import Any, Self
 
-from keras_noisyfer.arguments import one_line
+from keras_noisyfer.arguments import check_choice, one_line
 from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.typing import PathLike
 
@@ -24,8 +24,7 @@ class ImportReport:
         counts: Dict by problem of the number of rejected entries.
         entries: List of `(entry, problem, detail)`, strings; an entry is the
             image's name, or the row of the table.
-        notes: Dict by description of numbers that are worth knowing but led
-            to no rejection.
+        notes: Dict by description of numbers worth knowing, no rejections.
 
     Example:
 
@@ -37,11 +36,7 @@ class ImportReport:
     """
 
     def __init__(self, on_error: str = "raise"):
-        if on_error not in ON_ERROR:
-            raise ValueError(
-                f"`on_error` must be one of {', '.join(ON_ERROR)}. "
-                f"Received: {on_error!r}"
-            )
+        check_choice("on_error", on_error, ON_ERROR)
         self.on_error = on_error
         self.accepted = 0
         self.counts = collections.Counter()
@@ -49,16 +44,9 @@ class ImportReport:
         self.notes = {}
 
     def reject(self, entry: str, problem: str, detail: str = "") -> None:
-        """Leaves an entry out.
-
-        Args:
-            entry: Name of the image, or which row of the table.
-            problem: A few words, the same for all entries of this kind.
-            detail: What is known about this entry.
-
-        Raises:
-            ValueError: with `on_error="raise"`.
-        """
+        """Leaves out an entry, an image or a row of a table, or raises a
+        `ValueError`. `problem` is the same for all entries of a kind, `detail`
+        what is known about this one."""
         # Names are chosen by others, with line breaks or a megabyte long.
         detail = one_line(detail)
         if self.on_error == "raise":
@@ -77,10 +65,8 @@ class ImportReport:
         self.notes.update(other.notes)
 
     def write_csv(self, path: PathLike) -> pathlib.Path:
-        """Writes one line a rejected entry: entry, problem, detail.
-
-        Cells that a spreadsheet would compute begin with an apostrophe.
-        """
+        """Writes one line a rejected entry: entry, problem, detail. Cells that
+        a spreadsheet would compute begin with an apostrophe."""
         # Names on disk need not be text.
         options: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
         with open(path, "w", newline="", **options) as file:

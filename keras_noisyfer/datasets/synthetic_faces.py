@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_choice, check_number
 from keras_noisyfer.datasets.face_drawing import (
     APPEARANCE,
     between,
@@ -18,15 +18,7 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.typing import PathLike
 
-EXPRESSIONS = (
-    "neutral",
-    "happy",
-    "sad",
-    "surprise",
-    "fear",
-    "disgust",
-    "anger",
-)
+EXPRESSIONS = tuple("neutral happy sad surprise fear disgust anger".split())
 SPLITS = ("train", "validation", "test")
 TASKS = (
     CategoricalTask("expression", class_names=EXPRESSIONS),
@@ -36,17 +28,10 @@ TASKS = (
 # (valence, arousal) of each expression at full intensity, set by hand after
 # its place on the circumplex.
 AFFECT = np.array(
-    [
-        [0.0, 0.0],
-        [0.85, 0.35],
-        [-0.75, -0.4],
-        [0.25, 0.85],
-        [-0.45, 0.8],
-        [-0.7, 0.3],
-        [-0.55, 0.65],
-    ],
+    [[0.0, 0.0], [0.85, 0.35], [-0.75, -0.4], [0.25, 0.85], [-0.45, 0.8],
+     [-0.7, 0.3], [-0.55, 0.65]],
     "float32",
-)
+)  # fmt: skip
 AFFECT_JITTER = 0.12
 INTENSITY = (0.3, 1.0)
 
@@ -97,18 +82,17 @@ def draw_faces(
     and nose. Each face has an intensity, which scales that geometry from
     neutral towards the expression, and a small valence and arousal of its
     own, which bend the mouth corners and open eyes and mouth. Identity, pose,
-    light, background, blur, noise and occlusion vary independently of all
-    that.
+    light, background, blur, noise and occlusion vary independently.
 
     Image `i` depends on `seed`, `split` and `i` alone: a small set is the
     beginning of a larger one, and splits are independent.
 
     Args:
-        count: Integer, number of faces.
+        count: Number of faces.
         seed: Non-negative integer.
-        image_size: Integer, height and width in pixels, at least 16.
-        split: String, one of `"train"`, `"validation"`, `"test"`.
-        start: Integer, index of the first face.
+        image_size: Height and width in pixels, at least 16.
+        split: One of `"train"`, `"validation"`, `"test"`.
+        start: Index of the first face.
 
     Returns:
         A dict of NumPy arrays: `image`, uint8, shape
@@ -131,14 +115,11 @@ def draw_faces(
     - [Russell, 1980](https://doi.org/10.1037/h0077714), the circumplex model
       of affect
     """
-    check_number("count", count, minimum=0, integer=True)
-    check_number("seed", seed, minimum=0, integer=True)
-    check_number("image_size", image_size, minimum=16, integer=True)
-    check_number("start", start, minimum=0, integer=True)
-    if split not in SPLITS:
-        raise ValueError(
-            f"`split` must be one of {', '.join(SPLITS)}. Received: {split!r}"
-        )
+    check_number("count", count, 0, integer=True)
+    check_number("seed", seed, 0, integer=True)
+    check_number("image_size", image_size, 16, integer=True)
+    check_number("start", start, 0, integer=True)
+    check_choice("split", split, SPLITS)
     faces = {
         "image": np.empty((count, image_size, image_size, 3), "uint8"),
         "expression": np.empty(count, "int32"),
@@ -147,20 +128,14 @@ def draw_faces(
     }
     for begin in range(0, count, _RENDERED_AT_ONCE):
         end = min(begin + _RENDERED_AT_ONCE, count)
-        generators = [
-            np.random.default_rng([seed, SPLITS.index(split), start + index])
-            for index in range(begin, end)
-        ]
-        uniform = np.stack(
-            [g.random(len(_CHOICES), "float32") for g in generators]
-        )
-        noise = np.stack(
-            [
-                g.standard_normal((image_size, image_size, 3), "float32")
-                for g in generators
-            ]
-        )
-        choice = dict(zip(_CHOICES, uniform.T, strict=True))
+        uniform, noise = [], []
+        for index in range(start + begin, start + end):
+            draw = np.random.default_rng([seed, SPLITS.index(split), index])
+            uniform.append(draw.random(len(_CHOICES), "float32"))
+            shape = faces["image"].shape[1:]
+            noise.append(draw.standard_normal(shape, "float32"))
+        noise = np.stack(noise)
+        choice = dict(zip(_CHOICES, np.stack(uniform, 1), strict=True))
         labels, movement = _choose_labels(choice)
         for name, values in labels.items():
             faces[name][begin:end] = values
@@ -200,15 +175,14 @@ def _choose_labels(choice):
 class SyntheticFacesConfig(tfds.core.BuilderConfig):
     """Sizes and seed of a `SyntheticFaces` data set.
 
-    The name is made from the sizes and the seed, as
-    `"train2000_validation0_test1000_seed0"`: TFDS keeps prepared files in a
-    folder of that name, so two configurations never share files.
+    The name is made from them: TFDS keeps prepared files in a folder of that
+    name, so two configurations never share files.
 
     Args:
-        train_size: Integer, number of training faces, at least 1.
-        validation_size: Integer, number of validation faces. With 0 there is
-            no validation split.
-        test_size: Integer, number of test faces, at least 1.
+        train_size: Number of training faces, at least 1.
+        validation_size: Number of validation faces; with 0 there is no such
+            split.
+        test_size: Number of test faces, at least 1.
         seed: Non-negative integer.
 
     Raises:
@@ -228,12 +202,9 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     seed: int = 0
 
     def __post_init__(self):
-        check_number("train_size", self.train_size, minimum=1, integer=True)
-        check_number(
-            "validation_size", self.validation_size, minimum=0, integer=True
-        )
-        check_number("test_size", self.test_size, minimum=1, integer=True)
-        check_number("seed", self.seed, minimum=0, integer=True)
+        minimums = {"train_size": 1, "validation_size": 0, "test_size": 1}
+        for argument, least in {**minimums, "seed": 0}.items():
+            check_number(argument, getattr(self, argument), least, integer=True)
         name = (
             f"train{self.train_size}_validation{self.validation_size}"
             f"_test{self.test_size}_seed{self.seed}"
@@ -263,10 +234,9 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     face.
 
     Args:
-        config: A `SyntheticFacesConfig`, or the name of one in
-            `BUILDER_CONFIGS`. Defaults to 2,000 training and 1,000 test
-            faces.
-        data_dir: Folder that the prepared files go to.
+        config: A `SyntheticFacesConfig`, by default of 2,000 training and
+            1,000 test faces.
+        data_dir: Folder of the prepared files.
 
     Example:
 
@@ -281,35 +251,30 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First version."}
     BUILDER_CONFIGS = [SyntheticFacesConfig()]
-    # TFDS looks for download checksums beside the code, which takes a package
-    # that it does not declare (tensorflow/datasets#11212). Nothing is
-    # downloaded here, so there is nothing to look for.
+    # Or TFDS looks for download checksums beside the code, which takes a
+    # package that it does not declare (tensorflow/datasets#11212).
     code_path = None
 
     def __init__(self, *, config: Any = None, **options: Any):
-        # TFDS refuses another configuration of the same name as one above,
-        # which here has the same settings.
+        # TFDS refuses another configuration of the same name, which here has
+        # the same settings.
         if isinstance(config, SyntheticFacesConfig):
             config = self.builder_configs.get(config.name, config)
         super().__init__(config=config, **options)
 
     def _info(self):
+        features = tfds.features
         return tfds.core.DatasetInfo(
             builder=self,
             description="Drawn faces with seven expressions and their affect.",
-            features=tfds.features.FeaturesDict(
+            features=features.FeaturesDict(
                 {
-                    "image": tfds.features.Image(
-                        shape=(IMAGE_SIZE, IMAGE_SIZE, 3),
-                        encoding_format="png",
+                    "image": features.Image(
+                        shape=(IMAGE_SIZE, IMAGE_SIZE, 3), encoding_format="png"
                     ),
-                    "expression": tfds.features.ClassLabel(
-                        names=list(EXPRESSIONS)
-                    ),
-                    "affect": tfds.features.Tensor(
-                        shape=(2,), dtype=np.float32
-                    ),
-                    "intensity": tfds.features.Scalar(dtype=np.float32),
+                    "expression": features.ClassLabel(names=list(EXPRESSIONS)),
+                    "affect": features.Tensor(shape=(2,), dtype=np.float32),
+                    "intensity": features.Scalar(dtype=np.float32),
                 }
             ),
             supervised_keys=("image", "expression"),
@@ -331,10 +296,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
                 count, seed, IMAGE_SIZE, split=split, start=start
             )
             for index in range(count):
-                yield (
-                    start + index,
-                    {name: values[index] for name, values in faces.items()},
-                )
+                face = {name: values[index] for name, values in faces.items()}
+                yield start + index, face
 
 
 def load_synthetic_faces(
@@ -348,8 +311,8 @@ def load_synthetic_faces(
     """Prepares synthetic faces, where that is not done yet, and loads them.
 
     Args:
-        data_dir: Folder that the prepared files go to; by default that of
-            TFDS, `~/tensorflow_datasets`.
+        data_dir: Folder of the prepared files; by default that of TFDS,
+            `~/tensorflow_datasets`.
         split: `"train"` or `"test"`; both are prepared.
         train_size: Number of training faces, at least 1.
         test_size: Number of test faces, at least 1.
@@ -371,10 +334,7 @@ def load_synthetic_faces(
     (500, 2)
     """
     check_number("image_size", image_size, minimum=1, integer=True)
-    if split not in ("train", "test"):
-        raise ValueError(
-            f"`split` must be one of train, test. Received: {split!r}"
-        )
+    check_choice("split", split, ("train", "test"))
     config = SyntheticFacesConfig(
         train_size=train_size, test_size=test_size, seed=seed
     )
@@ -385,7 +345,6 @@ def load_synthetic_faces(
     if image_size != IMAGE_SIZE:
         images = tf.image.resize(images, (image_size, image_size), "area")
         images = np.round(images).astype("uint8")
-    # Without annotators, what a long table ends in is there already.
     clean = {task.name: faces[task.name] for task in TASKS}
     extras = {"intensity": faces["intensity"]}
     return LabelledImages(images, clean, TASKS, clean, extras)

@@ -1,6 +1,7 @@
 """Your own data: labels in a table or a CSV file, images in a folder."""
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from keras_noisyfer.datasets.table_cells import (
     read_csv,
     texts,
 )
-from keras_noisyfer.datasets.table_columns import KEYS, parse_columns
+from keras_noisyfer.datasets.table_columns import parse_columns
 from keras_noisyfer.datasets.table_tasks import (
     infer_columns,
     infer_tasks,
@@ -40,6 +41,7 @@ def from_dataframe(
     tasks: Tasks | None = None,
     columns: dict[str, Any] | None = None,
     *,
+    where: dict[str, str] | None = None,
     on_error: str = "raise",
     max_annotators: int | None = 5,
     streams: int = 3,
@@ -50,13 +52,13 @@ def from_dataframe(
     """Your own data: a `pandas.DataFrame` of labels and a folder of images.
 
     `columns` says what the table's columns hold, in one of three forms; left
-    out, the header says it, see `infer_tasks`.
+    out, the header says it, see `infer_tasks`. `"clean"`, labels that count
+    as the truth, may be left out.
 
     Wide, one row an image: `"image"`, and for each task by its name the
     columns of its labels. Categorical: a column, or a list of columns, one an
     annotator. Continuous: a tuple of columns, one a dimension, or a list of
-    such tuples, one an annotator. `"clean"`, which may be left out: a dict by
-    task name of the columns of labels that count as the truth.
+    such tuples, one an annotator. `"clean"`: a dict by task name of columns.
 
     ```python
     columns = {
@@ -70,17 +72,11 @@ def from_dataframe(
     Long, one row a label: `"image"`, `"annotator"` (any name), `"task"` and
     `"value"`. The task column holds the task's name, and for a continuous
     task `affect.valence` or just `valence`; it may be left out with a single
-    task of one value. `"clean"`, which may be left out, is the name of the
-    annotator whose labels count as the truth.
+    task of one value. `"clean"`: the name of an annotator.
 
     ```python
-    columns = {
-        "image": "file",
-        "annotator": "who",
-        "task": "what",
-        "value": "label",
-        "clean": "expert",
-    }
+    columns = {"image": "file", "annotator": "who", "task": "what"}
+    columns |= {"value": "label", "clean": "expert"}
     ```
 
     One row an image and annotator, as Amazon Mechanical Turk gives it:
@@ -88,20 +84,17 @@ def from_dataframe(
     tuple of columns, one a dimension. `"clean"` as in the long form.
 
     ```python
-    columns = {
-        "image": "Input.image_url",
-        "annotator": "WorkerId",
-        "expression": "Answer.expression.label",
-    }
+    columns = {"image": "Input.image_url", "annotator": "WorkerId"}
+    columns |= {"expression": "Answer.expression.label"}
     ```
 
     An image is the path of a file relative to `image_root`, with slashes or
     back-slashes, in any Unicode normal form. A label is a class name (spaces
-    around it and its Unicode normal form do not count) or a class id (from 0;
-    not both in one task; a cell that is one of the class names is that class,
-    even if it is a number, and however that is spelled: 3.0 is 3), or a
-    number in [-1, 1]. Empty cells, `nan`, `none`, `null`, `na`, `n/a`, and -1
-    as a class id, are missing labels.
+    around it and its normal form do not count), a class id (from 0; not both
+    in one task; a cell that is one of the class names is that class, even if
+    it is a number, however spelled: 3.0 is 3), or a number in [-1, 1]. Empty
+    cells, `nan`, `none`, `null`, `na`, `n/a`, and -1 as a class id, are
+    missing labels.
 
     Streams are in the order of the columns, or of the annotators' names. With
     more than `max_annotators` annotators they become resampled streams, and
@@ -114,29 +107,29 @@ def from_dataframe(
             that of the table. By default those of `infer_tasks`, of which
             the report's notes tell.
         columns: Dict, see above.
+        where: Dict by column of a text, such as `{"split": "train"}`: only
+            rows that hold it are read, at least one. By default all rows.
+            Tasks are inferred from all, and never from these columns.
         on_error: `"raise"`, or `"skip"`: leave bad rows and images out and
             count them in the report. A bad row is one with an unknown class,
             a value out of range or not a number, without an image or any
             label, or with an image (long: an image, annotator and task) that
-            an earlier row has. It is left out as a whole: wide, a bad cell
-            takes the good labels of its row along, and the report's notes
-            count them. Rows are named by the index of `df`, or by their
-            position where it repeats.
+            an earlier row has. Good labels that a wide row loses with a bad
+            one are counted in the report's notes. Rows are named by the
+            index of `df`, or by their position where it repeats.
         max_annotators: Largest number of annotators of a task with a stream
-            each, at least 1; None keeps all, with their names, for a
-            `CrowdLayer` or `LTNet`.
+            each, at least 1; None keeps all, for a `CrowdLayer` or `LTNet`.
         streams: Number of resampled streams where there are more, at least 1.
         seed: Non-negative integer, for the resampling.
         decode: Whether to decode each image once to find damaged ones, or
             only to read its header.
-        image_path: Function of what stands in a cell of images, a URL, say,
-            that returns the file's path. By default the cell is the path.
+        image_path: Function of a cell of images, such as a URL, that returns
+            the file's path. By default the cell is the path.
 
     Returns:
-        A `LabelledImages` with the images in the order of the table. Its
-        attribute `annotators` is a dict by task name of the annotators'
-        names, without the tasks whose streams are resampled. The report's
-        notes count images in the folder that no row names.
+        A `LabelledImages` with the images in the order of the table, and the
+        annotators' names of tasks whose streams are not resampled. The
+        report's notes count images in the folder that no row names.
 
     Raises:
         ValueError: if an argument is out of its range, `columns` does not
@@ -160,20 +153,60 @@ def from_dataframe(
             f"`df` must be a pandas.DataFrame. Received: {type(df).__name__}"
         )
     report = ImportReport(on_error)
-    tasks, columns = _complete(df, tasks, columns, (), report)
-    return _load(
-        df,
-        None,
-        image_root,
+    for row, detail in df.attrs.get("surplus", {}).items():
+        report.reject(f"row {row}", "too many values", detail)
+    if max_annotators is not None:
+        check_number("max_annotators", max_annotators, 1, integer=True)
+    check_number("streams", streams, 1, integer=True)
+    check_number("seed", seed, 0, integer=True)
+    if tasks is None:
+        tasks, columns = infer_tasks(df, columns, where or ())
+        tell_inferred(tasks, report)
+    tasks = check_tasks(tasks)
+    if columns is None:
+        columns = infer_columns(df, where or (), [t.name for t in tasks])
+    table = df.attrs.get("csv", "`df`")
+    frame = df if where is None else choose_rows(df, where, table)
+    parsed = parse_columns(columns, tasks)
+    is_path = isinstance(image_root, (str, os.PathLike))
+    if not is_path or not os.path.isdir(image_root):
+        raise ValueError(
+            f"`image_root` must be a folder. Received: {image_root}"
+        )
+    check_header(parsed.used, frame, table)
+    folder = ImageFolder(image_root)
+    cells, names, with_ids = _read(
+        frame, parsed, tasks, folder, image_path or str, report
+    )
+    kept = np.unique(cells["image"][~cells["clean"]])
+    good = check_image_files(
+        folder.image_root, names[kept], report, decode, folder.explain
+    )
+    kept = kept[good]
+    if not len(kept):
+        first = [f"({e}: {d})" for e, _, d in report.entries[:1] if d]
+        lines = [*str(report).splitlines(), *first]
+        raise ValueError(
+            "The table must have a row with an image and a label. "
+            f"Received: {one_line(' / '.join(lines))}"
+        )
+    cells = cells[cells["image"].isin(kept)]
+    data = from_long(
+        cells.assign(image=np.searchsorted(kept, cells["image"])),
+        ImageFiles(folder.image_root, names[kept]),
         tasks,
-        columns,
         report,
+        parsed.annotators,
+        {name for _, name, _, _, clean in parsed.fields if clean},
         max_annotators=max_annotators,
         streams=streams,
         seed=seed,
-        decode=decode,
-        image_path=image_path,
     )
+    unnamed = set(list_images(folder.image_root)).difference(names)
+    report.notes["images in the folder that no row names"] = len(unnamed)
+    if "csv" in df.attrs:
+        data.writer = CsvWriter(table, parsed, with_ids)
+    return data
 
 
 def from_csv(
@@ -181,30 +214,23 @@ def from_csv(
     image_root: PathLike,
     tasks: Tasks | None = None,
     columns: dict[str, Any] | None = None,
-    *,
-    where: dict[str, str] | None = None,
-    on_error: str = "raise",
     **options: Any,
 ) -> LabelledImages:
     """Your own data: a CSV file of labels and a folder of images.
 
     As `from_dataframe`. The file is in UTF-8, with or without a byte order
     mark, its values are separated by commas, and its first row names the
-    columns. Rows without any value but blanks are passed over.
+    columns. Rows without any value but blanks are passed over; one with more
+    values than the first row has names is bad. Rows are numbered as in a
+    spreadsheet: 1 is the row of names.
 
     Args:
         path: The CSV file, or the table that `read_csv` made of it.
-        image_root: See `from_dataframe`, as `tasks` and `columns`.
+        image_root: See `from_dataframe`, as the following ones.
         tasks: Sequence of tasks.
         columns: Dict.
-        where: Dict by column of a text, such as `{"split": "train"}`: only
-            rows that hold it are read, at least one. By default all rows.
-            Tasks are inferred from all, and never from these columns.
-        on_error: `"raise"` or `"skip"`. A row with more values than the
-            first row has names is bad, too. Rows are numbered as in a
-            spreadsheet: 1 is the row of names.
-        **options: `max_annotators`, `streams`, `seed`, `decode` and
-            `image_path`, see `from_dataframe`.
+        **options: `where`, `on_error`, `max_annotators`, `streams`, `seed`,
+            `decode` and `image_path`.
 
     Returns:
         A `LabelledImages`, see `from_dataframe`.
@@ -214,80 +240,63 @@ def from_csv(
 
     Example:
 
-    >>> data = from_csv("labels.csv", "faces", tasks, columns)
+    >>> where = {"split": "train"}
+    >>> data = from_csv("labels.csv", "faces", tasks, columns, where=where)
     >>> dataset = data.batches((64, 64, 3), batch_size=32, training=True)
     """
-    report = ImportReport(on_error)
     frame = path if isinstance(path, pd.DataFrame) else read_csv(path)
-    path = frame.attrs["path"]
-    for row, detail in frame.attrs["surplus"].items():
-        report.reject(f"row {row}", "too many values", detail)
-    tasks, columns = _complete(frame, tasks, columns, where or (), report)
-    if where is not None:
-        frame = choose_rows(frame, where, path)
-    return _load(frame, path, image_root, tasks, columns, report, **options)
+    return from_dataframe(frame, image_root, tasks, columns, **options)
 
 
-def _complete(frame, tasks, columns, ignored, report):
-    """Tasks and columns, which may be left out, as the table tells them."""
-    if tasks is None:
-        tasks, columns = infer_tasks(frame, columns, ignored)
-        tell_inferred(tasks, report)
-    elif columns is None:
-        columns = infer_columns(frame, ignored)
-        known = [*KEYS, *(task.name for task in check_tasks(tasks))]
-        columns = {key: columns[key] for key in known if key in columns}
-        if isinstance(columns.get("clean"), dict):
-            truths = columns["clean"].items()
-            columns["clean"] = {k: each for k, each in truths if k in known}
-    return tasks, columns
-
-
-def _load(
-    frame,
-    path,
-    image_root,
-    tasks,
-    columns,
-    report,
-    decode=True,
-    image_path=None,
-    max_annotators=5,
-    streams=3,
-    seed=0,
-):
-    """The long table of a table, checked, and what it and images come to."""
-    if max_annotators is not None:
-        check_number("max_annotators", max_annotators, 1, integer=True)
-    check_number("streams", streams, 1, integer=True)
-    check_number("seed", seed, 0, integer=True)
-    tasks = check_tasks(tasks)
-    columns = parse_columns(columns, tasks)
-    is_path = isinstance(image_root, (str, os.PathLike))
-    if not is_path or not os.path.isdir(image_root):
-        raise ValueError(
-            f"`image_root` must be a folder. Received: {image_root}"
-        )
+def _read(frame, columns, tasks, folder, image_path, report):
+    """The long table of a table's good rows, the names of the images whose
+    numbers it has, and the names of the tasks whose cells are class ids."""
+    is_csv = "csv" in frame.attrs
     rows = frame.index if frame.index.is_unique else range(len(frame))
 
     def row_name(row):
         return f"row {rows[row]}"
 
-    source = "`df`" if path is None else str(path)
-    check_header(columns.used, list(frame), source)
     frame = frame[columns.used].reset_index(drop=True)
     check_cells(frame, row_name)
-    folder = ImageFolder(image_root)
-    images, names = _number_images(frame[columns.image], folder, image_path)
+    # A folder may hold two files whose names look alike.
+    written = texts(frame[columns.image], form=None)
+    paths = {
+        each: folder.name(image_path(each)) if each else None
+        for each in written.unique()
+    }
+    images, names = pd.factorize(written.map(paths))
     problems = dict.fromkeys(np.flatnonzero(images < 0), ("no image name", ""))
     cells = columns.melt(frame, problems)
     cells["image"] = images[cells["row"]]
-    read = (tasks, columns, problems, row_name, report)
-    cells, with_ids = _read(cells, *read)
-    is_wide = columns.annotators is not None
+    parts, with_ids = [], []
+    for task in tasks:
+        own = cells[cells["task"] == task.name]
+        own, has_ids = read_cells(own, task, row_name)
+        with_ids += [task.name] * has_ids
+        parts.append(own)
+        # Without names it does not matter what they begin at.
+        classes = getattr(task, "class_names", None)
+        if has_ids and classes and not (own["value"] == 0).any():
+            first = cell_text(classes[0])
+            note = f"labels of {task.name} with the class id 0, {first}"
+            report.notes[note] = 0
+            warnings.warn(
+                f"No cell of task '{task.name}' is 0, the class id of "
+                f"{one_line(first)}. If the ids count from 1, each label is "
+                "read as the next class: subtract 1 or write class names",
+                stacklevel=3 + is_csv,
+            )
+    cells = pd.concat(parts)
+    for bad in cells[cells["problem"].notna()].itertuples():
+        where = bad.task if columns.value else f"column {bad.column}"
+        detail = f"{where}: {bad.detail}"
+        problems.setdefault(bad.row, (bad.problem, detail))
+    cells = cells[cells["problem"].isna() & cells["value"].notna()]
     given = cells[~cells["clean"]]
+    is_wide = columns.annotator is None
     if is_wide:
-        for row in np.setdiff1d(frame.index, given["row"]):
+        for row in frame.index.difference(given["row"]):
             problems.setdefault(row, ("no label", ""))
     for row in sorted(problems):
         image = cell_text(frame[columns.image][row])
@@ -299,97 +308,31 @@ def _load(
         label = ["row", "task", "annotator"]
         report.notes[note] = len(lost.drop_duplicates(label))
     cells = cells[~cells["row"].isin(problems)]
-    cells = _without_duplicates(cells, columns.unit, names, row_name, report)
-    kept = np.unique(cells["image"][~cells["clean"]])
+    cells = _without_duplicates(cells, columns, names, row_name, report)
+    kept = cells["image"][~cells["clean"]]
     for image in np.setdiff1d(images, [*kept, *images[[*problems]], -1]):
         report.reject(names[image], "no label")
-    paths = [names[image] for image in kept]
-    good = check_image_files(
-        folder.image_root, paths, report, decode, folder.explain
-    )
-    kept = kept[good]
-    if not len(kept):
-        first = [f"({e}: {d})" for e, _, d in report.entries[:1] if d]
-        lines = [*str(report).splitlines(), *first]
-        raise ValueError(
-            "The table must have a row with an image and a label. "
-            f"Received: {one_line(' / '.join(lines))}"
-        )
-    unnamed = set(list_images(folder.image_root)).difference(names)
-    cells = cells[cells["image"].isin(kept)]
-    cells = cells.assign(image=np.searchsorted(kept, cells["image"]))
-    data = from_long(
-        cells,
-        ImageFiles(folder.image_root, [names[image] for image in kept]),
-        tasks,
-        report,
-        columns.annotators,
-        {name for _, name, _, _, clean in columns.fields if clean},
-        max_annotators=max_annotators,
-        streams=streams,
-        seed=seed,
-    )
-    report.notes["images in the folder that no row names"] = len(unnamed)
-    if path is not None:
-        data.writer = CsvWriter(path, columns, with_ids)
-    return data
+    return cells, names, with_ids
 
 
-def _number_images(cells, folder, image_path):
-    """The number of each row's image, -1 for none, and the images' names, in
-    the order in which they come."""
-    image_path = image_path or (lambda text: text)
-    # A folder may hold two files whose names look alike.
-    written = texts(cells, form=None)
-    paths = {
-        text: folder.name(image_path(text)) if text else None
-        for text in written.unique()
-    }
-    return pd.factorize(np.array([paths[text] for text in written], object))
-
-
-def _read(cells, tasks, columns, problems, row_name, report):
-    """The cells that hold a label, as numbers; names of the tasks of which
-    they are class ids. Adds the problems of bad cells."""
-    parts, with_ids = [], []
-    for task in tasks:
-        own = cells[cells["task"] == task.name]
-        found, has_ids = read_cells(own, task, row_name, report)
-        with_ids += [task.name] * has_ids
-        bad = own.join(found[["problem", "detail"]])[found["problem"].notna()]
-        for row, column, *what in zip(
-            bad["row"],
-            bad["column"],
-            bad["problem"],
-            bad["detail"],
-            strict=True,
-        ):
-            label = task.name if columns.value else f"column {column}"
-            problems.setdefault(row, (what[0], f"{label}: {what[1]}"))
-        parts.append(own.assign(value=found["value"].astype("float32")))
-    cells = pd.concat(parts)
-    return cells[cells["value"].notna()], with_ids
-
-
-def _without_duplicates(cells, unit, names, row_name, report):
+def _without_duplicates(cells, columns, names, row_name, report):
     """The cells without those of rows of which an earlier row says as much."""
+    unit = ["image"] + ["annotator"] * (columns.annotator is not None)
+    unit += ["task", "dimension"] * (columns.task is not None)
     rows = cells.drop_duplicates("row").sort_values("row")
     first = rows.groupby(unit, observed=True)["row"].transform("first")
-    again = rows[rows["row"] != first]
+    again = rows.assign(first=first)[rows["row"] != first]
     if again.empty:
         return cells
-    own = cells[cells["row"].isin({*again["row"], *first[again.index]})]
-    said = own[["image", "task", "dimension", "annotator", "clean", "value"]]
-    said = pd.Series([*said.itertuples(False, None)], own["row"])
+    what = ["image", "task", "dimension", "annotator", "clean", "value"]
+    own = cells[cells["row"].isin({*again["row"], *again["first"]})]
+    said = pd.Series([*own[what].itertuples(False, None)], own["row"])
     said = said.groupby(level=0).agg(frozenset)
-    for row, earlier, image in zip(
-        again["row"], first[again.index], again["image"], strict=True
-    ):
+    for row, earlier, image in again[["row", "first", "image"]].to_numpy():
         same = said[row] == said[earlier]
-        detail = f"see {row_name(earlier)}"
         report.reject(
             f"{row_name(row)} ({names[image]})",
             "duplicate row" if same else "conflicting duplicate row",
-            f"identical, {detail}" if same else detail,
+            "identical, " * same + f"see {row_name(earlier)}",
         )
     return cells[~cells["row"].isin(again["row"])]

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import RowTooLong, open_rows
 from keras_noisyfer.tasks import CategoricalTask, Task
 from keras_noisyfer.typing import PathLike
@@ -27,11 +26,10 @@ def read_csv(path: PathLike) -> pd.DataFrame:
     """Reads a CSV file in UTF-8: every cell as text, none changes its column.
 
     Returns:
-        A `pandas.DataFrame` without the rows of blanks, whose index numbers
-        the rows as a spreadsheet does: 1 is the row of names. Its
-        `attrs["path"]` is the file, `attrs["surplus"]` a dict by row of what
-        is to be said of rows with more values than the first has names,
-        which are left out.
+        A `pandas.DataFrame` without rows of blanks and those of too many
+        values, whose index numbers the rows as a spreadsheet does: 1 is the
+        row of names. `attrs["csv"]` is the file, `attrs["surplus"]` a dict
+        by row of what is to be said of those of too many values.
 
     Raises:
         ValueError: if the file cannot be read.
@@ -76,12 +74,12 @@ def read_csv(path: PathLike) -> pd.DataFrame:
     for column in range(len(frame.columns)):
         blank = blank[blank.iloc[:, column].str.strip() == ""]
     frame = frame.drop(blank.index)
-    frame.attrs = {"path": path, "surplus": surplus}
+    frame.attrs = {"csv": path, "surplus": surplus}
     return frame
 
 
 def choose_rows(
-    frame: pd.DataFrame, where: dict[str, str], path: PathLike
+    frame: pd.DataFrame, where: dict[str, str], table: object
 ) -> pd.DataFrame:
     """The rows that the argument `where` of `from_csv` chooses."""
     if not isinstance(where, dict) or not all(
@@ -90,7 +88,7 @@ def choose_rows(
         raise ValueError(
             f"`where` must be a dict by column of a text. Received: {where!r}"
         )
-    check_header(where, list(frame), str(path))
+    check_header(where, frame, table)
     found = frame[[*where]].apply(texts)
     chosen = frame[(found == pd.Series(where).map(cell_text)).all(axis=1)]
     if where and chosen.empty:
@@ -99,15 +97,17 @@ def choose_rows(
             for column, each in found.items()
         )
         raise ValueError(
-            f"`where` must choose a row of {path}, in which {one_line(there)}. "
-            f"Received: {where}"
+            f"`where` must choose a row of {table}, in which "
+            f"{one_line(there)}. Received: {where}"
         )
     return chosen
 
 
-def check_header(used: Iterable[str], header: list[str], table: object) -> None:
-    """Raises a `ValueError` unless a header has each used column once."""
-    used = list(used)
+def check_header(
+    used: Iterable[str], frame: pd.DataFrame, table: object
+) -> None:
+    """Raises a `ValueError` unless a table has each used column once."""
+    header, used = list(frame), list(used)
     for column in used:
         if header.count(column) > 1:
             raise ValueError(
@@ -129,16 +129,13 @@ def check_header(used: Iterable[str], header: list[str], table: object) -> None:
 def check_cells(frame: pd.DataFrame, row_name: Callable[[int], str]) -> None:
     """Raises a `ValueError` at a cell that holds a list or an array."""
     for column, cells in frame.items():
-        kind = pd.api.types.infer_dtype(cells)
-        if not kind.startswith(("mixed", "categorical")):
-            continue
-        for position, cell in enumerate(cells):
-            if pd.api.types.is_list_like(cell):
-                raise ValueError(
-                    "Each cell of `df` must be one text or number. Received: "
-                    f"{one_line(repr(cell), 80)} in column {column}, "
-                    f"{row_name(position)}"
-                )
+        is_list = cells.astype(object).map(pd.api.types.is_list_like)
+        for position in np.flatnonzero(is_list)[:1]:
+            raise ValueError(
+                "Each cell of `df` must be one text or number. Received: "
+                f"{one_line(repr(cells.iloc[position]), 80)} in column "
+                f"{column}, {row_name(position)}"
+            )
 
 
 def named_after(column: str, names: Sequence[str]) -> int | None:
@@ -161,10 +158,9 @@ def named_after(column: str, names: Sequence[str]) -> int | None:
 def cell_text(cell: Any, form: Any = "NFC") -> str:
     """What is written in a cell, `""` if it is empty; 1.0 is "1".
 
-    pandas writes the integers of a column as 1.0 once one cell of it is
-    empty, so the two are the same, as text and as a number. So are texts that
-    look alike: spaces around them do not count, nor does the Unicode normal
-    form, unless `form` is None.
+    pandas writes integers as 1.0 once a cell of the column is empty. Spaces
+    around a text do not count, nor does its Unicode normal form, unless
+    `form` is None.
     """
     if not isinstance(cell, str) and (cell is None or pd.isna(cell)):
         return ""
@@ -184,7 +180,7 @@ def texts(cells: pd.Series, form: Any = "NFC") -> pd.Series:
 
 
 def cell_number(text: str) -> float | None:
-    """The number that a cell's text spells, however it does; None if none."""
+    """The number that a cell's text spells, or None."""
     number = float(text) if _NUMBER.fullmatch(text) else np.inf
     return number if np.isfinite(number) else None
 
@@ -193,58 +189,49 @@ def read_cells(
     cells: pd.DataFrame,
     task: Task,
     row_name: Callable[[int], str],
-    report: ImportReport,
 ) -> tuple[pd.DataFrame, bool]:
-    """Reads the cells of a task.
-
-    Args:
-        cells: The cells of `Columns.melt` that are the task's.
-        task: The task.
-        row_name: Function of a row's position that names it.
-        report: `ImportReport`, which is told of ids without a 0.
+    """Reads the cells of a task, rows of `Columns.melt`.
 
     Returns:
-        `(found, has_ids)`: a table with the columns `value`, the number or
-        class id, NaN where missing, `problem` and `detail`, what is wrong
-        with the cell, None if nothing; and whether cells are class ids.
+        `(cells, has_ids)`: the cells whose `value` is now the number or class
+        id, NaN where missing, with the columns `problem` and `detail`, None
+        where nothing is wrong; and whether they are class ids.
 
     Raises:
         ValueError: if the cells are class names and class ids, or ids where
             names are numbers, or count from 1, or annotators are classes.
     """
-    written = texts(cells["value"])
-    different = written.drop_duplicates()
+    # Each different text is read once.
+    codes, different = pd.factorize(texts(cells["value"]))
+    written = pd.Series(different, dtype=object)
     has_ids = False
     if isinstance(task, CategoricalTask):
-        found, has_ids = _read_classes(
-            task, different, cells, lambda i: row_name(cells["row"][i]), report
-        )
+        rows = cells["row"].groupby(codes).first()
+        found, has_ids = _read_classes(task, written, cells, rows.map(row_name))
     else:
-        found = _read_values(task, different)
-    found = found.set_index(different).loc[written]
-    return found.set_axis(cells.index), has_ids
+        found = _read_values(task, written)
+    found = found.astype({"value": "float32"}).iloc[codes]
+    return cells.assign(**found.set_index(cells.index)), has_ids
 
 
 def _read_values(task, cells):
     numbers = pd.to_numeric(cells, errors="coerce").astype("float64")
+    is_none = numbers.isna() & ~cells.str.lower().isin(MISSING_CELLS)
+    is_far = task.out_of_range(numbers)
     found = pd.DataFrame({"value": numbers, "problem": None, "detail": None})
-    missing = cells.str.lower().isin(MISSING_CELLS)
-    wrong = numbers.isna() & ~missing
-    found.loc[wrong, "problem"] = "not a number"
-    found.loc[wrong, "detail"] = cells[wrong].map(repr)
-    wrong = task.out_of_range(numbers.to_numpy())
-    found.loc[wrong, "problem"] = "value out of range"
-    found.loc[wrong, "detail"] = cells[wrong] + "; must be in [-1, 1]"
+    found.loc[is_none, "problem"] = "not a number"
+    found.loc[is_none, "detail"] = cells.map(repr)
+    found.loc[is_far, "problem"] = "value out of range"
+    found.loc[is_far, "detail"] = cells + "; must be in [-1, 1]"
     return found
 
 
-def _read_classes(task, cells, all_cells, where, report):
-    """Names or ids of classes, not both within a task.
+def _read_classes(task, written, cells, places):
+    """Names or ids of classes, not both within a task; see `from_dataframe`.
 
-    A cell that is a class name is that class, even if it is a number, and
-    however that is spelled. Any other integer is a class id, -1 a missing
-    label; where a class name is a number, there are no class ids.
+    `places` are the first rows of what is written, by name.
     """
+    count = task.num_classes
     names = [cell_text(name) for name in task.class_names or ()]
     if len(set(names)) < len(names):
         raise ValueError(
@@ -255,72 +242,64 @@ def _read_classes(task, cells, all_cells, where, report):
     has_numbers = any(number is not None for number in numbers)
 
     def meaning(text):
-        """The kind of a cell, or its problem, and the class id."""
+        """The class id of a text, and of which kind it is, or its problem."""
         if text in names:
-            return "name", names.index(text)
+            return names.index(text), "name"
+        number = cell_number(text)
         if text.lower() in MISSING_CELLS:
             return None, None
-        number = cell_number(text)
         # Where two names spell it, the cell must do so as one of them.
         if number is not None and numbers.count(number) == 1:
-            return "name", numbers.index(number)
+            return numbers.index(number), "name"
         if number is None or not number.is_integer():
-            return "unknown class", None
+            return None, "unknown class"
         if number == -1:
             return None, None
-        if not 0 <= number < task.num_classes:
-            return "class id out of range", number
-        return "id", number
+        is_class = 0 <= number < count
+        return number, "id" if is_class else "class id out of range"
 
-    meanings = [meaning(text) for text in cells]
-    kind = pd.Series([kind for kind, _ in meanings], cells.index, object)
-    value = pd.Series([value for _, value in meanings], cells.index, "float64")
-    first = {each: index for index, each in kind.iloc[::-1].items()}
-    has_ids = "id" in first
+    found = pd.DataFrame(
+        map(meaning, written), columns=["value", "problem"], dtype=object
+    )
+    found["value"] = found["value"].astype("float64")
+    seen = {}
+    for kind, text, place in zip(
+        found["problem"], written, places, strict=True
+    ):
+        seen.setdefault(kind, f"{text!r} in {place}")
+    has_ids = "id" in seen
     if has_ids and has_numbers:
         raise ValueError(
             f"Labels of task '{task.name}' must be class names "
             f"where these are numbers: {', '.join(names)}. "
-            f"Received: {cells[first['id']]!r} in {where(first['id'])}"
+            f"Received: {seen['id']}"
         )
-    if has_ids and "name" in first:
-        name, number = first["name"], first["id"]
+    if has_ids and "name" in seen:
         raise ValueError(
             f"Labels of task '{task.name}' must be all class names "
-            f"or all class ids. Received: {cells[name]!r} in {where(name)}, "
-            f"{cells[number]!r} in {where(number)}"
+            f"or all class ids. Received: {seen['name']}, {seen['id']}"
         )
     if has_ids:
-        given = all_cells["annotator"][~all_cells["clean"]]
-        _check_annotators(task, given.unique())
+        _check_annotators(task, cells["annotator"][~cells["clean"]].unique())
     # Skipping it alone would shift all other labels by one.
-    count = task.num_classes
-    beyond = kind.index[value == count]
-    if len(beyond) and "name" not in first and not has_numbers:
+    beyond = found.index[found["value"] == count]
+    if len(beyond) and "name" not in seen and not has_numbers:
         raise ValueError(
             f"Class ids of task '{task.name}' must begin at 0, the "
             f"last of {count} classes is {count - 1}. Received: {count} "
-            f"in {where(beyond[0])}, as if they began at 1"
-        )
-    # Without names it does not matter what they begin at.
-    if has_ids and names and not (value == 0).any():
-        note = f"labels of {task.name} with the class id 0, {names[0]}"
-        report.notes[note] = 0
-        warnings.warn(
-            f"No cell of task '{task.name}' is 0, the class id of "
-            f"{one_line(names[0])}. If the ids count from 1, each label is "
-            "read as the next class: subtract 1 or write class names",
-            stacklevel=6,
+            f"in {places[beyond[0]]}, as if they began at 1"
         )
     expected = f"class ids are 0 to {count - 1}"
     if names:
         expected = f"classes are {', '.join(names)}"
-    json = cells.str.startswith(("{", "["))
-    hint = json.map({True: "; it seems to be JSON, not one label", False: ""})
-    is_good = kind.isna() | kind.isin(["name", "id"])
-    found = pd.DataFrame({"value": value.where(is_good)})
-    found["problem"] = kind.mask(is_good, None)
-    found["detail"] = cells.map(repr) + f"; {expected}" + hint
+    found["detail"] = [
+        f"{text!r}; {expected}"
+        + "; it seems to be JSON, not one label" * text.startswith(("{", "["))
+        for text in written
+    ]
+    is_good = found["problem"].isin([None, "name", "id"])
+    found.loc[is_good, ["problem", "detail"]] = None
+    found.loc[~is_good, "value"] = np.nan
     return found, has_ids
 
 

@@ -17,16 +17,11 @@ FIELD = ("column", "task", "dimension", "annotator", "clean")
 class Columns:
     """What the columns of a table hold, see `from_dataframe`.
 
-    Attributes:
-        image: Column of the image's path.
-        fields: Tuples of `FIELD`, one a column of labels, or with `task` one
-            a text that stands there in place of a column: the task's name,
-            the index of the dimension, the annotator's name or None, and
-            whether the labels count as the truth.
-        clean: Name of the annotator whose labels count as the truth.
-        annotator: Column of the annotator's name where each row is of one.
-        task: Column that tells what `value` is.
-        value: Column of the label, where there is one for all tasks.
+    `fields` are tuples of `FIELD`, one a column of labels, or where there is
+    a column `task` one a text that may stand there in place of a column: the
+    task's name, the index of the dimension, the annotator's name or None, and
+    whether the labels count as the truth. The other attributes are columns,
+    and `clean` the annotator whose labels count as the truth.
     """
 
     image: str
@@ -45,42 +40,23 @@ class Columns:
         return [column for column in dict.fromkeys(columns) if column]
 
     @property
-    def unit(self) -> list[str]:
-        """What no two rows of a table may have in common."""
-        if self.annotator is None:
-            return ["image"]
-        parts = ["task", "dimension"] * (self.task is not None)
-        return ["image", "annotator", *parts]
-
-    @property
-    def annotators(self) -> dict[str, list[str | None]] | None:
-        """Dict by task name of the annotators' names, in the order of their
-        columns; None where the rows tell them."""
-        if self.annotator is not None:
-            return None
-        names: dict[str, list[str | None]] = {}
+    def annotators(self) -> dict[str, list[Any]] | None:
+        """By task the annotators' names, in the order of their columns; None
+        where the rows tell them."""
+        names: dict[str, list[Any]] = {}
         for _, task, dimension, who, clean in self.fields:
             if not clean and dimension == 0:
                 names.setdefault(task, []).append(who)
-        return names
+        return None if self.annotator else names
 
     def melt(self, frame: pd.DataFrame, problems: dict) -> pd.DataFrame:
-        """The long table of a table: one row a cell.
-
-        Args:
-            frame: `pandas.DataFrame` with the columns `used`, of objects,
-                whose index is the rows' positions.
-            problems: Dict by a row's position of `(problem, detail)`, to
-                which those of bad rows are added.
-
-        Returns:
-            A `pandas.DataFrame` with the columns `row`, `FIELD` and `value`,
-            the cell.
-        """
+        """The long table of the columns `used`, whose index is the rows'
+        positions: one row a cell, with the columns `row`, `FIELD` and `value`.
+        Adds `(problem, detail)` of bad rows to `problems`."""
         fields = pd.DataFrame(self.fields, columns=FIELD)
         if self.task is None:
-            cells = frame[[*dict.fromkeys(fields["column"])]].stack()
-            cells = cells.rename_axis(["row", "column"]).rename("value")
+            labels = {each: frame[each] for each in fields["column"].unique()}
+            cells = pd.concat(labels, names=["column", "row"]).rename("value")
         else:
             what = texts(frame[self.task])
             known = one_line(", ".join(fields["column"]))
@@ -92,9 +68,14 @@ class Columns:
         cells = fields.merge(cells.reset_index(), on="column")
         if self.annotator is None:
             return cells
-        who = _annotators(frame[self.annotator])
+        who = texts(frame[self.annotator])
         for row in who.index[who == ""]:
             problems.setdefault(row, ("no annotator", f"in {self.annotator}"))
+        # In the order of the categories, if they have one.
+        if getattr(frame[self.annotator].dtype, "ordered", False):
+            order = map(cell_text, [*frame[self.annotator].cat.categories, ""])
+            order = pd.CategoricalDtype([*dict.fromkeys(order)], ordered=True)
+            who = who.astype(order)
         cells["annotator"] = who[cells["row"]].array
         if self.clean is not None:
             cells["clean"] = cells["annotator"] == cell_text(self.clean)
@@ -104,15 +85,6 @@ class Columns:
                     f"the table. Received: {self.clean!r}"
                 )
         return cells
-
-
-def _annotators(cells):
-    """Names of annotators, in the order of the categories if they have one."""
-    who = texts(cells)
-    if isinstance(cells.dtype, pd.CategoricalDtype) and cells.cat.ordered:
-        order = dict.fromkeys([*map(cell_text, cells.cat.categories), ""])
-        return who.astype(pd.CategoricalDtype([*order], ordered=True))
-    return who
 
 
 def parse_columns(columns: Any, tasks: Tasks) -> Columns:
@@ -129,13 +101,24 @@ def parse_columns(columns: Any, tasks: Tasks) -> Columns:
             f"Tasks of a table must not be named {', '.join(KEYS)}, the "
             f"keys of `columns`. Received: {one_line(', '.join(names))}"
         )
-    if columns.keys() & {"task", "value"}:
-        _check_keys(columns, ["image", "annotator", "value"], ["task", "clean"])
-        _check_strings(columns, columns)
-        return _parse_long(columns, tasks)
-    _check_keys(columns, ["image", *names], ["annotator", "clean"])
+    is_long = not columns.keys().isdisjoint(("task", "value"))
     one_each = "annotator" in columns
-    _check_strings(columns, ["image", "annotator", *["clean"] * one_each])
+    required = ["image", "annotator", "value"] if is_long else ["image", *names]
+    optional = ["task" if is_long else "annotator", "clean"]
+    if not set(required) <= columns.keys() <= {*required, *optional}:
+        raise ValueError(
+            f"`columns` must have the keys {', '.join(required)}, and may "
+            f"have {', '.join(optional)}. "
+            f"Received: {', '.join(map(str, columns))}"
+        )
+    for key in KEYS[: 4 + one_each]:
+        if not isinstance(columns.get(key, ""), str):
+            raise ValueError(
+                f"`columns['{key}']` must be a string. "
+                f"Received: {columns[key]!r}"
+            )
+    if is_long:
+        return Columns(fields=_long_fields(columns, tasks), **columns)
     clean = {} if one_each else columns.get("clean", {})
     if not isinstance(clean, dict) or not clean.keys() <= set(names):
         raise ValueError(
@@ -152,19 +135,15 @@ def parse_columns(columns: Any, tasks: Tasks) -> Columns:
                 f"`{argument}` must name each column once. Received: {given!r}"
             )
         for group in groups:
-            fields += _fields(
-                task, group, None if one_each else "+".join(group)
-            )
+            who = None if one_each else "+".join(group)
+            fields += _fields(task, group, who)
         if task.name in clean:
-            argument, given = (
-                f"columns['clean']['{task.name}']",
-                clean[task.name],
-            )
-            (group,) = _groups(argument, task, given, True)
+            truth, given = f"columns['clean']['{task.name}']", clean[task.name]
+            (group,) = _groups(truth, task, given, True)
             if set(used) & set(group):
                 raise ValueError(
-                    f"`{argument}` must be columns that are none of "
-                    f"`columns['{task.name}']`: labels that are their own "
+                    f"`{truth}` must be columns that are none of "
+                    f"`{argument}`: labels that are their own "
                     f"truth have no noise. Received: {given!r}"
                 )
             fields += _fields(task, group, None, True)
@@ -225,26 +204,20 @@ def _check_order(argument, group, dimensions):
         )
 
 
-def _parse_long(columns, tasks):
+def _long_fields(columns, tasks):
+    """Fields of what a column of tasks may hold, or of the one value."""
     used = [column for key, column in columns.items() if key != "clean"]
     if len(set(used)) < len(used):
         raise ValueError(
             f"`columns` must name each column once. Received: {', '.join(used)}"
         )
-    if "task" in columns:
-        fields = _slots(tasks)
-    elif len(tasks) == 1 and len(getattr(tasks[0], "dimensions", "1")) == 1:
-        fields = _fields(tasks[0], [columns["value"]], None)
-    else:
+    if "task" not in columns:
+        if len(tasks) == 1 and len(getattr(tasks[0], "dimensions", "1")) == 1:
+            return _fields(tasks[0], [columns["value"]], None)
         raise ValueError(
             "`columns` must have the key 'task' unless there is one task "
             f"with one value. Received: {columns}"
         )
-    return Columns(fields=fields, **columns)
-
-
-def _slots(tasks):
-    """Fields of what a column of tasks may hold."""
     fields, bare = [], []
     for task in tasks:
         dimensions = getattr(task, "dimensions", ())
@@ -254,22 +227,3 @@ def _slots(tasks):
     # A dimension's name alone will do where it can mean one thing only.
     taken = [*(task.name for task in tasks), *(each[0] for each in bare)]
     return fields + [each for each in bare if taken.count(each[0]) == 1]
-
-
-def _check_keys(columns, required, optional):
-    keys = set(columns)
-    if not set(required) <= keys <= {*required, *optional}:
-        raise ValueError(
-            f"`columns` must have the keys {', '.join(required)}, and may "
-            f"have {', '.join(optional)}. "
-            f"Received: {', '.join(map(str, columns))}"
-        )
-
-
-def _check_strings(columns, keys):
-    for key in keys:
-        if not isinstance(columns.get(key, ""), str):
-            raise ValueError(
-                f"`columns['{key}']` must be a string. "
-                f"Received: {columns[key]!r}"
-            )

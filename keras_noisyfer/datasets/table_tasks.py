@@ -36,22 +36,20 @@ def infer_tasks(
     """Finds the tasks of a table, as `from_csv` does where it is told none.
 
     Without `columns` the header says what there is. A table with the columns
-    `image`, `annotator`, `task` and `value` holds one label a row; labels of
+    `image`, `annotator`, `task` and `value` holds one label a row; those of
     the annotator `clean` count as the truth. Otherwise it holds one image a
     row: its path in `image`, and every other column is named after a task, or
-    after a task and an annotator: `expression`, or `expression.ann` and
-    `expression.bob`. Columns `clean.expression` hold labels that count as the
-    truth. `valence` and `arousal` together (`valence.ann` and `arousal.ann`,
-    `clean.valence` and `clean.arousal`) are the continuous task `affect`; all
-    other tasks are categorical, and their classes are the different cells,
-    sorted. Where all cells are integers they are class ids.
+    a task and an annotator: `expression`, or `expression.ann` and
+    `expression.bob`, and `clean.expression` for what counts as the truth.
+    `valence` and `arousal` together (`valence.ann` and `arousal.ann` ...) are
+    the continuous task `affect`; all others are categorical, and their
+    classes are the different cells, sorted; integers alone are class ids.
 
     Args:
         table: The CSV file, or a `pandas.DataFrame`.
-        columns: Dict as for `from_csv`, whose tasks are continuous where
-            columns stand in tuples. Their dimensions are called as the
-            columns of the first annotator; those of `affect` valence and
-            arousal.
+        columns: Dict as for `from_csv`; columns in tuples are continuous
+            tasks, whose dimensions are called as those of the first
+            annotator, or for `affect` valence and arousal.
         ignored: Names of columns that hold no labels.
         classes: Dict by task name of sequences of class names; by default
             the different cells are the classes, misspelled ones too.
@@ -72,8 +70,7 @@ def infer_tasks(
     >>> data = from_csv("labels.csv", "faces", tasks, columns)
     """
     frame = table if isinstance(table, pd.DataFrame) else read_csv(table)
-    source = frame.attrs.get("path", "`df`")
-    header = list(frame)
+    source = frame.attrs.get("csv", "`df`")
     if columns is None:
         columns = infer_columns(frame, ignored)
     if not isinstance(columns, dict):
@@ -81,7 +78,7 @@ def infer_tasks(
     found: dict[str, pd.Series] = {}
     tasks: list[Task] = []
     if {"task", "value"} <= columns.keys():
-        check_header([columns["task"], columns["value"]], header, source)
+        check_header([columns["task"], columns["value"]], frame, source)
         what = texts(frame[columns["task"]])
         dimension = what.str.removeprefix("affect.")
         given = [each for each in AFFECT if (dimension == each).any()]
@@ -107,7 +104,7 @@ def infer_tasks(
             continue
         truth = truths.get(name) if isinstance(truths, dict) else None
         used = [*groups, *([truth] if truth else [])]
-        check_header(used, header, source)
+        check_header(used, frame, source)
         found[name] = pd.concat([frame[column] for column in used])
     unknown = sorted(set(classes or ()) - set(found))
     if unknown:
@@ -118,12 +115,7 @@ def infer_tasks(
         )
     for name, cells in found.items():
         names = (classes or {}).get(name)
-        task = (
-            CategoricalTask(name, class_names=names)
-            if names
-            else _categorical(name, texts(cells))
-        )
-        tasks.append(task)
+        tasks.append(_categorical(name, texts(cells), names))
     return tasks, columns
 
 
@@ -137,12 +129,15 @@ def tell_inferred(tasks: Tasks, report: ImportReport) -> None:
 
 
 def infer_columns(
-    frame: pd.DataFrame, ignored: Iterable[str] = ()
+    frame: pd.DataFrame,
+    ignored: Iterable[str] = (),
+    known: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """The argument `columns` for a table whose header tells it."""
-    header, source = list(frame), frame.attrs.get("path", "`df`")
+    """The argument `columns` for a table whose header tells it; of a wide
+    one only for the tasks that are `known`, by default all."""
+    header, source = list(frame), frame.attrs.get("csv", "`df`")
     if set(LONG_COLUMNS) <= set(header):
-        check_header(LONG_COLUMNS, header, source)
+        check_header(LONG_COLUMNS, frame, source)
         columns = {name: name for name in LONG_COLUMNS}
         if (texts(frame["annotator"]) == CLEAN).any():
             columns["clean"] = CLEAN
@@ -177,11 +172,18 @@ def infer_columns(
         labels["affect"] = {w: (valence[w], arousal[w]) for w in valence}
         if set(AFFECT) <= set(clean):
             clean["affect"] = tuple(clean.pop(each) for each in AFFECT)
+    if known is not None:
+        labels, clean = (
+            {name: each[name] for name in known if name in each}
+            for each in (labels, clean)
+        )
     columns = {name: list(each.values()) for name, each in labels.items()}
     return {"image": "image", **columns, **({"clean": clean} if clean else {})}
 
 
-def _categorical(name, cells):
+def _categorical(name, cells, class_names):
+    if class_names:
+        return CategoricalTask(name, class_names=class_names)
     cells = cells[~cells.str.lower().isin({"-1", *MISSING_CELLS})]
     names = sorted(cells.unique())
     numbers = [cell_number(each) for each in names]

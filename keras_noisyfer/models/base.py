@@ -26,6 +26,7 @@ from keras_noisyfer.fit_callbacks import (
     StopAtFaults,
     WatchMonitors,
     WatchScale,
+    as_numbers,
 )
 from keras_noisyfer.metrics import metric_results
 from keras_noisyfer.models.fault_guard import FaultGuard, check_on_nonfinite
@@ -262,13 +263,12 @@ class BaseModel(keras.Model):
         with self._call():
             logs = super().train_on_batch(x, y, sample_weight, **kwargs)
         raise_fault(self)
-        return logs
+        return as_numbers(logs)
 
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Evaluates the consensus prediction; the arguments are those of
-        `keras.Model.evaluate`."""
+        """Evaluates the consensus prediction, as `keras.Model.evaluate`."""
         check_shards(self, kwargs.get("batch_size"), x=x)
         if "_use_cached_eval_dataset" not in kwargs:
             check_data(self, x, y, kwargs.get("sample_weight"))
@@ -279,7 +279,7 @@ class BaseModel(keras.Model):
             self.test_function = None
         self._evaluated_shapes = shapes
         with self._call(evaluating=True):
-            return super().evaluate(x, y, *args, **kwargs)
+            return as_numbers(super().evaluate(x, y, *args, **kwargs))
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any
@@ -287,7 +287,8 @@ class BaseModel(keras.Model):
         """Evaluates one batch, as `keras.Model.test_on_batch`."""
         check_data(self, x, y, sample_weight)
         with self._call(evaluating=True):
-            return super().test_on_batch(x, y, sample_weight, **kwargs)
+            logs = super().test_on_batch(x, y, sample_weight, **kwargs)
+        return as_numbers(logs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Labels:
         """Predicts the consensus, as `keras.Model.predict`."""

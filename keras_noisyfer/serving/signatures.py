@@ -6,7 +6,6 @@ import json
 import pathlib
 from typing import TYPE_CHECKING
 
-import keras
 import tensorflow as tf
 from keras import ops
 
@@ -77,27 +76,43 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
         )
 
     shape = (None, None, None, channels)
-    archive = keras.export.ExportArchive()
-    archive.track(model.predictor)
-    for name, function, spec in (
-        (
-            "serving_default",
-            lambda image: predict(scale(image)),
-            tf.TensorSpec(shape, tf.uint8, name="image"),
-        ),
-        (
-            "serve_float",
-            lambda image: predict(scale((image + 1.0) * 127.5)),
-            tf.TensorSpec(shape, tf.float32, name="image"),
-        ),
-        (
-            "serve_bytes",
-            serve_bytes,
-            tf.TensorSpec((None,), tf.string, name="image_bytes"),
-        ),
-    ):
-        archive.add_endpoint(name, function, input_signature=[spec])
-    archive.write_out(str(folder), verbose=False)
+    _write(
+        folder,
+        {
+            "serving_default": (
+                lambda image: predict(scale(image)),
+                tf.TensorSpec(shape, tf.uint8, name="image"),
+            ),
+            "serve_float": (
+                lambda image: predict(scale((image + 1.0) * 127.5)),
+                tf.TensorSpec(shape, tf.float32, name="image"),
+            ),
+            "serve_bytes": (
+                serve_bytes,
+                tf.TensorSpec((None,), tf.string, name="image_bytes"),
+            ),
+        },
+    )
+
+
+def _write(folder, signatures):
+    """Writes a SavedModel of functions of one argument, with their specs.
+
+    Keras' `ExportArchive` writes each weight twice.
+    """
+    functions = {
+        name: tf.function(
+            function, input_signature=[spec], autograph=False
+        ).get_concrete_function()
+        for name, (function, spec) in signatures.items()
+    }
+    read = {
+        variable.ref(): variable
+        for function in functions.values()
+        for variable in function.variables
+    }
+    served = tf.train.Checkpoint(variables=list(read.values()))
+    tf.saved_model.save(served, str(folder), functions)
 
 
 def write_tasks(model: MultiTaskModel, folder: pathlib.Path) -> None:
@@ -137,7 +152,4 @@ def write_decoder_signatures(
         for task in model.tasks
     }
     specs["seed"] = tf.TensorSpec((), tf.int32, name="seed")
-    archive = keras.export.ExportArchive()
-    archive.track(model.decoder)
-    archive.add_endpoint("serving_default", generate, input_signature=[specs])
-    archive.write_out(str(folder), verbose=False)
+    _write(folder, {"serving_default": (generate, specs)})

@@ -4,13 +4,14 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from fixtures_faces import refusal
 from PIL import Image, ImageFile, PngImagePlugin
 
 from keras_noisyfer.datasets import conversion
 from keras_noisyfer.datasets.conversion import convert_images
 from keras_noisyfer.datasets.image_files import (
     UnusableImage,
-    image_problem,
+    check_image,
     upright_rgb,
 )
 
@@ -105,10 +106,10 @@ CONVERTIBLE = {
 def test_makes_readable_copies_of_the_same_look(root, output, name):
     write, expected, difference = CONVERTIBLE[name]
     write(root / name)
-    assert image_problem(str(root / name)) is not None
+    assert refusal(check_image, str(root / name)) is not None
     report = convert_images(root, output)
     assert report.accepted == 1 and not report.entries and not report.notes
-    assert image_problem(str(output / name)) is None
+    assert refusal(check_image, str(output / name)) is None
     found = pixels(output / name)
     assert found.shape == (HEIGHT, WIDTH, 3)
     assert np.abs(found - np.asarray(expected())).max() <= difference
@@ -174,7 +175,7 @@ def test_every_orientation_is_undone(root, output, orientation):
     convert_images(root, output)
     found = pixels(output / "a.png")[..., 0]
     np.testing.assert_array_equal(found, array)
-    assert image_problem(str(output / "a.png")) is None
+    assert refusal(check_image, str(output / "a.png")) is None
 
 
 def test_16_bit_values_keep_their_range(root, output):

@@ -341,7 +341,7 @@ def test_no_image_is_left(tables):
     [
         ({"split": "valid"}, "`split` must be one of train.*'valid'"),
         ({"annotators": 0}, "`annotators` must be at least 1"),
-        ({"annotators": 11}, "`annotators` must be at most 10.*11"),
+        ({"annotators": 11}, "`annotators` must be .* at most 10.*11"),
         ({"annotators": 2.0}, "`annotators`.*2.0"),
         ({"seed": -1}, "`seed` must be at least 0"),
         ({"on_error": "ignore"}, "`on_error`.*'ignore'"),

@@ -133,6 +133,16 @@ def test_flat_exports(root, write, kind):
     assert data.labels["pain"][0, 0, 0] == 0.5
 
 
+def test_rows_of_too_many_values(root, write):
+    text = pd.DataFrame(FLAT).drop(columns="pain").to_csv(index=False)
+    path = write(f"{text}9,c.png,sad,2,2,2.5,more\n", "export.csv")
+    with pytest.raises(ValueError, match="^row 5: too many values"):
+        load_label_studio(path, root)
+    data = load_label_studio(path, root, on_error="skip")
+    assert data.labels["mood"].tolist() == [[1, 0, -1], [-1, -1, 1]]
+    assert data.report.counts == {"too many values": 1}
+
+
 def test_bad_labels_are_reported(root, write):
     bad = [
         task(3, "a.png", ("ann", [choice(["sad", "happy"])], {})),

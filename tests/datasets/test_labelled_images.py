@@ -274,9 +274,16 @@ def test_as_many_names_as_annotators(names):
 def test_floats_of_another_scale_are_told():
     labels = {"shade": np.arange(COUNT)}
     images = grey_images().astype("float32") / 255
-    for make in (LabelledImages, make_dataset):
+    for make, given in (
+        (LabelledImages, images),
+        (LabelledImages, ImageArray(images)),
+        (make_dataset, images),
+    ):
         with pytest.warns(UserWarning, match=r"seem to be in \[0, 1\]"):
-            make(images, labels, [SHADE])
+            data = make(given, labels, [SHADE])
+        if make is LabelledImages:
+            # Parts of it do not tell again.
+            assert len(data.take(3).with_labels(data.take(3).labels)) == 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for right in (2 * images - 1, grey_images(), 0 * images + 1):

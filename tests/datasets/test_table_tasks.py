@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_noisyfer.command_line.tables import columns_of_flags
+from keras_noisyfer.comparison.table_data import columns_of_flags
 from keras_noisyfer.datasets import table
 from keras_noisyfer.datasets.table import from_csv, from_dataframe
 from keras_noisyfer.datasets.table_cells import read_csv

@@ -353,8 +353,12 @@ def test_where_chooses_rows(tmp_path, root):
         {"ann": "sad", "split": "train"},
         {"split": "train", "ann": "sad"},
     ):
-        data = from_csv(path, root, EXPRESSION, ONE, where=where)
-        assert by_name(data) == {"a.png": [2]}
+        for load, table in (
+            (from_csv, path),
+            (from_dataframe, pd.read_csv(path)),
+        ):
+            data = load(table, root, EXPRESSION, ONE, where=where)
+            assert by_name(data) == {"a.png": [2]}
 
 
 @pytest.mark.parametrize("where", ["split", {"split": 1}, {1: "train"}])

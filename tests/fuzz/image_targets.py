@@ -11,15 +11,16 @@ from damage import (
     damage_json,
     damage_zip,
 )
+from fixtures_faces import refusal
 from PIL import Image
 from target import SHADE, Target, damage_npz
 
 from keras_noisyfer import Encoder, MultiTaskModel, export, relabel
 from keras_noisyfer.datasets.image_files import (
+    check_image,
     check_image_files,
-    image_problem,
 )
-from keras_noisyfer.datasets.image_sources import ImageArray, read_image
+from keras_noisyfer.datasets.image_sources import ImageArray, decode_image
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.networks import load_release_weights
@@ -67,14 +68,14 @@ class Images(Target):
             self.names.append(path.name)
             self.files.append((path, damage_image))
         self.read = tf.function(
-            lambda path: read_image(path, (8, 8, 3)),
+            lambda path: decode_image(tf.io.read_file(path), (8, 8, 3)),
             input_signature=[tf.TensorSpec((), tf.string)],
         )
 
     def load(self):
         paths = [self.folder / name for name in self.names]
         newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
-        problem = image_problem(str(newest))
+        problem = refusal(check_image, str(newest))
         if problem is None:
             assert self.read(str(newest)).shape == (8, 8, 3)
         else:

@@ -127,7 +127,7 @@ def test_grpc_request(served):
     np.testing.assert_allclose(expression.sum(axis=1), 1, rtol=1e-5)
 
 
-# === Predictor and recipes/predict.py ===
+# === Predictor and noisyfer predict ===
 
 
 def test_predictor_takes_the_highest_version(folder):

@@ -28,9 +28,6 @@ from keras_noisyfer.datasets.faces.manual_config import (
     FaceOptions,
     FaceSplit,
     ManualConfig,
-)
-from keras_noisyfer.datasets.faces.manual_files import (
-    join_machine_labels,
     reject_unlabelled,
 )
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -85,7 +82,6 @@ class AffectNetConfig(ManualConfig):
     source = "Ask for AffectNet at http://mohammadmahoor.com/affectnet/"
     splits = ("train", "validation")
     authors_machine = MACHINE
-    machine_tasks = ("expression",)
 
     @property
     def tasks(self) -> Tasks:
@@ -105,18 +101,13 @@ class AffectNetConfig(ManualConfig):
             tables, images = _tables(split), IMAGE_FOLDERS
             if self.repackaged:
                 tables, images = [f"{folder}/annotations"], [f"{folder}/images"]
-            self.tables[split] = self.find(
-                tables, f"its {split} labels", isdir=self.repackaged
-            )
-            self.image_roots[split] = self.find(
-                images, "the images", isdir=True
-            )
+            self.tables[split] = self.find(tables, f"its {split} labels")
+            self.image_roots[split] = self.find(images, "the images")
         self.face_files = list(self.tables.values())
         self.image_folders = list(dict.fromkeys(self.image_roots.values()))
         self.machine_folders = [
             os.path.join(self.manual_dir, folder) for folder in MACHINE_FOLDERS
         ]
-        self.machine_files = []
         if self.base:
             name = f"training_{self.machine}.csv"
             try:
@@ -128,28 +119,23 @@ class AffectNetConfig(ManualConfig):
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         faces, listed = {}, {}
-        # All images may lie in one folder, whatever the tables say.
-        flat = True
         for split, path in self.tables.items():
             if self.repackaged:
                 table = read_affectnet_annotations(path, report)
             else:
                 table = read_affectnet_labels(path, report, faces=True)
-            root = self.image_roots[split]
-            folders = {os.path.dirname(name) for name in table.index}
-            flat &= not any(
-                os.path.isdir(os.path.join(root, each)) for each in folders
-            )
             listed[split] = [*table.index, *table.attrs.pop("rejected")]
             faces[split] = self._select(split, table, report)
-        path_of = os.path.basename if flat else str
+        # All images may lie in one folder, whatever the tables say.
+        folders = {
+            os.path.join(self.image_roots[split], os.path.dirname(name))
+            for split, names in listed.items()
+            for name in names
+        }
+        path_of = str if any(map(os.path.isdir, folders)) else os.path.basename
         for root in self.image_folders:
-            labelled = [
-                path_of(name)
-                for split, names in listed.items()
-                for name in names
-                if self.image_roots[split] == root
-            ]
+            splits = [s for s, each in self.image_roots.items() if each == root]
+            labelled = [path_of(name) for s in splits for name in listed[s]]
             reject_unlabelled(root, labelled, report)
         if self.base:
             faces["train"] = self._with_machine_labels(
@@ -165,30 +151,29 @@ class AffectNetConfig(ManualConfig):
 
     def _select(self, split, faces, report):
         """Images of one of the classes; with `base` as the release does."""
-        classes = EXPRESSIONS if self.base else EXPRESSIONS_WITH_CONTEMPT
-        chosen = faces.expression.between(0, len(classes) - 1)
-        what = f"of none of the {len(classes)} expressions"
+        count = self.tasks[0].num_classes
+        chosen = faces["expression"].between(0, count - 1)
+        what = f"{split} images left out, of none of the {count} expressions"
         if self.base:
             chosen &= faces[[*AFFECT_DIMENSIONS]].notna().all(axis=1)
             what += ", or without affect"
         if not chosen.all():
-            report.notes[f"{split} images left out, {what}"] = int(
-                (~chosen).sum()
-            )
+            report.notes[what] = int((~chosen).sum())
         return faces[chosen]
 
     def _with_machine_labels(self, faces, report, known):
         (path,) = self.machine_files
-        machine = read_affectnet_labels(path, report, classes=len(EXPRESSIONS))
-        machine = machine.drop(columns=[*AFFECT_DIMENSIONS])
+        count = self.tasks[0].num_classes
+        machine = read_affectnet_labels(path, report, classes=count)
         if self.repackaged and not faces.index.isin(machine.index).any():
             raise ValueError(f"{path} names none of the images. {NUMBERED}")
-        faces = join_machine_labels(faces, machine, report, path, known)
-        other = ~faces.machine_expression.between(0, len(EXPRESSIONS) - 1)
+        machine = machine.drop(columns=[*AFFECT_DIMENSIONS])
+        faces = self.join_machine_labels(faces, machine, report, path, known)
+        other = ~faces["machine_expression"].between(0, count - 1)
         if other.any():
             faces.loc[other, "machine_expression"] = -1
-            note = f"machine labels of none of the {len(EXPRESSIONS)} "
-            report.notes[f"{note}expressions, missing"] = int(other.sum())
+            note = f"machine labels of none of the {count} expressions, missing"
+            report.notes[note] = int(other.sum())
         return faces
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
@@ -202,7 +187,8 @@ class AffectNetConfig(ManualConfig):
     def writer(self) -> AffectNetWriter:
         table = None if self.repackaged else self.tables["train"]
         folder = os.path.dirname(table) if table else self.manual_dir
-        return AffectNetWriter(folder, table, self.searched_folders())
+        searched = [*self.machine_folders, self.machine_labels_dir]
+        return AffectNetWriter(folder, searched, table)
 
 
 def _tables(split):
@@ -214,10 +200,8 @@ def _tables(split):
 
 
 class AffectNet(ManualFaces):
-    """AffectNet's manually annotated images, from a folder of the user's.
-
-    Nothing is downloaded. See `ManualFaces` for what an example holds; class
-    ids are in the order of `EXPRESSIONS_WITH_CONTEMPT`.
+    """AffectNet's manually annotated images as TFDS prepares them; see
+    `ManualFaces`. Class ids are in the order of `EXPRESSIONS_WITH_CONTEMPT`.
 
     Example:
 
@@ -233,12 +217,7 @@ class AffectNet(ManualFaces):
     - [Mollahosseini et al., 2017](https://arxiv.org/abs/1708.03985)
     """
 
-    VERSION = ManualFaces.VERSION
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Ask for AffectNet at http://mohammadmahoor.com/affectnet/ and unpack
-    its tables and images into one folder. Then give
-    `AffectNetConfig(manual_dir=...)`.
-    """
+    configuration = AffectNetConfig
 
 
 def load_affectnet(
@@ -298,10 +277,6 @@ def load_affectnet_base(
 
     Raises:
         ValueError: as `load_affectnet`.
-
-    Example:
-
-    >>> train = load_affectnet_base("affectnet", on_error="skip")
     """
     config = AffectNetConfig(manual_dir=data_dir, base=True, **options)
     return config.load(split)

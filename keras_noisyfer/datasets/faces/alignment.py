@@ -1,6 +1,5 @@
 """Faces cropped and turned so that the eyes are always at the same place."""
 
-import os
 import pathlib
 import re
 import threading
@@ -12,18 +11,15 @@ import pandas as pd
 from PIL import Image
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.conversion import (
-    output_path,
-    prepare_output,
-    process_images,
-)
+from keras_noisyfer.datasets.conversion import make_images, output_path
 from keras_noisyfer.datasets.image_files import (
     UnusableImage,
+    check_folder,
     locate_image,
     read_rgb,
 )
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.files import open_rows
+from keras_noisyfer.files import open_rows, replacing
 from keras_noisyfer.typing import PathLike
 
 EYES_FILE = "eyes.csv"
@@ -31,38 +27,25 @@ EYE_COLUMNS = ["left_x", "left_y", "right_x", "right_y"]
 # Points of the 68-point landmarks around the eyes, the viewer's left first.
 EYE_POINTS = (slice(36, 42), slice(42, 48))
 MIN_EYE_DISTANCE = 2.0
+# Where the left eye is to be, from the left and from the top, and the right
+# one from the right, as a part of the face's size.
+EYE_POSITION = 0.3
 # How far outside an eye may be, as part of the image's longer side: faces at
 # the border are cut off, and landmarks are guessed there.
 MAX_OUTSIDE = 0.1
 XY = Sequence[float] | np.ndarray
 
 
-def eye_transform(
-    left_eye: XY, right_eye: XY, size: int = 256, eye_position: XY = (0.3, 0.3)
-) -> np.ndarray:
-    """The similarity transform that brings the eyes to fixed places.
+def eye_transform(left_eye: XY, right_eye: XY, size: int = 256) -> np.ndarray:
+    """The similarity transform that brings the eyes to fixed places in a face
+    of `size` pixels: an array of shape `(2, 3)` that maps `(x, y, 1)` of the
+    image to `(x, y)` of the result; a `ValueError` if they are less than 2
+    pixels apart.
 
-    It turns, scales and shifts; proportions stay. Eye positions are used as
-    they are, where the authors' release first cuts them, and the point
+    The left eye is that on the viewer's left; with the two swapped the face
+    ends upside down. Whole numbers are centres of pixels. Positions are used
+    as they are, where the authors' release first cuts them, and the point
     between them, to whole pixels.
-
-    Args:
-        left_eye: `(x, y)` of the eye on the viewer's left, in pixels; whole
-            numbers are centres of pixels.
-        right_eye: `(x, y)` of the other eye. With the two swapped the face
-            ends upside down.
-        size: Width and height of the result in pixels.
-        eye_position: `(x, y)` of the left eye in the result, as parts of
-            `size`; the right eye is at `(1 - x, y)`. x is from 0 to below
-            0.5, y from 0 to 1.
-
-    Returns:
-        A float64 array of shape `(2, 3)` that maps `(x, y, 1)` of the image
-        to `(x, y)` of the result.
-
-    Raises:
-        ValueError: if an argument is out of its range or the eyes are less
-            than 2 pixels apart.
 
     Example:
 
@@ -70,12 +53,6 @@ def eye_transform(
     array([60., 60.])
     """
     check_number("size", size, minimum=1, integer=True)
-    x, y = eye_position
-    if not (0 <= x < 0.5 and 0 <= y <= 1):
-        raise ValueError(
-            "`eye_position` must be (x, y) with x from 0 to below 0.5 and y "
-            f"from 0 to 1. Received: {eye_position}"
-        )
     left = np.asarray(left_eye, "float64")
     right = np.asarray(right_eye, "float64")
     if not np.hypot(*(right - left)) >= MIN_EYE_DISTANCE:
@@ -85,36 +62,19 @@ def eye_transform(
             f"Received: {left_eye}, {right_eye}"
         )
     # As complex numbers, turning and scaling is one multiplication.
-    factor = (1 - 2 * x) * size / complex(*(right - left))
-    shift = complex(x * size, y * size) - factor * complex(*left)
+    factor = (1 - 2 * EYE_POSITION) * size / complex(*(right - left))
+    shift = EYE_POSITION * size * (1 + 1j) - factor * complex(*left)
     a, b = factor.real, factor.imag
     return np.array([[a, -b, shift.real], [b, a, shift.imag]])
 
 
 def align_face(
-    image: Image.Image,
-    left_eye: XY,
-    right_eye: XY,
-    size: int = 256,
-    eye_position: XY = (0.3, 0.3),
+    image: Image.Image, left_eye: XY, right_eye: XY, size: int = 256
 ) -> Image.Image:
-    """Crops a face so that its eyes are level and at fixed places.
-
-    Args:
-        image: `PIL.Image.Image` of mode RGB, upright.
-        left_eye: As of `eye_transform`, as the following ones.
-        right_eye: `(x, y)`.
-        size: Integer.
-        eye_position: Pair.
-
-    Returns:
-        A `PIL.Image.Image` of mode RGB, `size` x `size`, black where the
-        image does not reach.
-
-    Raises:
-        ValueError: as `eye_transform`.
-    """
-    matrix = eye_transform(left_eye, right_eye, size, eye_position)
+    """A face of an upright RGB image, cropped to `size` x `size` so that its
+    eyes are level and at fixed places; see `eye_transform`. It is black where
+    the image does not reach."""
+    matrix = eye_transform(left_eye, right_eye, size)
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
     # Pillow counts from the corner of the first pixel, not from its centre.
     inverse[:, 2] += 0.5 - inverse[:, :2] @ (0.5, 0.5)
@@ -147,7 +107,7 @@ def align_faces(
     `output_root` also gets `eyes.csv` with the eye positions and
     `rejected.csv` with what was left out.
 
-    Rejected are images that `image_problem` names (`convert_images` makes
+    Rejected are images that cannot be read as they are (`convert_images` makes
     good ones of many of them), those without eye positions, with eyes less
     than 2 pixels apart or outside of the image by more than a tenth of its
     longer side, and those whose left eye is right of the right eye: there
@@ -183,40 +143,40 @@ def align_faces(
     check_number("size", size, minimum=1, integer=True)
     paths = [str(each) for each in names]
     if callable(eyes):
-        find_eyes = _one_at_a_time(eyes)
-        how = "detected"
+        find_eyes, how = _one_at_a_time(eyes), "detected"
     else:
-        eyes = np.asarray(eyes, "float64")
+        eyes, how = np.asarray(eyes, "float64"), "given"
         if eyes.shape != (len(paths), 2, 2):
             raise ValueError(
                 "`eyes` must have shape (n, 2, 2) with one entry a name: "
                 f"{len(paths)}. Received: shape={eyes.shape}"
             )
-        how = "given"
-    settings = {"made_by": "align_faces", "size": size, "eyes": how}
-    prepare_output(image_root, output_root, paths, settings)
-    if not callable(eyes):
-        _keep_eyes(output_root, paths, eyes)
+
+    def begin():
+        if how == "given":
+            _keep_eyes(output_root, paths, eyes)
 
     def make(index, path):
         image = read_rgb(path)
-        found = find_eyes(image) if callable(eyes) else eyes[index]
+        found = eyes[index] if how == "given" else find_eyes(image)
         check_eyes(found, image.size)
         return align_face(image, *found, size)
 
-    return process_images(
+    return make_images(
         image_root,
         output_root,
         paths,
         make,
+        {"made_by": "align_faces", "size": size, "eyes": how},
         on_error=on_error,
-        workers=workers,
         description="aligning faces",
+        workers=workers,
+        begin=begin,
     )
 
 
 def raf_eyes(annotation_dir: PathLike, names: Sequence[PathLike]) -> np.ndarray:
-    """Eye positions that RAF-DB's annotators marked.
+    """Eye positions that RAF-DB's annotators marked, for `align_faces`.
 
     Args:
         annotation_dir: The folder `basic/Annotation/manual`, of files such
@@ -224,26 +184,26 @@ def raf_eyes(annotation_dir: PathLike, names: Sequence[PathLike]) -> np.ndarray:
         names: Names of images such as `train_00001.jpg`, in any folder.
 
     Returns:
-        A float64 array of shape `(n, 2, 2)` for `align_faces`, in pixels of
-        the images in `Image/original`; NaN where there is no file.
+        A float64 array of shape `(n, 2, 2)`, in pixels of the images in
+        `Image/original`; NaN where there is no file.
 
     Raises:
         ValueError: if `annotation_dir` is no folder or a file does not begin
             with two lines of x and y.
     """
-    if not os.path.isdir(annotation_dir):
-        raise ValueError(
-            f"`annotation_dir` must be a folder. Received: {annotation_dir}"
-        )
+    check_folder("`annotation_dir`", annotation_dir)
     eyes = np.full((len(names), 2, 2), np.nan)
     for index, name in enumerate(names):
         stem = pathlib.PurePosixPath(name).stem.removesuffix("_aligned")
         file_name = f"{stem}_manu_attri.txt"
-        path, problem = locate_image(annotation_dir, file_name)
-        if problem:
-            if problem[0] == "missing image":
+        try:
+            path = locate_image(annotation_dir, file_name)
+        except UnusableImage as error:
+            if error.problem == "missing image":
                 continue
-            raise ValueError(f"{file_name}: {problem[0]} ({problem[1]})")
+            raise ValueError(
+                f"{file_name}: {error.problem} ({error.detail})"
+            ) from None
         try:
             with open_rows(path, None, quotes=False) as file:
                 lines = [file.readline() for _ in range(2)]
@@ -301,10 +261,6 @@ def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:
 
     Returns:
         A list of names, and a float64 array of shape `(n, 2, 2)`.
-
-    Raises:
-        ValueError: if it cannot be read, a column is missing or a cell is
-            not a number.
     """
     columns = ["image", *EYE_COLUMNS]
     try:
@@ -328,9 +284,8 @@ def write_eyes(path: PathLike, names: Sequence[str], eyes: np.ndarray) -> None:
     table = pd.DataFrame(
         np.reshape(eyes, (-1, 4)), columns=EYE_COLUMNS, index=names
     )
-    unfinished = f"{path}.unfinished"
-    table.to_csv(unfinished, index_label="image")
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        table.to_csv(unfinished, index_label="image")
 
 
 def _one_at_a_time(detector):
@@ -354,12 +309,8 @@ def _one_at_a_time(detector):
 
 
 def check_eyes(eyes: np.ndarray, image_size: XY) -> None:
-    """Refuses eye positions of shape `(2, 2)` that no face of an image of this
-    width and height can be aligned by.
-
-    Raises:
-        UnusableImage: with the problem and the positions.
-    """
+    """Raises `UnusableImage` at eye positions, `(2, 2)`, that no face of an
+    image of this width and height can be aligned by."""
     if not np.isfinite(eyes).all():
         raise UnusableImage("no eye positions")
     (left_x, left_y), (right_x, right_y) = eyes

@@ -9,32 +9,14 @@ from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.typing import ArrayLike, PathLike
 
-# AffectNet's eighth expression comes last, so that the seven keep their ids.
+# The order is AffectNet's, whose eighth expression comes last.
 EXPRESSIONS_WITH_CONTEMPT = (*EXPRESSIONS, "contempt")
 
 # The ids that stand in the files of each data set.
-RAF_EXPRESSIONS = {
-    1: "surprise",
-    2: "fear",
-    3: "disgust",
-    4: "happy",
-    5: "sad",
-    6: "anger",
-    7: "neutral",
-}
-AFFECTNET_EXPRESSIONS = {
-    0: "neutral",
-    1: "happy",
-    2: "sad",
-    3: "surprise",
-    4: "fear",
-    5: "disgust",
-    6: "anger",
-    7: "contempt",
-    8: "none",
-    9: "uncertain",
-    10: "no face",
-}
+_RAF_ORDER = "surprise fear disgust happy sad anger neutral"
+RAF_EXPRESSIONS = dict(enumerate(_RAF_ORDER.split(), start=1))
+_OTHERS = ("none", "uncertain", "no face")
+AFFECTNET_EXPRESSIONS = dict(enumerate((*EXPRESSIONS_WITH_CONTEMPT, *_OTHERS)))
 AFFECT_DIMENSIONS = ("valence", "arousal")
 
 
@@ -55,16 +37,9 @@ def to_class_ids(
     expressions: Mapping[int, str | None],
     class_names: Sequence[str] = EXPRESSIONS,
 ) -> np.ndarray:
-    """Class ids of the expressions that the ids of a file stand for.
-
-    Returns:
-        int32 array: indices into `class_names`, -1 for an expression that is
-        none of them.
-
-    Raises:
-        ValueError: if an id stands for no expression.
-
-    Example:
+    """Class ids of the expressions that the ids of a file stand for, int32, -1
+    for one that is not among `class_names`; a `ValueError` at an id that
+    stands for none.
 
     >>> to_class_ids([7, 4], RAF_EXPRESSIONS)
     array([0, 1], dtype=int32)
@@ -76,11 +51,11 @@ def to_class_ids(
             f"`file_ids` must be from {min(expressions)} to "
             f"{max(expressions)}. Received: {file_ids[unknown][0]}"
         )
-    class_ids = np.full(file_ids.shape, -1, "int32")
-    for file_id, name in expressions.items():
-        if name in class_names:
-            class_ids[file_ids == file_id] = class_names.index(name)
-    return class_ids
+    class_ids = {
+        file_id: class_names.index(name) if name in class_names else -1
+        for file_id, name in expressions.items()
+    }
+    return np.vectorize(class_ids.get, otypes=["int32"])(file_ids)
 
 
 def check_offset(
@@ -89,15 +64,13 @@ def check_offset(
     path: PathLike,
     classes: int | None = None,
 ) -> None:
-    """Refuses the ids of a file that count from another number.
+    """Refuses the ids of a file that count from another number, for leaving
+    bad ones out would give every other image the label of the next class.
 
-    An id next to the first or the last one is a sign of it. Leaving such
-    labels out would give every other image the label of the next class.
-
-    `classes` is the number of the first ids that stand for expressions. Where
-    all of the file are one higher, the ids count from another number too.
+    An id next to the first or the last one is a sign of it; so is one higher
+    for each of the first `classes` ids, which stand for expressions.
     """
-    seen = {int(each) for each in file_ids}
+    seen = {int(each) for each in file_ids if float(each).is_integer()}
     first, last = min(expressions), max(expressions)
     # Lists that count from 0 may have one more class.
     below = first - 1 in seen and (first == 1 or last not in seen)
@@ -117,17 +90,13 @@ def to_file_ids(
     expressions: Mapping[int, str],
     class_names: Sequence[str] = EXPRESSIONS,
 ) -> np.ndarray:
-    """The ids of a file for class ids: the reverse of `to_class_ids`.
-
-    Raises:
-        ValueError: if a class id has no id in the file; a missing label, -1,
-            has none.
-    """
+    """The ids of a file for class ids: the reverse of `to_class_ids`. A
+    missing label, -1, has none, which is a `ValueError`."""
     class_ids = np.asarray(class_ids)
     by_name = {name: file_id for file_id, name in expressions.items()}
-    file_ids = np.full(class_ids.shape, -1, "int32")
-    for class_id, name in enumerate(class_names):
-        file_ids[class_ids == class_id] = by_name.get(name, -1)
+    known = {i: by_name.get(name, -1) for i, name in enumerate(class_names)}
+    file_id = np.vectorize(lambda each: known.get(each, -1), otypes=["int32"])
+    file_ids = file_id(class_ids)
     if (file_ids < 0).any():
         raise ValueError(
             "`class_ids` must be of classes that the file has an id for: "

@@ -1,12 +1,15 @@
-"""Labels of RAF-DB and AffectNet, of people and of machines."""
+"""Labels of RAF-DB and AffectNet, of people and of machines.
+
+All readers return a `DataFrame` indexed by file name, whose
+`attrs["rejected"]` lists the names of which a row was rejected.
+"""
 
 import contextlib
 import csv
-import itertools
 import os
 import pathlib
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 import numpy as np
@@ -37,20 +40,11 @@ MISSING_AFFECT = -2.0
 _ROUNDING = 1e-6
 # 68 landmarks take a kilobyte, as text a little more.
 MAX_ARRAY_BYTES = 2**16
-# What `_check_rows` needs to know of a row, beside its labels: the image, how
-# to call the row, what it says, and whether its cells are too many or too few.
-_ROW_COLUMNS = ["name", "entry", "text", "uneven"]
-
-
-# All return a `DataFrame` indexed by file name, whose `attrs["rejected"]`
-# lists the names of which a row was rejected.
 
 
 def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
-    """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7.
-
-    Both `list_patition_label.txt` and `list_label_AffectnetModel.txt` are
-    such files. `train_00001_aligned.jpg` names the same image.
+    """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7, of
+    people or a machine. `train_00001_aligned.jpg` names the same image.
 
     Returns:
         The column `expression`, class ids in the order of `EXPRESSIONS`.
@@ -65,16 +59,11 @@ def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
 
 
 def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
-    """Reads lines such as `train_00001.jpg -0.341 -0.129`.
+    """Reads lines such as `train_00001.jpg -0.341 -0.129`: the columns
+    `valence` and `arousal`.
 
     Values out of [-1, 1] are clipped, as the machine labels' authors do when
     they train; `report.notes` tells of how many rows of the file.
-
-    Returns:
-        The columns `valence` and `arousal`.
-
-    Raises:
-        ValueError: as `read_raf_expressions`.
     """
     table = _check_rows(_read_list(path, AFFECT_DIMENSIONS), path, report)
     clipped = int((table.abs() > 1).any(axis=1).sum())
@@ -82,6 +71,20 @@ def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
         note = f"rows whose affect was clipped, {os.path.basename(path)}"
         report.notes[note] = clipped
     return table.clip(-1, 1)
+
+
+def _read_list(path, columns):
+    """The rows of a list of names, each with some values behind it."""
+    with open_labels(path) as file:
+        lines = {i: each.strip() for i, each in enumerate(file, 1)}
+    lines = {number: line for number, line in lines.items() if line}
+    rows = [line.rsplit(maxsplit=len(columns)) for line in lines.values()]
+    # Some copies name the files of `Image/aligned`.
+    stems = [os.path.splitext(row[0].strip()) for row in rows]
+    names = [stem.removesuffix("_aligned") + end for stem, end in stems]
+    entries = [f"{os.path.basename(path)}, line {number}" for number in lines]
+    cells = [(row[1:] + [""] * len(columns))[: len(columns)] for row in rows]
+    return _rows(names, entries, lines.values(), cells, columns)
 
 
 def read_affectnet_labels(
@@ -92,13 +95,8 @@ def read_affectnet_labels(
 ) -> pd.DataFrame:
     """Reads a table in the format of AffectNet's `training.csv`.
 
-    It may begin without a header, as some copies of `validation.csv` do.
-
-    Args:
-        path: The `.csv` file.
-        report: `ImportReport` that bad rows are rejected by.
-        faces: Whether to read where the face and its eyes are, too.
-        classes: As of `check_offset`; by default the eight expressions.
+    With `faces`, it is read where the face and its eyes are, too; `classes`
+    is that of `check_offset`, by default the number of all expressions.
 
     Returns:
         The columns `expression`, class ids in the order of
@@ -113,72 +111,63 @@ def read_affectnet_labels(
             first row that is malformed, has a value out of its range or
             repeats a name.
     """
-    places = [*BOX_COLUMNS, LANDMARKS] * faces
-    wanted = [NAME_COLUMN, *LABEL_COLUMNS, *places]
-    file_name = os.path.basename(path)
-
-    def read():
-        rows = affectnet_rows(path, wanted)
-        for number, (name, *cells, uneven) in enumerate(rows, 1):
-            text = ",".join([name, *cells[:3]])
-            # pandas writes an empty cell for the -2 that it was told to read
-            # as none.
-            affect = [each.strip() or MISSING_AFFECT for each in cells[1:3]]
-            entry = f"{file_name}, row {number}"
-            row = [clean_name(name), entry, text, uneven, cells[0], *affect]
-            if faces:
-                # At once: of landmarks, a row has a kilobyte.
-                row += [*cells[3:7], *eyes_of_landmarks(cells[7])]
-            yield row
-
-    columns = [*_ROW_COLUMNS, *LABEL_COLUMNS]
+    columns = [*LABEL_COLUMNS, *BOX_COLUMNS * faces]
+    landmarks = [LANDMARKS] * faces
+    table = read_affectnet_table(path, [NAME_COLUMN, *columns, *landmarks])
+    cells = table[columns].map(str.strip)
+    labels = cells[[*LABEL_COLUMNS]].to_numpy().T
+    texts = map(",".join, zip(table[NAME_COLUMN], *labels, strict=True))
+    # pandas writes an empty cell for the -2 that it was told to read as none.
+    affect = cells[[*AFFECT_DIMENSIONS]].replace("", str(MISSING_AFFECT))
+    cells[[*AFFECT_DIMENSIONS]] = affect
+    cells.loc[table["uneven"].to_numpy(), "expression"] = ""
+    entry = f"{os.path.basename(path)}, row "
+    entries = [f"{entry}{number}" for number in range(1, len(table) + 1)]
+    rows = _rows(table.index, entries, texts, cells.to_numpy(), columns)
     if faces:
-        columns += [*BOX_COLUMNS, *EYE_COLUMNS]
-    rows = pd.DataFrame(read(), columns=columns)
+        eyes = [eyes_of_landmarks(each) for each in table[LANDMARKS]]
+        rows[EYE_COLUMNS] = np.reshape(eyes, (-1, len(EYE_COLUMNS)))
+    classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
     return _check_rows(rows, path, report, AFFECTNET_EXPRESSIONS, classes)
 
 
-def affectnet_rows(
+def read_affectnet_table(
     path: PathLike, columns: Sequence[str]
-) -> Iterator[list[str]]:
-    """Yields these columns of an AffectNet table, as strings, and last what
-    is uneven in the row: cells too many or too few.
+) -> pd.DataFrame:
+    """These columns of an AffectNet table, as text, indexed by the images'
+    names with `/` between their parts; `uneven` is whether a row has too many
+    cells or too few, of which pandas' own reader says nothing.
 
-    pandas' own reader drops what a row has too much, without a word.
+    It may begin without a header, as some copies of `validation.csv` do.
     """
-    with open_labels(path, quotes=True) as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            header = [field.strip() for field in next(rows, [])]
-            missing = [each for each in columns if each not in header]
-            headless = len(missing) == len(columns)
-            if headless and len(header) == len(AFFECTNET_COLUMNS):
-                rows = itertools.chain([header], rows)
-                header = [*AFFECTNET_COLUMNS]
-            elif missing:
-                raise ValueError(
-                    f"{path} must have the columns "
-                    f"{', '.join(AFFECTNET_COLUMNS)}. "
-                    f"Received: {', '.join(missing)} missing"
-                )
-            places = [header.index(each) for each in columns]
-            for row in filter(None, rows):
-                padded = row + [""] * (len(header) - len(row))
-                uneven = "".join(row[len(header) :]) or "early" * (
-                    padded != row
-                )
-                yield [*(padded[place] for place in places), uneven]
-        except csv.Error as error:
-            raise ValueError(
-                f"{path} must be a table of comma-separated values. "
-                f"Received: {one_line(error)}"
-            ) from error
-
-
-def clean_name(name: str) -> str:
-    """A file name of an AffectNet table with `/` between its parts."""
-    name = name.strip().replace("\\", "/")
-    return posixpath.normpath(name) if name else ""
+    try:
+        with open_labels(path, quotes=True) as file:
+            rows = [*filter(None, csv.reader(file, strict=True))]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path} must be a table of comma-separated values. "
+            f"Received: {one_line(error)}"
+        ) from error
+    header = [each.strip() for each in rows[0]] if rows else []
+    missing = [each for each in columns if each not in header]
+    if missing == [*columns] and len(header) == len(AFFECTNET_COLUMNS):
+        header = [*AFFECTNET_COLUMNS]
+    elif missing:
+        raise ValueError(
+            f"{path} must have the columns {', '.join(AFFECTNET_COLUMNS)}. "
+            f"Received: {', '.join(missing)} missing"
+        )
+    else:
+        del rows[0]
+    width = len(header)
+    places = [header.index(each) for each in columns]
+    cells = [[row[i] if i < len(row) else "" for i in places] for row in rows]
+    table = pd.DataFrame(cells, columns=columns, dtype=object)
+    table["uneven"] = [len(row) < width or any(row[width:]) for row in rows]
+    names = table[NAME_COLUMN].str.strip().str.replace("\\", "/")
+    return table.set_index(
+        names.map(lambda name: name and posixpath.normpath(name))
+    )
 
 
 def eyes_of_landmarks(landmarks: str | np.ndarray) -> np.ndarray:
@@ -194,116 +183,82 @@ def eyes_of_landmarks(landmarks: str | np.ndarray) -> np.ndarray:
 def read_affectnet_annotations(
     folder: PathLike, report: ImportReport
 ) -> pd.DataFrame:
-    """The labels of repackaged AffectNet, from files such as `0_exp.npy`.
-
-    Args:
-        folder: Folder of the files.
-        report: `ImportReport` that malformed labels are rejected by.
-
-    Returns:
-        The columns of `read_affectnet_labels`, in the order of the numbers.
-
-    Raises:
-        ValueError: if there is no label, the ids count from another number,
-            or as the report says.
-    """
-    ending = "_exp.npy"
-    numbers = [
-        path.name.removesuffix(ending)
-        for path in pathlib.Path(folder).iterdir()
-        if path.name.endswith(ending)
-    ]
-    split = os.path.basename(os.path.dirname(folder))
-    rows = []
-    for number in tqdm.tqdm(
-        # Of whatever length.
-        sorted(numbers, key=lambda each: (len(each), each)),
-        desc="reading labels",
-        unit=" images",
-        delay=2,
-        disable=None,
-    ):
+    """The labels of repackaged AffectNet, from files such as `0_exp.npy`, as
+    of `read_affectnet_labels`, in the order of the numbers."""
+    paths = pathlib.Path(folder).glob("*_exp.npy")
+    numbers = [path.name.removesuffix("_exp.npy") for path in paths]
+    # Of whatever length.
+    numbers.sort(key=lambda each: (len(each), each))
+    texts, labels = [], []
+    options = {"unit": " images", "delay": 2, "disable": None}
+    for number in tqdm.tqdm(numbers, "reading labels", **options):
         try:
-            paths = [f"{number}_{kind}.npy" for kind in ("exp", "val", "aro")]
-            # Some copies hold the numbers as strings.
-            labels = [
-                float(
-                    read_npy(os.path.join(folder, path), MAX_ARRAY_BYTES).item()
-                )
-                for path in paths
+            files = [f"{number}_{kind}.npy" for kind in ("exp", "val", "aro")]
+            arrays = [
+                read_npy(os.path.join(folder, file), MAX_ARRAY_BYTES)
+                for file in files
             ]
-            text = ",".join(f"{each:g}" for each in labels)
+            # Some copies hold the numbers as strings.
+            labels.append([float(array.item()) for array in arrays])
+            texts.append(",".join(f"{each:g}" for each in labels[-1]))
         except (OSError, ValueError, TypeError, OverflowError) as error:
-            labels, text = [np.nan] * 3, str(error)
-        rows.append([f"{number}.jpg", f"{split}/{number}", text, "", *labels])
-    table = pd.DataFrame(rows, columns=[*_ROW_COLUMNS, *LABEL_COLUMNS])
-    return _check_rows(table, folder, report, AFFECTNET_EXPRESSIONS)
+            labels.append([np.nan] * 3)
+            texts.append(str(error))
+    split = os.path.basename(os.path.dirname(folder))
+    names = [f"{number}.jpg" for number in numbers]
+    entries = [f"{split}/{number}" for number in numbers]
+    rows = _rows(names, entries, texts, labels, LABEL_COLUMNS)
+    classes = len(EXPRESSIONS_WITH_CONTEMPT)
+    return _check_rows(rows, folder, report, AFFECTNET_EXPRESSIONS, classes)
 
 
-def _check_rows(
-    rows: pd.DataFrame,
-    path: PathLike,
-    report: ImportReport,
-    expressions: Mapping[int, str] | None = None,
-    classes: int | None = None,
-) -> pd.DataFrame:
-    """Rejects bad rows, and makes class ids and numbers of the others.
+def _rows(names, entries, texts, labels, columns):
+    """Labels of images, numbers or texts, as numbers; what is none is NaN.
+    And for messages, how to call each row and what it says."""
+    table = pd.DataFrame(labels, columns=[*columns], dtype=object)
+    table = table.apply(pd.to_numeric, errors="coerce").astype("float64")
+    about = {"name": names, "entry": entries, "text": texts}
+    return table.assign(**{key: [*each] for key, each in about.items()})
 
-    Args:
-        rows: `_ROW_COLUMNS`, labels, and what else is known of an image.
-        path: Where they come from.
-        report: `ImportReport`.
-        expressions: The ids of the file; None where it has none.
-        classes: As of `check_offset`.
-    """
-    values = rows.drop(columns=_ROW_COLUMNS)
-    values = values.apply(pd.to_numeric, errors="coerce").astype("float64")
-    labels = values[[each for each in LABEL_COLUMNS if each in values]]
-    problems = {
-        "malformed label": ~np.isfinite(labels).all(axis=1)
-        | (rows["name"] == "")
-        | (rows["uneven"] != "")
-    }
+
+def _check_rows(rows, path, report, expressions=None, classes=None):
+    """Rejects bad rows of `_rows`, and makes class ids of the file's ids,
+    `expressions`, where it has such; see `check_offset`."""
+    labels = rows[[each for each in LABEL_COLUMNS if each in rows]].copy()
+    bad = pd.DataFrame(
+        {
+            "malformed label": ~np.isfinite(labels).all(axis=1)
+            | (rows["name"] == "")
+        }
+    )
     if expressions is not None:
-        seen = [each for each in labels["expression"] if each.is_integer()]
-        if expressions is AFFECTNET_EXPRESSIONS:
-            classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
         # Before the first bad row says that it may be skipped.
-        check_offset(seen, expressions, path, classes)
-        problems["unknown expression id"] = ~labels["expression"].isin(
-            expressions
-        )
+        check_offset(labels["expression"], expressions, path, classes)
+        bad["unknown expression id"] = ~labels["expression"].isin(expressions)
         affect = labels.drop(columns="expression")
         affect = affect.mask(affect == MISSING_AFFECT)
-        values[affect.columns] = affect.clip(-1, 1)
-        problems["affect out of [-1, 1]"] = (affect.abs() > 1 + _ROUNDING).any(
-            axis=1
-        )
-    bad = pd.DataFrame(problems)
-    good = ~bad.any(axis=1)
-    for index in rows.index[~good]:
-        problem = bad.columns[bad.loc[index]][0]
+        limit = 1 + _ROUNDING
+        bad["affect out of [-1, 1]"] = (affect.abs() > limit).any(axis=1)
+        rows[affect.columns] = affect.clip(-1, 1)
+    is_bad = bad.any(axis=1)
+    for index in rows.index[is_bad]:
         entry, text = rows.loc[index, ["entry", "text"]]
-        report.reject(entry, problem, text[:160])
-    if not good.any():
+        report.reject(entry, bad.loc[index].idxmax(), text[:160])
+    good = rows[~is_bad]
+    if good.empty:
         raise ValueError(f"{path} must hold labels. It has no valid row")
-    table = values[good].copy()
+    repeated = good["name"].duplicated()
+    again = good.loc[repeated, ["name", "entry"]].itertuples(index=False)
+    for name, entry in again:
+        report.reject(name, "duplicate name", f"once more in {entry}")
+    table = good[~repeated].set_index("name").drop(columns=["entry", "text"])
     if expressions is not None:
         table["expression"] = to_class_ids(
-            table["expression"].astype(int),
-            expressions,
-            EXPRESSIONS_WITH_CONTEMPT,
+            table["expression"], expressions, EXPRESSIONS_WITH_CONTEMPT
         )
-    for name in AFFECT_DIMENSIONS:
-        if name in table:
-            table[name] = table[name].astype("float32")
-    table.index = pd.Index(rows["name"][good], name=None)
-    repeated = table.index.duplicated()
-    entries = rows["entry"][good][repeated]
-    for name, entry in zip(table.index[repeated], entries, strict=True):
-        report.reject(name, "duplicate name", f"once more in {entry}")
-    table = table[~repeated]
-    table.attrs["rejected"] = rows["name"][~good].tolist()
+    affect = [each for each in AFFECT_DIMENSIONS if each in table]
+    table = table.astype(dict.fromkeys(affect, "float32"))
+    table.attrs["rejected"] = rows["name"][is_bad].tolist()
     return table
 
 
@@ -315,28 +270,8 @@ def open_labels(path: PathLike, quotes: bool = False) -> Iterator[TextIO]:
             yield file
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, RowTooLong) as error:
         raise ValueError(
-            f"{path} must be a text file in UTF-8. Received: {error}"
+            f"{path} must be a text file of lines in UTF-8. "
+            f"Received: {one_line(error)}"
         ) from error
-    except RowTooLong as error:
-        raise ValueError(
-            f"{path} must be a text file of lines. Received: {one_line(error)}"
-        ) from error
-
-
-def _read_list(path, columns):
-    """The rows of a list of names, each with some values behind it."""
-    rows = []
-    file_name = os.path.basename(path)
-    with open_labels(path) as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                name, *values = line.rsplit(maxsplit=len(columns))
-                values += [""] * (len(columns) - len(values))
-                entry = f"{file_name}, line {number}"
-                # Some copies name the files of `Image/aligned`.
-                stem, ending = os.path.splitext(name.strip())
-                name = stem.removesuffix("_aligned") + ending
-                rows.append([name, entry, line.strip(), "", *values])
-    return pd.DataFrame(rows, columns=[*_ROW_COLUMNS, *columns])

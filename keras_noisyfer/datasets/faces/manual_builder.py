@@ -1,11 +1,12 @@
 """TFDS builders of faces that are not downloaded, over the same parser."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
+from keras_noisyfer.datasets.faces.manual_config import COLUMNS
 from keras_noisyfer.datasets.report import ImportReport
 
 
@@ -14,11 +15,12 @@ class ManualFaces(  # type: ignore[call-arg]
 ):
     """Builder of a data set of faces that lies in a folder of the user's.
 
-    An example holds `image`, a JPEG image of the configuration's
-    `image_size`; `file_name`, as in the label files; people's `expression`, a
-    class id, and `affect`, valence and arousal; with `base`, in the training
-    split, the machine's `machine_expression` and `machine_affect`. Missing
-    are -1 and NaN. What was left out stands in `info.metadata["rejected"]`.
+    Nothing is downloaded. An example holds `image`, a JPEG image of the
+    configuration's `image_size`; `file_name`, as in the label files; people's
+    `expression`, a class id, and `affect`, valence and arousal; with `base`,
+    in the training split, the machine's `machine_expression` and
+    `machine_affect`. Missing are -1 and NaN. What was left out stands in
+    `info.metadata["rejected"]`.
 
     Args:
         config: The data set's configuration.
@@ -32,19 +34,23 @@ class ManualFaces(  # type: ignore[call-arg]
         "1.1.0": "Ids that count from another number are refused.",
         "1.2.0": "Faces are compressed once.",
     }
-    # Nothing is downloaded: see `SyntheticFaces`.
+    # See `SyntheticFaces`.
     code_path = None
+    configuration: Any = None
 
     def _info(self):
         config = self.builder_config
         if config is None:
             raise ValueError(
                 f"`config` of {type(self).__name__} must say where the data "
-                f"are. {' '.join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
+                f"are: {self.configuration.__name__}(manual_dir=...). "
+                f"{self.configuration.source}"
             )
         size = config.image_size
-        affect = tfds.features.Tensor(shape=(2,), dtype=np.float32)
-        expression = tfds.features.Scalar(dtype=np.int64)
+        labels = {
+            "expression": tfds.features.Scalar(dtype=np.int64),
+            "affect": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+        }
         return tfds.core.DatasetInfo(
             builder=self,
             description=f"{config.title}, prepared from {config.manual_dir}.",
@@ -54,10 +60,8 @@ class ManualFaces(  # type: ignore[call-arg]
                         shape=(size, size, 3), encoding_format="jpeg"
                     ),
                     "file_name": tfds.features.Text(),
-                    "expression": expression,
-                    "affect": affect,
-                    "machine_expression": expression,
-                    "machine_affect": affect,
+                    **labels,
+                    **{f"machine_{key}": each for key, each in labels.items()},
                 }
             ),
             metadata=tfds.core.MetadataDict(),
@@ -79,15 +83,14 @@ class ManualFaces(  # type: ignore[call-arg]
         }
 
     def _generate_examples(self, folder, faces):
-        for name, row in zip(
-            faces.index, faces.to_dict("records"), strict=True
-        ):
+        columns = dict.fromkeys(COLUMNS, np.nan) | {"expression": -1}
+        for name, face in faces.iterrows():
             example = {"image": str(folder / name), "file_name": name}
             for prefix in ("", "machine_"):
-                affect = [
-                    row.get(prefix + e, np.nan) for e in AFFECT_DIMENSIONS
-                ]
+                expression, *affect = (
+                    face.get(prefix + column, missing)
+                    for column, missing in columns.items()
+                )
+                example[f"{prefix}expression"] = int(expression)
                 example[f"{prefix}affect"] = np.array(affect, "float32")
-                key = f"{prefix}expression"
-                example[key] = row.get(key, -1)
             yield name, example

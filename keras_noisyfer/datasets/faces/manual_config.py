@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
@@ -14,21 +15,20 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.conversion import prepare_output, process_images
+from keras_noisyfer.datasets.conversion import make_images
 from keras_noisyfer.datasets.faces.alignment import align_face, check_eyes
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
 from keras_noisyfer.datasets.faces.label_files import BOX_COLUMNS
-from keras_noisyfer.datasets.faces.manual_files import (
-    cache_folder,
+from keras_noisyfer.datasets.image_files import (
+    UnusableImage,
     check_folder,
-    fingerprint,
+    list_images,
+    read_rgb,
 )
-from keras_noisyfer.datasets.image_files import UnusableImage, read_rgb
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.long_table import from_long
 from keras_noisyfer.datasets.report import ImportReport
-from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike, Tasks
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ MAX_IMAGE_SIZE = 1024
 ALIGNED_SIZE = 256
 # Who has labelled what no machine has.
 PEOPLE = "people"
-AUTHORS_LABELS = (
-    "The authors publish them at https://github.com/sanweiliti/noisyFER, "
-    "noisy_labels"
-)
-OWN_LABELS = "`relabel` with that `name` writes such files"
+# The task and the dimension that each column of labels is of.
+COLUMNS = {
+    "expression": ("expression", 0),
+    **{name: ("affect", i) for i, name in enumerate(AFFECT_DIMENSIONS)},
+}
 
 
 class FaceOptions(TypedDict, total=False):
@@ -65,24 +65,13 @@ class BaseOptions(FaceOptions, total=False):
 
 
 class FaceSplit(NamedTuple):
-    """One split before its images are read.
-
-    Attributes:
-        image_root: Folder of the images.
-        faces: `DataFrame` indexed by the images' names: `path` relative to
-            `image_root`, the people's labels `expression` (-1 where missing),
-            `valence` and `arousal` (NaN where missing), the machine's
-            `machine_expression`, `machine_valence` and `machine_arousal`,
-            and where the face is, as `read_affectnet_labels` has it. Columns
-            may be left out.
-    """
+    """One split before its images are read: the folder of the images, and a
+    `DataFrame` indexed by their names with `path` relative to it, people's
+    labels in `COLUMNS` and the machine's in `machine_...` (missing: -1 and
+    NaN), and where the face is, as `read_affectnet_labels` has it."""
 
     image_root: str
     faces: pd.DataFrame
-
-
-def _found():
-    return dataclasses.field(default_factory=list, init=False, repr=False)
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -125,30 +114,21 @@ class ManualConfig(tfds.core.BuilderConfig):
     cache_dir: Any = None
     on_error: str = "raise"
 
-    # Of the subclass: the first part of the name, the data set's title, where
-    # to ask for it, its splits, the authors' model and the tasks that it has
-    # labelled.
+    # Of the subclass.
     kind: ClassVar[str]
     title: ClassVar[str]
     source: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
     authors_machine: ClassVar[str]
-    machine_tasks: ClassVar[tuple[str, ...]]
-    # By `find_files`: files and folders that say which faces there are and
-    # where, files of machine labels (none without `base`), folders of images,
-    # and those that machine labels are looked for in by default.
-    face_files: list[str] = _found()
-    machine_files: list[str] = _found()
-    image_folders: list[str] = _found()
-    machine_folders: list[str] = _found()
 
     def __post_init__(self):
-        check_number("image_size", self.image_size, minimum=1, integer=True)
-        if self.image_size > MAX_IMAGE_SIZE:
-            raise ValueError(
-                f"`image_size` must be at most {MAX_IMAGE_SIZE}. "
-                f"Received: {self.image_size}"
-            )
+        check_number(
+            "image_size",
+            self.image_size,
+            1,
+            maximum=MAX_IMAGE_SIZE,
+            integer=True,
+        )
         if self.alignment not in ALIGNMENTS:
             raise ValueError(
                 f"`alignment` must be one of {', '.join(ALIGNMENTS)}. "
@@ -163,64 +143,57 @@ class ManualConfig(tfds.core.BuilderConfig):
         ImportReport(self.on_error)
         self.manual_dir = check_folder(
             "`data_dir` (`manual_dir` of a configuration)",
-            self.manual_dir,
+            _from_home(self.manual_dir),
             self.source,
         )
         if self.machine_labels_dir is not None:
             self.machine_labels_dir = check_folder(
-                "`machine_labels_dir`", self.machine_labels_dir
+                "`machine_labels_dir`", _from_home(self.machine_labels_dir)
             )
         self.machine = self.machine or self.authors_machine
+        # What says which faces there are and where; with `base`, labels.
+        self.face_files, self.machine_files = [], []
+        self.image_folders, self.machine_folders = [], []
         self.find_files()
-        kind = self.kind + "-base" * self.base
         files = self.face_files + self.machine_files + self.image_folders
-        ending = fingerprint(self.manual_dir, files)
-        self.name = f"{kind}-{self._prepared}-{ending}"
+        self.name = self._named(self.kind + "-base" * self.base, files)
 
     @property
     def tasks(self) -> Tasks:
-        """The tasks that are loaded, with one annotator each."""
+        """The tasks that are loaded."""
         raise NotImplementedError
 
     def find_files(self) -> None:
-        """Sets the attributes of files and folders, or raises a
-        `ValueError`."""
+        """Sets the attributes of files and folders, or says what lacks."""
         raise NotImplementedError
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
-        """Dict by split name of `FaceSplit`."""
+        """The faces of each split with their labels."""
         raise NotImplementedError
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
-        """Eye positions of a face of a split, a row of its `DataFrame`, of
-        shape `(2, 2)`, NaN where unknown."""
+        """Eye positions of a face, `(2, 2)`, NaN where unknown."""
         raise NotImplementedError
 
     def writer(self) -> LabelWriter:
-        """What writes labels of one more machine next to those there are."""
+        """What writes labels of one more machine."""
         raise NotImplementedError
 
     @property
     def faces_folder(self) -> str:
-        """Name of the folder of prepared faces. Machine labels do not matter.
-        Nor do the images: faces of changed ones are made again one by one."""
-        ending = fingerprint(self.manual_dir, self.face_files)
-        return f"{self.kind}-{self._prepared}-{ending}"
+        """Name of the folder of prepared faces, which machine labels do not
+        change. Nor do images: faces of new ones are made one by one."""
+        return self._named(self.kind, self.face_files)
 
-    @property
-    def _prepared(self):
-        return f"{self.alignment}-{self.image_size}"
+    def _named(self, kind, files):
+        ending = _fingerprint(self.manual_dir, files)
+        return f"{kind}-{self.alignment}-{self.image_size}-{ending}"
 
     def load(self, split: str) -> LabelledImages:
         """Prepares the faces of a split that are not yet there, and loads it.
 
-        Returns:
-            A `LabelledImages`. Labels of `machine_tasks` for training with
-            `base` are the machine's, people's are then the clean ones.
-            Otherwise all that people have given are clean.
-
-        Raises:
-            ValueError: if something is missing or wrong with the data.
+        Where there are labels of a machine, people's of the same kind are the
+        clean ones, otherwise all that people have given.
         """
         if split not in self.splits:
             raise ValueError(
@@ -228,29 +201,30 @@ class ManualConfig(tfds.core.BuilderConfig):
                 f"Received: {split!r}"
             )
         report = ImportReport(self.on_error)
-        each = self.read(report)[split]
-        folder, faces = self.prepare(split, each, report)
-        machine = self.machine_tasks if self.base and split == "train" else ()
-        parts = []
-        # Of RAF-DB's test images nobody has told valence and arousal.
-        annotators: dict[str, Any] = {t.name: [PEOPLE] for t in self.tasks}
-        for task in self.tasks:
-            people = _long(task, faces, "", PEOPLE)
-            if task.name in machine:
-                annotators[task.name] = [self.machine]
-                parts.append(_long(task, faces, "machine_", self.machine))
-            else:
-                parts.append(people)
-            if task.name in machine or not machine:
-                parts.append(people.assign(clean=True).dropna())
-        images = ImageFiles(folder, faces.index)
-        table = pd.concat(parts)
+        folder, faces = self.prepare(split, self.read(report)[split], report)
+        machine = [each for each in COLUMNS if f"machine_{each}" in faces]
+        people = faces.filter([*COLUMNS])
+        streams = people.assign(**{e: faces[f"machine_{e}"] for e in machine})
+        truth = people.filter(machine or [*COLUMNS])
+        table = pd.concat(
+            frame.set_axis(range(len(faces)))
+            .melt(ignore_index=False)
+            .assign(clean=clean)
+            for frame, clean in ((streams, False), (truth, True))
+        )
+        about = table["variable"].map(COLUMNS)
+        table["task"], table["dimension"] = zip(*about, strict=True)
+        who: dict[str, Any] = {task.name: PEOPLE for task in self.tasks}
+        who.update({COLUMNS[each][0]: self.machine for each in machine})
+        table["annotator"] = table["task"].map(who)
+        annotators = {name: [each] for name, each in who.items()}
         data = from_long(
-            table,
-            images,
+            table.rename_axis("image").reset_index(),
+            ImageFiles(folder, faces.index),
             self.tasks,
             report,
             annotators,
+            # Of RAF-DB's test images nobody has told valence and arousal.
             unlabelled=annotators,
         )
         data.writer = self.writer()
@@ -263,23 +237,19 @@ class ManualConfig(tfds.core.BuilderConfig):
         report: ImportReport,
         cache_dir: PathLike | None = None,
     ) -> tuple[pathlib.Path, pd.DataFrame]:
-        """Makes a small image of each face that has none.
-
-        Returns:
-            The folder, in which an image has its name, and the faces whose
-            image could be made.
-        """
+        """Makes a small image of each face that has none. Returns the folder,
+        in which an image has its name, and the faces that have one."""
         faces = each.faces
-        folder = (
-            cache_folder(cache_dir or self.cache_dir)
-            / "faces"
-            / self.faces_folder
-            / split
-        )
-        names = faces.index.tolist()
-        prepare_output(
-            each.image_root, folder, names, {"size": self.image_size}
-        )
+        cache = cache_dir or self.cache_dir or tfds.core.constants.DATA_DIR
+        try:
+            cache = pathlib.Path(cache).expanduser()
+            cache.mkdir(parents=True, exist_ok=True)
+        except (OSError, TypeError) as error:
+            raise ValueError(
+                f"`cache_dir` must be a folder. Received: {cache}, which "
+                f"cannot be written to ({one_line(error)})"
+            ) from None
+        folder = cache / "faces" / self.faces_folder / split
 
         def make(index, path):
             face = self._cut(read_rgb(path), split, faces.iloc[index])
@@ -287,13 +257,13 @@ class ManualConfig(tfds.core.BuilderConfig):
             size = (self.image_size, self.image_size)
             return face.resize(size, Image.Resampling.BILINEAR)
 
-        made = process_images(
+        made = make_images(
             each.image_root,
             folder,
-            names,
+            faces.index.tolist(),
             make,
+            {"size": self.image_size},
             on_error=self.on_error,
-            workers=None,
             description="preparing faces",
             sources=faces["path"].tolist(),
         )
@@ -332,19 +302,19 @@ class ManualConfig(tfds.core.BuilderConfig):
 
     def find(
         self,
-        candidates: Sequence[str],
+        candidates: Iterable[str],
         what: str,
         folder: PathLike | None = None,
         source: str | None = None,
-        isdir: bool = False,
     ) -> str:
         """The first of these paths, relative to `folder` or `manual_dir`, that
-        exists; a `ValueError` says what was looked for, and its source."""
+        exists: a file if it has an extension, else a folder. A `ValueError`
+        says what was looked for, and its source."""
         folder = folder or self.manual_dir
-        exists = os.path.isdir if isdir else os.path.isfile
         for candidate in candidates:
             path = os.path.normpath(os.path.join(folder, candidate))
-            if exists(path):
+            is_file = os.path.splitext(path)[1]
+            if os.path.isfile(path) if is_file else os.path.isdir(path):
                 return path
         raise ValueError(
             f"{self.title} lacks {what}. Looked in {folder} for "
@@ -356,36 +326,75 @@ class ManualConfig(tfds.core.BuilderConfig):
         folders = self.machine_folders
         if self.machine_labels_dir:
             folders = [self.machine_labels_dir]
-        authors = self.machine == self.authors_machine
+        source = "`relabel` with that `name` writes such files"
+        if self.machine == self.authors_machine:
+            source = (
+                "The authors publish them at "
+                "https://github.com/sanweiliti/noisyFER, noisy_labels"
+            )
         return self.find(
             [os.path.join(folder, file_name) for folder in folders],
             f"the machine labels {file_name}",
-            source=f"{AUTHORS_LABELS if authors else OWN_LABELS}; "
-            "`machine_labels_dir` may say where they are",
+            source=f"{source}; `machine_labels_dir` may say where they are",
         )
 
-    def searched_folders(self) -> list[PathLike]:
-        """Each folder that machine labels may be read from."""
-        own = [self.machine_labels_dir] if self.machine_labels_dir else []
-        return [*own, *self.machine_folders]
+    def join_machine_labels(
+        self,
+        faces: pd.DataFrame,
+        machine: pd.DataFrame,
+        report: ImportReport,
+        path: str,
+        known: Iterable[str],
+    ) -> pd.DataFrame:
+        """Adds by name the labels of a machine that were read from `path`, and
+        leaves out faces without them. `known` are the names of all images."""
+        surplus = int((~machine.index.isin(known)).sum())
+        if surplus:
+            note = f"machine labels of no image, {os.path.basename(path)}"
+            report.notes[note] = surplus
+        found = faces.index.isin(machine.index)
+        missing = faces.index[~found]
+        if len(missing) and report.on_error == "raise":
+            raise ValueError(
+                f"{path} must have a label of every image. Received: labels of "
+                f"{found.sum():,} of {len(faces):,} images, none of "
+                f'{missing[0]}. With `on_error="skip"` the others are left out '
+                "and counted"
+            )
+        # Those whose label was rejected have been counted.
+        for name in missing.difference(machine.attrs["rejected"], sort=False):
+            report.reject(name, "no machine label", path)
+        return faces[found].join(machine.add_prefix("machine_"))
 
 
-def _long(task, faces, prefix, annotator):
-    """The rows of the long table that one annotator gives for a task."""
-    if isinstance(task, CategoricalTask):
-        values = faces[[prefix + task.name]]
-        values = values.where(values >= 0)
-    else:
-        values = faces.reindex(columns=[prefix + e for e in AFFECT_DIMENSIONS])
-    values = values.to_numpy("float64")
-    count, width = values.shape
-    return pd.DataFrame(
-        {
-            "image": np.repeat(np.arange(count), width),
-            "task": task.name,
-            "dimension": np.tile(np.arange(width), count),
-            "annotator": annotator,
-            "value": values.ravel(),
-            "clean": False,
-        }
-    )
+def reject_unlabelled(
+    image_root: PathLike, labelled: Iterable[str], report: ImportReport
+) -> None:
+    """Rejects the images of a folder that are not among those, by their paths
+    relative to it, that have a label or a rejected one."""
+    for name in sorted(set(list_images(image_root)) - set(labelled)):
+        report.reject(name, "image without label", f"in {image_root}")
+
+
+def _from_home(path):
+    is_path = isinstance(path, (str, os.PathLike))
+    return os.path.expanduser(path) if is_path else path
+
+
+def _fingerprint(folder, paths):
+    """Eight hexadecimal digits that change with the folder or the files."""
+    digest = hashlib.blake2b(folder.encode(), digest_size=4)
+    for path in paths:
+        # Not the path itself: a file may be found at another place.
+        digest.update(b"\0" + os.path.basename(path).encode() + b"\0")
+        if os.path.isfile(path):
+            with open(path, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "blake2b").digest())
+            continue
+        for name in list_images(path, [""]):
+            file = os.path.join(path, name)
+            # A link may lead to nowhere.
+            status = os.stat(file, follow_symlinks=os.path.exists(file))
+            text = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"
+            digest.update(text.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -23,9 +23,6 @@ from keras_noisyfer.datasets.faces.manual_config import (
     FaceOptions,
     FaceSplit,
     ManualConfig,
-)
-from keras_noisyfer.datasets.faces.manual_files import (
-    join_machine_labels,
     reject_unlabelled,
 )
 from keras_noisyfer.datasets.image_names import ImageFolder
@@ -36,7 +33,6 @@ from keras_noisyfer.typing import PathLike, Tasks
 # The misspelling is that of the published file.
 LABEL_LIST = "list_patition_label.txt"
 MACHINE = "AffectnetModel"
-ROOTS = ("", "basic")
 MACHINE_FOLDERS = ("", "EmoLabel", "noisy_labels")
 
 
@@ -61,68 +57,55 @@ class RafDbConfig(ManualConfig):
     source = "Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html"
     splits = ("train", "test")
     authors_machine = MACHINE
-    machine_tasks = ("expression", "affect")
 
     @property
     def tasks(self) -> Tasks:
         return [expression_task(), affect_task()][: 1 + self.base]
 
     def find_files(self) -> None:
-        candidates = [
-            os.path.join(root, "EmoLabel", LABEL_LIST) for root in ROOTS
-        ]
-        self.label_list = self.find(candidates, "its label list")
-        self.root = os.path.dirname(os.path.dirname(self.label_list))
+        path = os.path.join("EmoLabel", LABEL_LIST)
+        self.label_list = self.find(
+            [path, os.path.join("basic", path)], "its label list"
+        )
+        root = os.path.dirname(os.path.dirname(self.label_list))
         self.face_files = [self.label_list]
         kind = "aligned"
         if self.alignment == "eyes":
-            kind, folder = "original", "Annotation/manual"
-            what = "the folder of eye positions"
-            self.face_files += [
-                self.find([folder], what, self.root, isdir=True)
-            ]
+            kind, what = "original", "the folder of eye positions"
+            self.face_files.append(self.find(["Annotation/manual"], what, root))
         self.image_folders = [
-            self.find(
-                [f"Image/{kind}"], "the folder of images", self.root, isdir=True
-            )
+            self.find([f"Image/{kind}"], "the folder of images", root)
         ]
-        folders = [
-            os.path.join(root, folder)
-            for root in (self.root, self.manual_dir)
+        self.machine_folders = [
+            os.path.join(each, folder)
+            for each in dict.fromkeys([root, self.manual_dir])
             for folder in MACHINE_FOLDERS
         ]
-        self.machine_folders = list(dict.fromkeys(folders))
-        names = (
-            RafWriter("").files(str(self.machine)).values() if self.base else ()
-        )
+        names = RafWriter("").files(str(self.machine)) if self.base else []
         self.machine_files = [self.find_machine_labels(name) for name in names]
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         faces = read_raf_expressions(self.label_list, report)
         listed = [*faces.index, *faces.attrs.pop("rejected")]
         faces["path"] = self._paths(faces.index)
-        image_root = self._find_images(set(faces.path))
-        reject_unlabelled(image_root, self._paths(listed), report)
-        splits = {
-            split: faces[faces.index.str.startswith(f"{split}_")]
-            for split in self.splits
-        }
-        known = sum(map(len, splits.values()))
-        for name in faces.index[~faces.index.str.match("(train|test)_")]:
+        root = self._find_images(set(faces["path"]))
+        reject_unlabelled(root, self._paths(listed), report)
+        kinds = faces.index.str.extract("^(train|test)_", expand=False)
+        for name in faces.index[kinds.isna()]:
             report.reject(name, "neither a train nor a test image")
-        if not all(map(len, splits.values())):
+        if kinds.nunique() < len(self.splits):
             raise ValueError(
                 f"{self.label_list} must name train_... and test_... images. "
-                f"Received: {known} labels of one kind only"
+                f"Received: {kinds.notna().sum()} labels of one kind only"
             )
+        train, test = (faces[kinds == split] for split in self.splits)
         readers = (read_raf_expressions, read_raf_affect)
         for path, read in zip(self.machine_files, readers, strict=False):
-            splits["train"] = join_machine_labels(
-                splits["train"], read(path, report), report, path, listed
+            machine = read(path, report)
+            train = self.join_machine_labels(
+                train, machine, report, path, listed
             )
-        return {
-            split: FaceSplit(image_root, each) for split, each in splits.items()
-        }
+        return {"train": FaceSplit(root, train), "test": FaceSplit(root, test)}
 
     def _paths(self, names):
         # train_00001.jpg is train_00001_aligned.jpg in `Image/aligned`.
@@ -147,15 +130,12 @@ class RafDbConfig(ManualConfig):
         return raf_eyes(self.face_files[1], [face.name])[0]
 
     def writer(self) -> RafWriter:
-        folder = os.path.dirname(self.label_list)
-        return RafWriter(folder, self.searched_folders())
+        searched = [*self.machine_folders, self.machine_labels_dir]
+        return RafWriter(os.path.dirname(self.label_list), searched)
 
 
 class RafDb(ManualFaces):
-    """RAF-DB's basic expressions, from a folder of the user's.
-
-    Nothing is downloaded. See `ManualFaces` for what an example holds; class
-    ids are in the order of `EXPRESSIONS`.
+    """RAF-DB's basic expressions as TFDS prepares them; see `ManualFaces`.
 
     Example:
 
@@ -171,12 +151,7 @@ class RafDb(ManualFaces):
     - [Li, Deng and Du, 2017](http://www.whdeng.cn/RAF/model1.html)
     """
 
-    VERSION = ManualFaces.VERSION
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html and unpack its
-    folder `basic`: `EmoLabel`, `Image` and `Annotation`. Then give
-    `RafDbConfig(manual_dir=...)`.
-    """
+    configuration = RafDbConfig
 
 
 def load_raf(

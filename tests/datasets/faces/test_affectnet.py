@@ -19,7 +19,8 @@ from keras_noisyfer.datasets.faces.affectnet import (
     load_affectnet,
     load_affectnet_base,
 )
-from keras_noisyfer.datasets.faces.label_writers import write_affectnet_labels
+from keras_noisyfer.datasets.faces.expressions import expression_task
+from keras_noisyfer.datasets.faces.label_writers import AffectNetWriter
 from keras_noisyfer.datasets.report import ImportReport
 
 
@@ -173,8 +174,11 @@ def test_repackaged_labels_of_machines(tmp_path, cache):
     ):
         load_affectnet_base(tmp_path, cache_dir=cache)
     # The user's own.
+    path.unlink()
     names = [row[0] for row in rows["train"]]
-    write_affectnet_labels(path, names, np.arange(len(names)) % 7)
+    labels = {"expression": np.arange(len(names))[:, None] % 7}
+    writer = AffectNetWriter(tmp_path)
+    writer.write("RAFModel", names, [expression_task()], labels)
     data = load_affectnet_base(tmp_path, cache_dir=cache)
     expected = [names.index(name) % 7 for name in data.names]
     assert data.labels["expression"][:, 0].tolist() == expected

@@ -5,6 +5,11 @@ import pandas as pd
 import pytest
 from fixtures_faces import AFFECTNET_COLUMNS, affectnet_rows, write_table
 
+from keras_noisyfer.datasets.faces.expressions import (
+    EXPRESSIONS_WITH_CONTEMPT,
+    affect_task,
+    expression_task,
+)
 from keras_noisyfer.datasets.faces.label_files import (
     eyes_of_landmarks,
     read_affectnet_labels,
@@ -12,14 +17,25 @@ from keras_noisyfer.datasets.faces.label_files import (
     read_raf_expressions,
 )
 from keras_noisyfer.datasets.faces.label_writers import (
-    write_affectnet_labels,
-    write_raf_affect,
-    write_raf_expressions,
+    AffectNetWriter,
+    RafWriter,
 )
 from keras_noisyfer.datasets.report import ImportReport
 
 NAMES = ["train_00001.jpg", "train_00002.jpg", "test_0001.jpg"]
 NAN = np.nan
+
+
+def write_labels(writer, names, expression, affect=None):
+    """Writes what a machine of the name `mine` says."""
+    classes = EXPRESSIONS_WITH_CONTEMPT[
+        : 7 + isinstance(writer, AffectNetWriter)
+    ]
+    tasks = [expression_task(classes), affect_task()]
+    labels = {"expression": np.reshape(expression, (-1, 1))}
+    if affect is not None:
+        labels["affect"] = np.array(affect, "float32")[:, None]
+    writer.write("mine", names, tasks[: len(labels)], labels)
 
 
 @pytest.fixture
@@ -53,22 +69,18 @@ def test_reads_and_clips_affect(write):
     assert report.notes == {note: 2}
 
 
-def test_expressions_are_written_as_published(tmp_path):
-    path = tmp_path / "list.txt"
-    write_raf_expressions(path, NAMES, np.array([2, 0, 6]))
+def test_labels_are_written_as_published(tmp_path):
+    affect = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype("float32")
+    affect[0] = (-1, 0.5)
+    write_labels(RafWriter(tmp_path), NAMES, [2, 0, 6], affect)
+    path = tmp_path / "list_label_mine.txt"
     assert path.read_bytes() == (
         b"train_00001.jpg 5\ntrain_00002.jpg 7\ntest_0001.jpg 6\n"
     )
     table = read_raf_expressions(path, ImportReport())
     assert table.expression.tolist() == [2, 0, 6]
     assert table.index.tolist() == NAMES
-
-
-def test_affect_round_trip(tmp_path):
-    path = tmp_path / "list.txt"
-    affect = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype("float32")
-    affect[0] = (-1, 0.5)
-    write_raf_affect(path, NAMES, affect)
+    path = tmp_path / "list_va_mine.txt"
     assert path.read_text().startswith("train_00001.jpg -1.0 0.5\n")
     table = read_raf_affect(path, ImportReport())
     np.testing.assert_array_equal(table, affect)
@@ -143,24 +155,27 @@ def test_files_that_are_no_lists(write, read, tmp_path):
         read(tmp_path / "none", ImportReport())
 
 
+GOOD = [0, 1, 2], [[0, 0]] * 3
+
+
 @pytest.mark.parametrize(
-    "write, labels, message",
+    "expression, affect, message",
     [
-        (write_raf_expressions, [0, -1, 1], "`class_ids`.*Received: -1"),
-        (write_raf_expressions, [0, 7, 1], "`class_ids`.*Received: 7"),
-        (write_raf_expressions, [0, 1], "one length.*3 names, 2 labels"),
-        (write_raf_affect, [[0, 0]] * 2, "one length.*3 names, 2 labels"),
-        (write_raf_affect, [[0, NAN]] * 3, "must not be missing"),
-        (write_raf_affect, [[0, 1.5]] * 3, r"in \[-1, 1\].*largest=1.5"),
-        (write_raf_affect, [0, 0, 0], r"shape \(n, 2\)"),
+        ([0, -1, 1], GOOD[1], "'expression' .*from 0 to 6. Received: -1 at"),
+        ([0, 7, 1], GOOD[1], "'expression' .*from 0 to 6.*Received: 7 at"),
+        ([0, 1], GOOD[1], "one length.*3 names, .*2"),
+        (GOOD[0], [[0, 0]] * 2, "one length.*3 names, .*2"),
+        (GOOD[0], [[0, NAN]] * 3, "'affect' .*Received: nan"),
+        (GOOD[0], [[0, 1.5]] * 3, r"in \[-1, 1\].*Received: 1.5"),
+        (GOOD[0], [0, 0, 0], "'affect' must have shape"),
     ],
 )
-def test_rejects_what_cannot_be_written(tmp_path, write, labels, message):
-    path = tmp_path / "list.txt"
+def test_rejects_what_cannot_be_written(tmp_path, expression, affect, message):
+    path = tmp_path / "list_label_mine.txt"
     path.write_text("as it was")
     with pytest.raises(ValueError, match=message):
-        write(path, NAMES, np.array(labels))
-    assert [each.name for each in tmp_path.iterdir()] == ["list.txt"]
+        write_labels(RafWriter(tmp_path), NAMES, expression, affect)
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "as it was"
 
 
@@ -296,8 +311,8 @@ def test_a_written_table_keeps_the_other_columns(tmp_path, table):
     source, rows = table
     names = [row[0] for row in rows if row[6] < 7][::-1]
     expressions = np.arange(len(names)) % 7
-    path = tmp_path / "training_RAFModel.csv"
-    write_affectnet_labels(path, names, expressions, source=source)
+    path = tmp_path / "training_mine.csv"
+    write_labels(AffectNetWriter(tmp_path, table=source), names, expressions)
     with open(path, newline="") as file:
         header, *written = csv.reader(file)
     assert header == AFFECTNET_COLUMNS
@@ -313,75 +328,54 @@ def test_a_written_table_keeps_the_other_columns(tmp_path, table):
 
 def test_affect_is_written_in_full(tmp_path, table):
     source, rows = table
-    affect = np.float32([[0.1, -1], [NAN, NAN]])
+    affect = np.float32([[0.1, -1], [1 / 3, 0]])
     names = [rows[5][0], rows[2][0]]
-    # The source itself may be replaced.
-    write_affectnet_labels(source, names, affect=affect, source=source)
-    read = read_affectnet_labels(source, ImportReport(), faces=True)
+    write_labels(AffectNetWriter(tmp_path, table=source), names, [5, 2], affect)
+    path = tmp_path / "training_mine.csv"
+    read = read_affectnet_labels(path, ImportReport(), faces=True)
     assert read.index.tolist() == names[::-1]
     assert read.expression.tolist() == [2, 5]
     np.testing.assert_array_equal(
         read.loc[names, ["valence", "arousal"]], affect
     )
     assert read.left_x.tolist() == [20, 20]
-    assert "-2.0,-2.0" in source.read_text()
-
-
-def test_contempt_is_written(tmp_path):
-    path = tmp_path / "machine.csv"
-    # Of the eight classes, contempt comes last.
-    write_affectnet_labels(path, ["0.jpg", "1.jpg"], np.array([7, 6]))
-    assert path.read_text().splitlines()[1] == "0.jpg,,,,,,7,-2.0,-2.0"
-    read = read_affectnet_labels(path, ImportReport())
-    assert read.expression.tolist() == [7, 6]
 
 
 def test_a_table_without_a_source(tmp_path):
-    path = tmp_path / "machine.csv"
-    write_affectnet_labels(path, ["0.jpg", "1.jpg"], np.array([6, 1]))
+    path = tmp_path / "training_mine.csv"
+    # Of the eight classes, contempt comes last.
+    names = ["0.jpg", "1.jpg", "2.jpg"]
+    write_labels(AffectNetWriter(tmp_path), names, [6, 1, 7])
     lines = path.read_text().splitlines()
     assert lines[1] == "0.jpg,,,,,,6,-2.0,-2.0"
+    assert lines[3] == "2.jpg,,,,,,7,-2.0,-2.0"
     read = read_affectnet_labels(path, ImportReport(), faces=True)
-    assert read.expression.tolist() == [6, 1]
+    assert read.expression.tolist() == [6, 1, 7]
     assert read.valence.isna().all() and read.left_x.isna().all()
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({}, "`expressions` or `affect` must be given"),
-        ({"expressions": [0, -1]}, "`class_ids`.*Received: -1"),
-        ({"expressions": [0]}, "2 names, 1 labels"),
-        ({"affect": [[0, 0], [0, 3]]}, r"in \[-1, 1\].*largest=3"),
-        ({"affect": [[0, 0]]}, "2 names, 1 labels"),
-        ({"names": ["0.jpg"] * 2, "expressions": [0, 1]}, "must not repeat"),
+        ({"expression": [0, -1]}, "'expression' .*Received: -1"),
+        ({"expression": [0]}, "2 names, 1 labels"),
+        ({"affect": [[0, 0], [0, 3]]}, r"in \[-1, 1\].*Received: 3"),
+        ({"affect": [[0, 0]]}, "2 names, .*1"),
+        ({"names": ["0.jpg"] * 2}, "must not repeat"),
     ],
 )
 def test_rejects_tables_that_cannot_be_written(tmp_path, arguments, message):
-    arguments = {
-        name: each if name == "names" else np.array(each)
-        for name, each in arguments.items()
-    }
-    path = tmp_path / "machine.csv"
+    good = {"names": ["0.jpg", "1.jpg"], "expression": [0, 1]}
     with pytest.raises(ValueError, match=message):
-        write_affectnet_labels(
-            **{"path": path, "names": ["0.jpg", "1.jpg"], **arguments}
-        )
+        write_labels(AffectNetWriter(tmp_path), **{**good, **arguments})
     assert not list(tmp_path.iterdir())
 
 
 def test_names_must_stand_in_the_source(tmp_path, table):
     source, rows = table
-    path = tmp_path / "machine.csv"
     names = [rows[0][0], "zzz.jpg", "yyy.jpg"]
     with pytest.raises(ValueError, match="yyy.jpg and 1 other"):
-        write_affectnet_labels(path, names, np.arange(3), source=source)
-    assert not path.exists()
-
-
-def test_a_table_of_any_index_may_be_written(tmp_path):
-    path = tmp_path / "list.txt"
-    read = pd.Series([3, 4, 5], index=NAMES)
-    write_raf_expressions(path, read.index, read)
-    table = read_raf_expressions(path, ImportReport())
-    assert table.expression.to_dict() == read.to_dict()
+        write_labels(
+            AffectNetWriter(tmp_path, table=source), names, np.arange(3)
+        )
+    assert [each.name for each in tmp_path.iterdir()] == [source.name]

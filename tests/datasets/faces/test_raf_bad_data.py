@@ -171,6 +171,12 @@ def test_a_list_that_counts_from_0(raf, cache, on_error, people):
     assert "skip" not in str(error.value)
 
 
+def test_a_list_of_one_kind(raf, cache):
+    break_labels("^test_.*", "")(raf / "basic")
+    with pytest.raises(ValueError, match="name train.*: 8 labels of one kind"):
+        load_raf(raf, cache_dir=cache, on_error="skip")
+
+
 def test_kept_rejections_still_raise(raf, cache):
     break_image("train_00003.jpg", "missing")(raf / "basic")
     load_raf(raf, cache_dir=cache, on_error="skip")
@@ -228,7 +234,7 @@ def test_no_usable_image(raf, cache):
     [
         ({"split": "validation"}, "`split` .*train, test. Received: 'valid"),
         ({"image_size": 0}, "`image_size` must be at least 1"),
-        ({"image_size": 10**6}, "`image_size` must be at most 1024"),
+        ({"image_size": 10**6}, "`image_size` must be .*at most 1024"),
         ({"data_dir": 3}, "`data_dir` .*must be a folder. Received: 3. Ask"),
         ({"cache_dir": 3}, "`cache_dir` must be a folder. Received: 3"),
         ({"alignment": "nose"}, "`alignment` .* Received: 'nose'"),

@@ -1,12 +1,10 @@
-"""The flags that say which CSV file and images to train on, and their data."""
+"""A CSV file of one's own as text describes it: flags, or a TOML file."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.datasets.table import from_csv
 from keras_noisyfer.datasets.table_cells import read_csv
 from keras_noisyfer.datasets.table_columns import KEYS
@@ -27,68 +25,6 @@ _DEFAULTS: dict[str, Any] = {
     "test_where": (),
     "on_error": "raise",
 }
-
-
-def add_table_flags(
-    parser: argparse.ArgumentParser, required: bool = True
-) -> None:
-    """Adds the flags to an `argparse` parser; `required` tells whether the
-    data has to be named."""
-    add = parser.add_argument
-    add("--csv", required=required, metavar="FILE", help="labels")
-    add(
-        "--image-root",
-        required=required,
-        metavar="DIR",
-        help="folder of images",
-    )
-    add("--test-csv", metavar="FILE", help="labels of test images")
-    add("--test-image-root", metavar="DIR", help="folder of test images")
-    add("--image-column", default="image", metavar="COLUMN")
-    several: dict[str, Any] = {"action": "append", "type": _pair, "default": []}
-    add(
-        "--categorical",
-        **several,
-        metavar="TASK=COLUMN,COLUMN",
-        help="a categorical task, a column an annotator; may be repeated",
-    )
-    add(
-        "--continuous",
-        **several,
-        metavar="TASK=COLUMN+COLUMN,COLUMN+COLUMN",
-        help="a continuous task: its dimensions' columns, for each annotator",
-    )
-    add(
-        "--clean",
-        **several,
-        metavar="TASK=COLUMN",
-        help="labels that count as the truth; those of a continuous task "
-        "COLUMN+COLUMN",
-    )
-    add(
-        "--classes",
-        **several,
-        metavar="TASK=NAME,NAME",
-        help="the classes of a categorical task, in their order",
-    )
-    add(
-        "--where",
-        **several,
-        metavar="COLUMN=TEXT",
-        help="train on the rows that hold it, such as split=train",
-    )
-    add(
-        "--test-where",
-        **several,
-        metavar="COLUMN=TEXT",
-        help="test on the rows that hold it",
-    )
-    add("--on-error", choices=ON_ERROR, default="raise", help="bad rows")
-
-
-def table_options(flags: argparse.Namespace) -> dict[str, Any]:
-    """The options of `load_table_data` in parsed flags, a dict."""
-    return {name: getattr(flags, name) for name in _DEFAULTS}
 
 
 def columns_of_flags(
@@ -145,8 +81,9 @@ def load_table_data(
     """Loads the images and labels that flags have named.
 
     Args:
-        options: Dict, see `table_options`; what is left out is as the flags
-            have it by default.
+        options: Dict with the keys of `_DEFAULTS`, of which `csv` and
+            `image_root` must be there; those of several entries are
+            sequences of pairs, see `columns_of_flags`.
         seed: See `from_csv`.
 
     Returns:
@@ -197,15 +134,3 @@ def load_table_data(
                 f"{len(both)} image(s) in both, such as {both[0]}"
             )
     return train, test.clean_labels()
-
-
-def _pair(text):
-    """`NAME=VALUE` of a flag."""
-    name, _, value = text.partition("=")
-    if not name or not value:
-        raise ValueError
-    return name, value
-
-
-# What argparse calls it in its message.
-_pair.__name__ = "NAME=VALUE"

@@ -1,9 +1,12 @@
+import importlib
 import shutil
 
 import numpy as np
 import pytest
-from common import RECIPES, free_port, load_recipe
+from common import RECIPES, free_port
 from PIL import Image
+
+from noisyfer import main
 
 pytest.importorskip("gradio", reason="needs the extra `demo`")
 
@@ -14,7 +17,7 @@ EXPRESSIONS = 7
 
 @pytest.fixture(scope="module")
 def demo():
-    return load_recipe("demo")
+    return importlib.import_module("noisyfer.demo")
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +35,8 @@ def bad(tmp_path):
 
 
 def test_one_image(page):
-    message, decoded, classes, plane = page.show_one(str(FACE))
-    assert message == ""
+    message, faces, decoded, classes, plane = page.show_one(str(FACE))
+    assert message == "" and faces is None
     assert len(classes) == EXPRESSIONS
     assert sum(classes.values()) == pytest.approx(1, abs=1e-5)
     (row,) = page.predictor.rows([FACE])
@@ -48,12 +51,27 @@ def test_one_image(page):
 
 def test_a_bad_image_gets_a_message(page, bad):
     message, *shown = page.show_one(bad)
-    assert message.startswith("**This image cannot be read:** not an image")
-    assert shown == [None, None, None]
+    assert message.startswith("**Nothing is predicted:** not an image")
+    assert shown == [None] * 4
+
+
+def test_faces_of_a_photograph_are_shown(demo, page):
+    boxes = [(4, 4, 28, 28), (0, 0, 16, 16)]
+    shown = demo.Page(page.predictor, find_faces=lambda image: boxes)
+    message, faces, decoded, classes, _ = shown.show_one(str(FACE))
+    assert message == "" and decoded is None
+    assert len(faces.axes[0].patches) == 2
+    first, _ = page.predictor.rows([FACE], find_faces=lambda image: boxes)
+    assert max(classes, key=classes.get) == first["expression"]
+    assert len(shown.show_several([str(FACE)])) == 2
+    shown.find_faces = lambda image: []
+    message, *others = shown.show_one(str(FACE))
+    assert message == "**Nothing is predicted:** no face was found"
+    assert others == [None] * 4
 
 
 def test_no_image_clears_the_page(page):
-    assert page.show_one(None) == ["", None, None, None]
+    assert page.show_one(None) == ["", None, None, None, None]
 
 
 def test_several_images_give_a_table(page, bad):
@@ -71,14 +89,15 @@ def test_several_images_give_a_table(page, bad):
 
 
 def test_several_values_are_drawn_as_bars(demo):
-    (panel,) = demo.draw_values(["a", "b", "c"], [0.1, -0.2, 0.3]).axes
+    (panel,) = demo.plot_values(["a", "b", "c"], [0.1, -0.2, 0.3]).axes
     widths = [bar.get_width() for bar in panel.patches]
     assert widths == [0.1, -0.2, 0.3]
 
 
-def test_a_folder_without_decoder_is_refused(demo, tmp_path, capsys):
+def test_a_folder_without_decoder_is_refused(tmp_path, capsys):
+    model = str(SAVED_MODELS / "quickstart")
     with pytest.raises(SystemExit):
-        demo.main(["--decoder", str(tmp_path)])
+        main(["demo", "--model", model, "--decoder", str(tmp_path)])
     assert "error: --decoder must be a folder" in capsys.readouterr().err
 
 
@@ -89,7 +108,7 @@ def test_in_a_browser(page, tmp_path, bad):
 
     chromium = shutil.which("chromium")
     assert chromium, "chromium is not on PATH"
-    _, _, classes, _ = page.show_one(str(FACE))
+    _, _, _, classes, _ = page.show_one(str(FACE))
     best = max(classes, key=classes.get)
     built = page.build()
     _, url, _ = built.launch(
@@ -141,7 +160,7 @@ def test_pictures_are_upright_rgb(page, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(path, exif=exif, quality=100, subsampling=0)
-    _, _, classes, _ = page.show_one(str(path))
-    _, _, expected, _ = page.show_one(str(FACE))
+    _, _, _, classes, _ = page.show_one(str(path))
+    _, _, _, expected, _ = page.show_one(str(FACE))
     for name, value in classes.items():
         assert value == pytest.approx(expected[name], abs=0.02)

@@ -1,42 +1,34 @@
-"""A page to try an exported model on images.
-
-An image from a file or the webcam gives the probability of each class, the
-point on the valence-arousal plane, and the picture that the decoder makes of
-the predicted label; several images give a table. The page is served to this
-machine alone, and nothing is kept or sent on.
-"""
+"""`noisyfer demo`: a page to try an exported model on images."""
 
 import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
-# where it is two to three times faster all the same.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from keras_noisyfer.arguments import number_flag
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.datasets.image_files import read_rgb
+from keras_noisyfer.serving.photographs import (
+    draw_values,
+    find_faces,
+    plot_faces,
+)
 from keras_noisyfer.serving.predictor import (
     Predictor,
     load_saved_model,
     newest_version,
 )
+from noisyfer.flags import choose_model
 
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 try:
     import gradio as gr
 except ModuleNotFoundError as error:
-    raise SystemExit(
-        "error: the page needs the extra `demo`: "
+    raise ImportError(
+        "the page needs the extra `demo`: "
         "pip install 'keras_noisyfer[demo]'. Not installed: gradio"
     ) from error
 
-SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 LIMITS = (
     "What a face shows is not what a person feels, and this must not be used "
     "to judge people: see the model's card."
@@ -49,11 +41,13 @@ class Page:
     Args:
         predictor: A `Predictor`.
         decoder: What `export_decoder` has written, loaded, or None.
+        find_faces: See `Predictor.rows`.
     """
 
-    def __init__(self, predictor, decoder=None):
+    def __init__(self, predictor, decoder=None, find_faces=None):
         self.predictor = predictor
         self.decoder = decoder
+        self.find_faces = find_faces
         self.classes = {
             task: names["classes"]
             for task, names in predictor.tasks.items()
@@ -66,16 +60,21 @@ class Page:
         }
 
     def show_one(self, path):
-        """A message; the decoder's picture; bars for each categorical task;
-        a figure for each continuous one."""
+        """A message; the photograph with its faces; the decoder's picture;
+        bars for each categorical task; a figure for each continuous one."""
         row = {}
-        message = ""
+        message = faces = None
         if path:
-            (row,) = self.predictor.rows([path])
+            rows = list(self.predictor.rows([path], find_faces=self.find_faces))
+            row = rows[0]
             if "error" in row:
-                message = f"**This image cannot be read:** {row['error']}"
+                message = f"**Nothing is predicted:** {row['error']}"
                 row = {}
-        shown = [message, self.decode(row) if row and self.decoder else None]
+            elif self.find_faces:
+                photograph = read_rgb(path, convert=True)
+                faces = plot_faces(photograph, rows, self.predictor.tasks)
+        shown = [message or "", faces]
+        shown.append(self.decode(row) if row and self.decoder else None)
         for task, classes in self.classes.items():
             shown.append(
                 {name: row[f"{task}_{name}"] for name in classes}
@@ -84,7 +83,7 @@ class Page:
             )
         for task, dimensions in self.dimensions.items():
             values = [row[f"{task}_{name}"] for name in dimensions if row]
-            shown.append(draw_values(dimensions, values) if row else None)
+            shown.append(plot_values(dimensions, values) if row else None)
         return shown
 
     def decode(self, row):
@@ -105,7 +104,7 @@ class Page:
     def show_several(self, paths):
         """A table with a row a file."""
         rows = []
-        for row in self.predictor.rows(paths or []):
+        for row in self.predictor.rows(paths or [], 64, self.find_faces):
             short = {"image": pathlib.Path(row["image"]).name}
             for task in self.classes:
                 short[task] = row.get(task, "")
@@ -152,34 +151,20 @@ class Page:
                     visible=bool(self.decoder),
                 )
             with gr.Column():
+                faces = gr.Plot(label="faces", visible=bool(self.find_faces))
                 shown = [
                     gr.Label(label=task, elem_id=f"task-{task}")
                     for task in self.classes
                 ]
                 shown += [gr.Plot(label=task) for task in self.dimensions]
-        outputs = [message, decoded, *shown]
+        outputs = [message, faces, decoded, *shown]
         image.change(self.show_one, image, outputs, api_name="one")
 
 
-def draw_values(dimensions, values):
+def plot_values(dimensions, values):
     """Two values as a point on a plane, others as bars; a figure."""
     figure = Figure(figsize=(4, 4), layout="constrained")
-    panel = figure.subplots()
-    if len(dimensions) == 2:
-        panel.plot(*values, "o", markersize=12)
-        panel.set(
-            xlim=(-1, 1),
-            ylim=(-1, 1),
-            xlabel=dimensions[0],
-            ylabel=dimensions[1],
-            aspect="equal",
-        )
-        panel.axhline(0, color="gray", linewidth=0.8)
-        panel.axvline(0, color="gray", linewidth=0.8)
-    else:
-        panel.barh(np.arange(len(values)), values, tick_label=dimensions)
-        panel.set(xlim=(-1, 1))
-    panel.grid(alpha=0.3)
+    draw_values(figure.subplots(), dimensions, values)
     return figure
 
 
@@ -202,30 +187,12 @@ def load_decoder(path):
 
 def run(flags):
     decoder = flags.decoder and load_decoder(flags.decoder)
-    page = Page(Predictor(flags.model), decoder).build()
+    model, detect = choose_model(flags)
+    finder = find_faces if detect else None
+    page = Page(Predictor(model), decoder, finder).build()
     try:
         page.launch(server_port=flags.port, share=False)
     except OSError as error:
         raise ValueError(
             f"--port must be one that is free. Received: {flags.port}"
         ) from error
-
-
-def main(arguments=None):
-    parser = recipe_parser(__doc__.splitlines()[0])
-    add = parser.add_argument
-    model = SAVED_MODELS / "quickstart"
-    add("--model", default=model, metavar="FOLDER", help="an exported model")
-    add(
-        "--decoder",
-        default=SAVED_MODELS / "quickstart_decoder",
-        metavar="FOLDER",
-        help="an exported decoder of the same tasks; empty for none",
-    )
-    port = number_flag(int, minimum=1, maximum=65535)
-    add("--port", type=port, default=7860)
-    run_recipe(run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,14 @@
-"""The recipe that ranks remedies on one's own labels."""
+"""`noisyfer compare`."""
 
 import json
 import pathlib
 
 import numpy as np
-import pandas as pd
 import pytest
-from common import RECIPES, load_recipe
 from PIL import Image
 
 from keras_noisyfer.comparison import choice
+from noisyfer import main
 
 COUNT = 300
 
@@ -31,13 +30,12 @@ def write_csv(folder):
         lines.append(f"{index}.png,{','.join(given)},{names[mood]},{split}")
     path = folder / "labels.csv"
     path.write_text("\n".join(lines) + "\n")
-    flags = ["--csv", path, "--image-root", images, "--where", "split=train"]
+    flags = [path, "--image-dir", images, "--where", "split=train"]
     return [*flags, "--image-size", 32, "--channels", 1]
 
 
 def run(output, *flags):
-    recipe = load_recipe("compare")
-    recipe.main([*map(str, flags), "--output-dir", str(output)])
+    main(["compare", *map(str, flags), "--out", str(output)])
 
 
 class Threshold:
@@ -99,12 +97,13 @@ def test_ranks_the_methods_on_a_table(tmp_path, untrained, capsys):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ([], "give either --csv and --image-root, or --data"),
-        (["--csv", "a.csv"], "--csv needs --image-root"),
-        (["--csv", "a.csv", "--data", "ferplus"], "give either"),
-        (["--data", "ferplus", "--data-dir", "none"], "none"),
-        (["--data", "sky"], "invalid choice: 'sky'"),
-        (["--data", "synthetic-faces", "--methods", "best"], "'best'"),
+        ([], "give either LABELS.csv and --image-dir, or --data"),
+        (["a.csv"], "LABELS.csv needs --image-dir"),
+        (["a.csv", "--data", "ferplus"], "give either"),
+        (["--data", "sky"], "--data must be one of cifar10, cifar10n"),
+        (["--data", "csv"], "--data must be one of cifar10, cifar10n"),
+        (["--data", "ferplus"], "missing a required argument: 'data_dir'"),
+        (["--data", "synthetic-faces", "--methods", "best"], "best"),
         (["--data", "synthetic-faces", "--minutes", "0"], "must be above 0"),
     ],
 )
@@ -115,83 +114,18 @@ def test_bad_flags_are_said_in_one_line(flags, message, tmp_path, capsys):
     assert message in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_files_that_are_not_there_are_a_failure(tmp_path, capsys):
+    with pytest.raises(SystemExit) as error:
+        run(tmp_path, "--data", "ferplus", "--data-dir", "none")
+    assert error.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "none" in line
+
+
 def test_test_images_are_not_ranked_on(tmp_path, untrained, capsys):
     flags = write_csv(tmp_path)
-    del flags[4:6]
+    del flags[3:5]
     with pytest.raises(SystemExit):
         run(tmp_path / "run", *flags, "--test-where", "split=test")
     assert "50 image(s) in both, such as 250.png" in capsys.readouterr().err
     assert not untrained
-
-
-def test_evidence_of_the_choice(tmp_path, capsys, monkeypatch):
-    monkeypatch.syspath_prepend(str(RECIPES))
-
-    def result(method, noisy, clean):
-        return {
-            "method": method,
-            "noisy accuracy": noisy,
-            "noisy ccc": 0.1,
-            "accuracy": clean,
-        }
-
-    path = tmp_path / "results.json"
-    rows = [
-        result("VGGNet, all noisy labels", 0.3, 0.5),
-        result("SCE", 0.5, 0.7),
-        result("ELR", 0.4, 0.75),
-    ]
-    path.write_text(json.dumps({"settings": {"seed": 4}, "results": rows}))
-    table = tmp_path / "table.csv"
-    recipe = load_recipe("choice_evidence")
-    recipe.main(["--report", str(path), "--output", str(table)])
-    line = table.read_text().splitlines()[1]
-    # By hand: ranks 1, 3, 2 and 1, 2, 3; five points below ELR.
-    start = "drawn faces,4,3,0.5000,SCE,5.0000,25.0000,,5.0000,0.0000"
-    assert line == start
-    assert "all: largest" in capsys.readouterr().out
-    path.write_text("{}")
-    with pytest.raises(SystemExit):
-        recipe.main(["--report", str(path)])
-    assert "must be a results.json" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.smoke
-@pytest.mark.parametrize("noise", ["class", "instance"])
-def test_evidence_with_noise_of_the_class_or_the_image(
-    noise, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.syspath_prepend(str(RECIPES))
-    recipe = load_recipe("choice_evidence")
-    given = []
-
-    def compare(data, test, output_dir, **options):
-        given.append(data)
-        assert len(test) == 20 and test.tasks[0].annotators == 1
-        table = pd.DataFrame(
-            {
-                "title": ["SCE", "ELR"],
-                "mean_rank": [1.0, 2.0],
-                "expression": [0.5, 0.4],
-                "expression_clean": [0.6, 0.7],
-                "affect_clean": [0.9, 0.1],
-            }
-        )
-        output_dir.mkdir(parents=True)
-        table.to_csv(output_dir / "ranking.csv")
-
-    monkeypatch.setattr(recipe.kn, "compare", compare)
-    sizes = ["--train-size", "60", "--test-size", "20", "--width", "0.0625"]
-    recipe.main([*sizes, "--noise", noise, "--output-dir", str(tmp_path)])
-    printed = capsys.readouterr().out
-    assert f"synthetic-faces, {noise}" in printed and "10.000" in printed
-    (data,) = given
-    labels, clean = data.labels["expression"], data.clean["expression"]
-    assert labels.shape == (60, 3)
-    wrong = labels != clean[:, None]
-    assert 0.2 < wrong.mean() < 0.6
-    # Whoever goes wrong where the image is hard does so alike.
-    both = wrong[:, 0] & wrong[:, 1]
-    alike = (labels[:, 0] == labels[:, 1])[both].mean()
-    assert alike == 1 if noise == "instance" else alike < 0.6

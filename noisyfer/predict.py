@@ -1,53 +1,51 @@
-"""Predicts the labels of images with an exported model.
-
-Prints a table, or writes CSV or JSON lines with all probabilities.
-"""
+"""`noisyfer predict`: labels of images, or of the faces in photographs."""
 
 import contextlib
 import csv
 import json
 import os
-import pathlib
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
-# where it is two to three times faster all the same.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import tqdm
 
-from keras_noisyfer.arguments import number_flag, one_line
-from keras_noisyfer.command_line.training import recipe_parser, run_recipe
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.image_files import (
     READABLE_EXTENSIONS,
     list_images,
+    read_rgb,
 )
 from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
+from keras_noisyfer.serving.photographs import find_faces, plot_faces
 from keras_noisyfer.serving.predictor import Predictor
+from noisyfer.flags import UsageError, choose_model
 
-SAVED_MODELS = pathlib.Path(__file__).resolve().parents[1] / "saved_models"
 WRITTEN = (".csv", ".jsonl")
 
 
 def run(flags):
     paths = list_paths(flags.images)
-    if flags.output and not flags.output.endswith(WRITTEN):
-        raise ValueError(
-            f"--output must end with {' or '.join(WRITTEN)}. "
-            f"Received: {flags.output}"
+    if flags.out and not flags.out.endswith(WRITTEN):
+        raise UsageError(
+            f"--out must end with {' or '.join(WRITTEN)}. Received: {flags.out}"
         )
-    predictor = Predictor(flags.model)
-    rows, done, failed = [], 0, 0
+    model, detect = choose_model(flags)
+    if flags.figure and (not detect or len(paths) > 1):
+        raise UsageError(
+            "--figure must be of the faces in one photograph. Received: "
+            f"{len(paths)} images, with{'' if detect else 'out'} --detect"
+        )
+    predictor = Predictor(model)
+    finder = find_faces if detect else None
+    rows, shown, done, failed = [], [], 0, 0
     with contextlib.ExitStack() as stack:
         keep = rows.append
-        if flags.output:
-            keep = stack.enter_context(row_writer(flags.output))
+        if flags.out:
+            keep = stack.enter_context(row_writer(flags.out))
         progress = tqdm.tqdm(
-            predictor.rows(paths, flags.batch_size),
-            total=len(paths),
-            unit="image",
+            predictor.rows(paths, flags.batch_size, finder),
+            total=None if detect else len(paths),
+            unit="face" if detect else "image",
             disable=None if len(paths) > flags.batch_size else True,
         )
         for row in progress:
@@ -58,12 +56,20 @@ def run(flags):
             else:
                 keep(row)
                 done += 1
-    if flags.output:
-        print(f"{done:,} predictions: {flags.output}")
+                if flags.figure:
+                    shown.append(row)
+    if shown:
+        photograph = read_rgb(paths[0], convert=True)
+        figure = plot_faces(photograph, shown, predictor.tasks)
+        figure.savefig(flags.figure, dpi=100)
+        print(f"Figure: {flags.figure}")
+    if flags.out:
+        print(f"{done:,} predictions: {flags.out}")
     elif rows:
         print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if failed:
-        raise ValueError(f"{failed:,} of {len(paths):,} images were not read")
+        reason = "were not read" + (", or show no face" if detect else "")
+        raise ValueError(f"{failed:,} of {len(paths):,} images {reason}")
 
 
 def list_paths(given):
@@ -83,9 +89,10 @@ def list_paths(given):
 
 
 def shorten(row, tasks):
-    """What a table has room for: the most probable class, with its
-    probability, and the values."""
+    """What a table has room for: where a face is, the most probable class,
+    with its probability, and the values."""
     short = {"image": one_line(row["image"])}
+    short |= {side: row[side] for side in ("left", "top") if side in row}
     for task, names in tasks.items():
         if "classes" in names:
             short[task] = row[task]
@@ -107,7 +114,7 @@ def row_writer(path):
         file = open(path, "w", encoding="utf-8", newline="")
     except OSError as error:
         raise ValueError(
-            f"--output must be a file that can be written ({error.strerror}). "
+            f"--out must be a file that can be written ({error.strerror}). "
             f"Received: {path}"
         ) from error
     with file:
@@ -127,27 +134,3 @@ def row_writer(path):
             )
 
         yield write
-
-
-def main(arguments=None):
-    parser = recipe_parser(__doc__.splitlines()[0])
-    parser.usage = "%(prog)s [flags] IMAGE_OR_FOLDER ..."
-    add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
-    add(
-        "--model",
-        default=SAVED_MODELS / "quickstart",
-        metavar="FOLDER",
-        help="an exported model",
-    )
-    add(
-        "--output",
-        metavar="FILE",
-        help=f"file to write ({' or '.join(WRITTEN)}) in place of the table",
-    )
-    add("--batch-size", type=number_flag(int, minimum=1), default=64)
-    run_recipe(run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from common import RECIPES, load_recipe
+from common import RECIPES
 from PIL import Image
 
 from keras_noisyfer import (
@@ -13,6 +13,7 @@ from keras_noisyfer import (
     MultiTaskModel,
     export,
 )
+from noisyfer import main, predict
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def folder(tmp_path):
 
 
 def test_prints_a_table(model, folder, capsys):
-    load_recipe("predict").main(["--model", model, str(folder)])
+    main(["predict", "--model", model, str(folder)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
         "image",
@@ -56,17 +57,38 @@ def test_prints_a_table(model, folder, capsys):
 
 def test_the_quickstart_model_works_at_once(capsys):
     face = RECIPES.parent / "results" / "quickstart" / "face.png"
-    load_recipe("predict").main([str(face)])
+    model = RECIPES.parent / "saved_models" / "quickstart"
+    main(["predict", "--model", str(model), str(face)])
     *_, values = capsys.readouterr().out.splitlines()
     # What README shows.
     assert values.split()[1:] == ["happy", "0.213", "0.743", "0.391"]
 
 
+def test_predicts_for_faces_in_a_photograph(
+    model, folder, tmp_path, capsys, monkeypatch
+):
+    boxes = [(5, 10, 35, 40), (0, 0, 20, 20)]
+    monkeypatch.setattr(predict, "find_faces", lambda image: boxes)
+    figure = str(tmp_path / "faces.png")
+    flags = ["predict", "--model", model, "--detect", "--figure", figure]
+    main([*flags, str(folder / "a.png")])
+    _, header, _, *rows = capsys.readouterr().out.splitlines()
+    assert header.split()[:3] == ["image", "left", "top"]
+    assert [row.split()[1:3] for row in rows] == [["5", "10"], ["0", "0"]]
+    assert Image.open(figure).width > 400
+    monkeypatch.setattr(predict, "find_faces", lambda image: [])
+    with pytest.raises(SystemExit):
+        main(["predict", "--model", model, "--detect", str(folder / "a.png")])
+    captured = capsys.readouterr().err
+    assert "a.png: no face was found" in captured
+    assert "error: 1 of 1 images were not read, or show no face" in captured
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_writes_all_probabilities(model, folder, tmp_path, ending):
     output = tmp_path / f"predictions.{ending}"
-    flags = ["--model", model, "--output", str(output), "--batch-size", "1"]
-    load_recipe("predict").main([*flags, str(folder)])
+    flags = ["--model", model, "--out", str(output), "--batch-size", "1"]
+    main(["predict", *flags, str(folder)])
     if ending == "csv":
         rows = list(csv.DictReader(output.read_text().splitlines()))
     else:
@@ -85,8 +107,8 @@ def test_goes_on_after_a_bad_image_and_ends_with_an_error(
 ):
     (folder / "c.jpg").write_text("no image")
     with pytest.raises(SystemExit) as error:
-        load_recipe("predict").main(["--model", model, str(folder)])
-    assert error.value.code == 2
+        main(["predict", "--model", model, str(folder)])
+    assert error.value.code == 1
     captured = capsys.readouterr()
     assert "c.jpg: not an image" in captured.err
     assert "error: 1 of 3 images were not read" in captured.err
@@ -97,14 +119,16 @@ def test_goes_on_after_a_bad_image_and_ends_with_an_error(
     ("flags", "message"),
     [
         (["missing.jpg"], "There is no image missing.jpg"),
-        (["{folder}", "--output", "x.xml"], "--output must end with .csv or"),
-        (["{folder}", "--output", "x"], "--output must end with .csv or"),
+        (["{folder}", "--out", "x.xml"], "--out must end with .csv or"),
+        (["{folder}", "--out", "x"], "--out must end with .csv or"),
         (
-            ["{folder}", "--output", "{folder}/no/x.csv"],
-            "--output must be a file that can be written (No such file",
+            ["{folder}", "--out", "{folder}/no/x.csv"],
+            "--out must be a file that can be written (No such file",
         ),
         (["{folder}", "--model", "nowhere"], "`path` must be a folder"),
         (["{empty}"], "There is no image in the folder"),
+        (["{folder}", "--figure", "x.png"], "--figure must be of the"),
+        (["{folder}/a.png", "--figure", "x.png"], "--figure must be of the"),
     ],
 )
 def test_rejects_flags(model, folder, flags, message, capsys, tmp_path):
@@ -113,5 +137,5 @@ def test_rejects_flags(model, folder, flags, message, capsys, tmp_path):
         each.format(folder=folder, empty=tmp_path / "empty") for each in flags
     ]
     with pytest.raises(SystemExit):
-        load_recipe("predict").main(["--model", model, *flags])
+        main(["predict", "--model", model, *flags])
     assert f"error: {message}" in capsys.readouterr().err

@@ -1,22 +1,21 @@
-"""The recipes of RAF-base, AffectNet-base and of one's own CSV file."""
+"""`noisyfer train` on RAF-base, AffectNet-base and one's own CSV file."""
 
 import json
 
 import numpy as np
 import pytest
-from common import load_recipe
 from fixtures_faces import raf_machine, write_affectnet, write_raf
 from PIL import Image
+
+from noisyfer import main
 
 SMALL = (
     "--image-size 32 --width 0.0625 --epochs 2 --warmup-epochs 1 --batch-size 4"
 ).split()
 
 
-def run(name, output, *flags):
-    load_recipe(name).main(
-        [*map(str, flags), *SMALL, "--output-dir", str(output)]
-    )
+def run(output, *flags):
+    main(["train", *map(str, flags), *SMALL, "--out", str(output)])
     return json.loads((output / "results.json").read_text())
 
 
@@ -24,8 +23,9 @@ def run(name, output, *flags):
 def test_raf_base(tmp_path, capsys):
     labels = write_raf(tmp_path / "rafd" / "basic", train=9, test=5)
     output = tmp_path / "run"
-    flags = ["--data-dir", tmp_path / "rafd", "--cache-dir", tmp_path / "tfds"]
-    results = run("raf_base", output, *flags)
+    flags = ["--data", "raf-base", "--data-dir", tmp_path / "rafd"]
+    flags += ["--data-option", f"cache_dir={tmp_path}/tfds"]
+    results = run(output, *flags)
     assert results["images"] == {"train": 9, "test": 5}
     train = {n: each for n, each in labels.items() if n.startswith("train")}
     machine, _ = raf_machine(labels)
@@ -52,10 +52,11 @@ def test_raf_base(tmp_path, capsys):
 @pytest.mark.smoke
 def test_affectnet_base(tmp_path, unexported):
     write_affectnet(tmp_path / "affectnet", train=20, validation=9)
-    flags = ["--data-dir", tmp_path / "affectnet"]
-    flags += ["--cache-dir", tmp_path / "tfds", "--alignment", "given"]
+    flags = ["--data", "affectnet-base", "--data-dir", tmp_path / "affectnet"]
+    flags += ["--data-option", f"cache_dir={tmp_path}/tfds"]
+    flags += ["--data-option", "alignment=given"]
     flags += ["--method", "vggnet"]
-    results = run("affectnet_base", tmp_path / "run", *flags)
+    results = run(tmp_path / "run", *flags)
     # Ids 7 to 10 are none of the seven expressions.
     assert results["images"] == {"train": 14, "test": 7}
     (realised,) = results["realised_noise"]["expression"]
@@ -63,16 +64,16 @@ def test_affectnet_base(tmp_path, unexported):
     assert {"expression_accuracy", "affect_ccc"} <= set(results["test"])
 
 
-@pytest.mark.parametrize("name", ["raf_base", "affectnet_base"])
+@pytest.mark.parametrize("name", ["raf-base", "affectnet-base"])
 def test_a_missing_file_is_named(tmp_path, capsys, name):
-    flags = ["--data-dir", tmp_path, "--output-dir", tmp_path / "run"]
+    flags = ["--data", name, "--data-dir", tmp_path]
     with pytest.raises(SystemExit) as exit:
-        load_recipe(name).main(list(map(str, flags)))
-    assert exit.value.code == 2
+        run(tmp_path / "run", *flags)
+    assert exit.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     file, source = {
-        "raf_base": ("list_patition_label.txt", "whdeng.cn"),
-        "affectnet_base": ("training.csv", "mohammadmahoor.com"),
+        "raf-base": ("list_patition_label.txt", "whdeng.cn"),
+        "affectnet-base": ("training.csv", "mohammadmahoor.com"),
     }[name]
     assert line.startswith("error: ") and file in line and source in line
 
@@ -93,10 +94,10 @@ def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, unexported):
         mood = ("sad", "happy", "calm")[index % 3]
         lines.append(f"{index}.png,{mood},sad,{mood},{index / 8},")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
-    flags = ["--csv", tmp_path / "labels.csv"]
-    flags += ["--image-root", tmp_path / "images", "--method", "vggnet"]
+    flags = [tmp_path / "labels.csv", "--image-dir", tmp_path / "images"]
+    flags += ["--method", "vggnet"]
     # Half of a label of affect is a label.
-    results = run("your_csv", tmp_path / "run", *flags)
+    results = run(tmp_path / "run", *flags)
     assert results["images"] == {"train": 8, "test": 0}
     noise = [each["wrong"] for each in results["realised_noise"]["mood"]]
     assert noise == [0.0, pytest.approx(5 / 8)]
@@ -118,30 +119,35 @@ def test_own_csv_with_flags_for_its_columns(tmp_path, unexported):
     lines.append("gone.png,test,1,1,1,0.5,-1")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     flags = (
-        f"--csv {tmp_path}/labels.csv --image-root {tmp_path}/images "
+        f"{tmp_path}/labels.csv --image-dir {tmp_path}/images "
         "--image-column file --categorical mood=m1,m2 --continuous affect=v+a "
         "--clean mood=truth --where split=train --test-where split=test "
         "--on-error skip --method vggnet"
     )
-    results = run("your_csv", tmp_path / "run", *flags.split())
+    results = run(tmp_path / "run", *flags.split())
     assert results["method"] == "vggnet"
     assert results["images"] == {"train": 5, "test": 4}
     assert {"mood_accuracy", "affect_ccc"} <= set(results["test"])
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    "flags, code, message",
     [
-        ("--csv gone.csv", "gone.csv, where there is no file"),
-        ("--csv gone.csv --clean mood=t", "at least one task must be given"),
-        ("--csv gone.csv --classes mood", "argument --classes: "),
-        ("--csv gone.csv --categorical mood", "argument --categorical: "),
-        ("", "the following arguments are required: --csv"),
+        ("gone.csv", 1, "gone.csv, where there is no file"),
+        ("gone.csv --clean mood=t", 1, "at least one task must be given"),
+        ("gone.csv --classes mood", 2, "argument --classes: "),
+        ("gone.csv --categorical mood", 2, "argument --categorical: "),
+        ("", 2, "give either LABELS.csv and --image-dir, or --data"),
+        ("gone.csv --image-di x", 2, "unrecognized arguments: --image-di"),
+        ("--data raf-base", 2, "missing a required argument: 'data_dir'"),
+        ("--data crowd-faces --data-option size=4", 2, "'size'"),
     ],
 )
-def test_own_csv_rejects_wrong_flags(tmp_path, capsys, flags, message):
-    flags = f"{flags} --image-root {tmp_path} --output-dir {tmp_path}/run"
+def test_rejects_wrong_flags(tmp_path, capsys, flags, code, message):
+    flags = f"{flags} --out {tmp_path}/run".split()
+    if "gone.csv" in flags:
+        flags += ["--image-dir", tmp_path]
     with pytest.raises(SystemExit) as exit:
-        load_recipe("your_csv").main(flags.split())
-    assert exit.value.code == 2
+        run(tmp_path / "run", *flags)
+    assert exit.value.code == code
     assert message in capsys.readouterr().err.splitlines()[-1]

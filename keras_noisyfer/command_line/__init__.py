@@ -1,1 +1,0 @@
-"""What the commands and recipes share: flags, runs and what they print."""

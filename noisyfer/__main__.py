@@ -1,0 +1,5 @@
+"""`python -m noisyfer`."""
+
+from noisyfer import main
+
+main()

@@ -1,0 +1,109 @@
+"""`noisyfer audit`: which labels are suspect?"""
+
+import numpy as np
+
+from keras_noisyfer.auditing.audit import METHODS, audit
+from keras_noisyfer.auditing.measures import measure_audit
+from keras_noisyfer.auditing.page import write_audit
+from keras_noisyfer.auditing.predictions import predict_images
+from keras_noisyfer.comparison.training import train_method
+from keras_noisyfer.files import read_npz
+from keras_noisyfer.relabelling import load_model
+from keras_noisyfer.results import (
+    format_table,
+    prepare_output_dir,
+    write_json,
+)
+from noisyfer.data import load_data
+from noisyfer.train import training_options
+
+MAX_BYTES = 2**32
+# What is printed of a task of classes.
+METRICS = (
+    "auroc",
+    "precision_at_100",
+    "consensus",
+    "majority_vote",
+    "dawid_skene",
+    "noise_rate_error",
+    "confusion_error",
+)
+
+
+def run(flags):
+    settings = training_options(flags)
+    output = prepare_output_dir(flags.out)
+    data, _ = load_data(flags)
+    print(f"Auditing {data}", flush=True)
+    predictions = make_predictions(flags, data, settings)
+    np.savez_compressed(
+        output / "predictions.npz", image=data.names, **predictions
+    )
+    found = audit(predictions, data, method=flags.score)
+    page = write_audit(found, data, output, flags.thumbnails)
+    print(f"\nThe most suspect labels of {len(found.labels):,}:\n")
+    print(found.suspects(10).to_string(index=False))
+    if data.clean:
+        report(flags, data, settings, predictions, output)
+    print(f"\nPage: {page}\nTables: {output}")
+
+
+def make_predictions(flags, data, settings):
+    """Predictions for all images, from where the flags say."""
+    if flags.predictions:
+        names = [task.name for task in data.tasks]
+        arrays = read_npz(flags.predictions, MAX_BYTES, required=names)
+        order = slice(None)
+        if "image" in arrays:
+            rows = {name: row for row, name in enumerate(arrays["image"])}
+            missing = [name for name in data.names if name not in rows]
+            if missing:
+                raise ValueError(
+                    "--predictions must be of all images. Received: "
+                    f"{flags.predictions}, with none of {missing[0]}"
+                )
+            order = [rows[name] for name in data.names]
+        arrays = {name: arrays[name][order] for name in names}
+        return predict_images(arrays, data)
+    if flags.model:
+        return predict_images(load_model(flags.model), data)
+
+    def train(part):
+        model, _ = train_method(flags.method, part, None, **settings)
+        return model
+
+    if flags.folds:
+        return predict_images(train, data, flags.folds, seed=flags.seed)
+    return predict_images(train(data), data)
+
+
+def report(flags, data, settings, predictions, output):
+    """Prints and writes how far every method is from the truth."""
+    measures = {
+        method: measure_audit(
+            audit(predictions, data, method=method), data, flags.seed
+        )
+        for method in METHODS
+    }
+    write_json(
+        output / "measures.json",
+        {
+            "settings": {
+                **settings,
+                "folds": flags.folds,
+                "images": len(data),
+                "seed": flags.seed,
+            },
+            "measures": measures,
+        },
+    )
+    for task in data.tasks:
+        rows = [
+            {"method": method, **measures[method][task.name]}
+            for method in METHODS
+            if task.name in measures[method]
+        ]
+        if rows and "auroc" in rows[0]:
+            keys = ("method", *METRICS)
+            rows = [{key: row[key] for key in keys} for row in rows]
+            print(f"\n{task.name}, against the truth:\n{format_table(rows)}")

@@ -1,0 +1,117 @@
+"""What holds of all commands, and of those that have no file of their own."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_noisyfer import Encoder, JointDistributionGAN
+from keras_noisyfer.datasets.report import ON_ERROR
+from keras_noisyfer.serving.export import FORMATS
+from keras_noisyfer.serving.predictor import Predictor
+from keras_noisyfer.tasks import CategoricalTask
+from noisyfer import flags as noisyfer_flags
+from noisyfer import main, make_parser
+
+COMMANDS = ("compare", "train", "audit", "predict", "export", "demo", "list")
+
+
+def commands():
+    (actions,) = (
+        each.choices
+        for each in make_parser()._actions
+        if isinstance(each, argparse._SubParsersAction)
+    )
+    return actions
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_tells_all_flags(name, capsys):
+    with pytest.raises(SystemExit) as error:
+        main([*name.split(), "--help"])
+    assert error.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(each in printed for each in COMMANDS if not name)
+    assert "None" not in printed and "==SUPPRESS==" not in printed
+    if name:
+        for action in commands()[name]._actions:
+            assert action.help, f"{action.option_strings} has no help"
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = """
+import sys
+from noisyfer import main
+try:
+    main(sys.argv[1:])
+except SystemExit as error:
+    print(error.code, *{each.partition(".")[0] for each in sys.modules})
+"""
+    for flags, expected in ((["--help"], 0), (["train"], 2)):
+        command = [sys.executable, "-c", code, *flags]
+        printed = subprocess.run(
+            command, capture_output=True, check=True, text=True
+        )
+        code_, *modules = printed.stdout.splitlines()[-1].split()
+        assert int(code_) == expected
+        heavy = {"keras", "tensorflow", "numpy", "pandas", "keras_noisyfer"}
+        assert not heavy & set(modules)
+
+
+def test_choices_are_those_of_the_library():
+    choices = {
+        option: action.choices
+        for name in COMMANDS
+        for action in commands()[name]._actions
+        for option in action.option_strings
+    }
+    assert choices["--on-error"] == ON_ERROR
+    # What has to be calibrated is not for the command line.
+    assert choices["--format"] == FORMATS[:3]
+
+
+def test_failures_are_one_line(capsys):
+    for error, code in (
+        (ValueError("of data"), 1),
+        (OSError("of a disk"), 1),
+        (ImportError("of an extra"), 1),
+        (FloatingPointError("of a loss"), 1),
+        (noisyfer_flags.UsageError("of a flag"), 2),
+    ):
+
+        def fail(flags, error=error):
+            raise error
+
+        with pytest.raises(SystemExit) as ended:
+            noisyfer_flags.run_command(fail, None)
+        assert ended.value.code == code
+        assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_list_names_what_is_registered(capsys):
+    main(["list"])
+    printed = capsys.readouterr().out
+    assert "joint-elr" in printed and "affectnet-base" in printed
+
+
+def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
+    tasks = [CategoricalTask("mood", class_names=("calm", "glad"))]
+    model = JointDistributionGAN(Encoder(tasks, (32, 32, 3), width=1 / 16))
+    model.save(tmp_path / "model.keras")
+    flags = [str(tmp_path / "model.keras"), "--out", str(tmp_path / "served")]
+    flags += ["--decoder", str(tmp_path / "decoder")]
+    main(["export", *flags])
+    assert (tmp_path / "decoder" / "1" / "saved_model.pb").is_file()
+    images = np.zeros((2, 32, 32, 3), "float32")
+    expected = model.predict(images, verbose=0)["mood"]
+    served = Predictor(tmp_path / "served")
+    tasks_file = tmp_path / "served/1/assets.extra/tasks.json"
+    assert served.tasks == json.loads(tasks_file.read_text())
+    assert expected.shape == (2, 2)
+    with pytest.raises(SystemExit) as error:
+        main(["export", *flags])
+    assert error.value.code == 1
+    assert "`path` must not exist yet" in capsys.readouterr().err
