@@ -126,18 +126,12 @@ def test_what_cannot_run_is_a_program_of_known_names(page, code):
         assert hasattr(keras_noisyfer, name)
 
 
-# The command line takes their place.
-REPLACED = {"audit.py", "compare.py", "demo.py", "predict.py", "your_csv.py"}
-
-
 def programs():
     for page, blocks in BLOCKS.items():
         for _, code in blocks:
             yield page, code
     for folder in ("recipes", "benchmarks"):
         for path in sorted((ROOT / folder).glob("*.py")):
-            if path.name in REPLACED:
-                continue
             yield str(path.relative_to(ROOT)), path.read_text("utf-8")
     for path in sorted((ROOT / "recipes").glob("*.ipynb")):
         for cell in json.loads(path.read_text("utf-8"))["cells"]:
@@ -153,8 +147,6 @@ def test_nothing_is_imported_from_deeper_than_a_sub_package():
         for where, code in programs()
         for module, _ in imports(code)
         if re.match(r"keras_noisyfer\.\w+\.", module or "")
-        # The recipes' own, no part of the library.
-        and not module.startswith("keras_noisyfer.command_line.")
     ]
     assert deep == []
 
