@@ -4,6 +4,7 @@ from keras_noisyfer.serving.export import FORMATS, export, export_decoder
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.serving.photographs import (
     crop_face,
+    find_eyes,
     find_faces,
     plot_faces,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "crop_face",
     "export",
     "export_decoder",
+    "find_eyes",
     "find_faces",
     "load_saved_model",
     "newest_version",

@@ -80,25 +80,54 @@ def crop_face(image: Image.Image, box: Sequence[int]) -> Image.Image:
     return face
 
 
-def _tilt(face):
-    """How far the line of the eyes falls to the right, in degrees."""
-    size = face.width
+def find_eyes(image: np.ndarray) -> np.ndarray | None:
+    """Finds the eyes of the largest face, as `align_faces` asks for them.
+
+    Args:
+        image: uint8 array of shape `(height, width, 3)`.
+
+    Returns:
+        A float64 array of shape `(2, 2)`: the left eye, as the viewer sees
+        it, and the right eye, each `(x, y)` in pixels; None if the cascade
+        finds no face, or not one eye in each half of it.
+
+    Raises:
+        ImportError: if OpenCV is not installed.
+
+    Example:
+
+    >>> align_faces("photographs", "aligned", names, eyes=find_eyes)
+    """
+    photograph = Image.fromarray(image)
+    for box in find_faces(photograph)[:1].tolist():
+        eyes = _eyes(photograph.crop(box))
+        if eyes is not None:
+            return eyes + box[:2]
+    return None
+
+
+def _eyes(face):
+    """The centers of the two eyes of a face, or None."""
     upper = np.asarray(face.convert("L"))[: 3 * face.height // 5]
-    smallest = max(1, size // 8)
-    eyes = _cascade("eye").detectMultiScale(
+    smallest = max(1, face.width // 8)
+    found = _cascade("eye").detectMultiScale(
         upper, 1.05, 5, minSize=(smallest, smallest)
     )
-    centers = [(x + w / 2, y + h / 2) for x, y, w, h in eyes]
-    halves = [
-        [each for each in centers if (each[0] < size / 2) == is_left]
-        for is_left in (True, False)
-    ]
-    if any(len(half) != 1 for half in halves):
+    found = np.reshape(found, (-1, 4))
+    centers = found[:, :2] + found[:, 2:] / 2
+    is_left = centers[:, 0] < face.width / 2
+    if is_left.sum() != 1 or (~is_left).sum() != 1:
+        return None
+    return np.concatenate([centers[is_left], centers[~is_left]])
+
+
+def _tilt(face):
+    """How far the line of the eyes falls to the right, in degrees."""
+    eyes = _eyes(face)
+    if eyes is None:
         return 0.0
-    (first,), (second,) = halves
-    tilt = float(
-        np.degrees(np.arctan2(second[1] - first[1], second[0] - first[0]))
-    )
+    x, y = eyes[1] - eyes[0]
+    tilt = float(np.degrees(np.arctan2(y, x)))
     return tilt if abs(tilt) <= MAX_TILT else 0.0
 
 

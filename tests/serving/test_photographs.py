@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from keras_noisyfer import align_faces
 from keras_noisyfer.datasets.synthetic_faces import load_synthetic_faces
 from keras_noisyfer.serving import photographs
 from keras_noisyfer.serving.predictor import Predictor
@@ -90,6 +91,32 @@ def test_crop_levels_the_eyes(monkeypatch, fall, is_turned):
     ]
     expected = 0 if is_turned else fall
     assert heights[1] - heights[0] == pytest.approx(expected, abs=1.5)
+
+
+def test_eyes_are_those_that_faces_are_aligned_by(monkeypatch, tmp_path):
+    class Cascade:
+        def __init__(self, name):
+            # Of the face in the photograph, of the eyes in the face.
+            self.found = {
+                "frontalface_default": [(40, 20, 100, 100)],
+                "eye": [(60, 30, 20, 20), (20, 25, 20, 20)],
+            }[name]
+
+        def detectMultiScale(self, *arguments, **options):
+            return self.found
+
+    monkeypatch.setattr(photographs, "_cascade", Cascade)
+    image = np.zeros((200, 200, 3), "uint8")
+    eyes = photographs.find_eyes(image)
+    np.testing.assert_array_equal(eyes, [[70, 55], [110, 60]])
+    given, made = tmp_path / "photographs", tmp_path / "aligned"
+    given.mkdir()
+    Image.fromarray(image).save(given / "a.png")
+    align_faces(given, made, ["a.png"], photographs.find_eyes, size=64)
+    assert Image.open(made / "a.png").size == (64, 64)
+    # Three eyes, or two in one half, are mistakes.
+    monkeypatch.setattr(Cascade, "detectMultiScale", lambda *a, **k: [])
+    assert photographs.find_eyes(image) is None
 
 
 @pytest.fixture
