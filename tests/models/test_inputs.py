@@ -107,7 +107,9 @@ def test_what_is_no_batch_of_images_is_told_in_a_line(model):
     refused(predict(list(IMAGES)), "`x` must be an array .*a list of 8")
     refused(predict({"images": IMAGES}), "keys 'image' and 'index'")
     refused(fit(list(IMAGES), LABELS), "`x` must be an array")
-    refused(fit(each for each in []), "must yield at least one batch")
+    # Earlier releases of Keras have an IndexError here.
+    if keras.__version__ >= "3.15":
+        refused(fit(each for each in []), "must yield at least one batch")
     refused(fit(IMAGES[:0], {"mood": LABELS["mood"][:0]}), "at least 1")
     refused(fit(IMAGES), "images alone")
     empty = data.batch(4).take(0)
