@@ -82,7 +82,7 @@ def test_lambda_study_shares_the_papers_weight_with_table3(data):
 
 def test_every_experiment_has_both_profiles_but_its_own():
     names = {path.stem for path in EXPERIMENTS.glob("*_*.toml")}
-    assert len(names) == 12
+    assert len(names) == 14
     for name in names - {"automatic_balance"} | {"table1"}:
         small, paper = read(name), read(name, "paper")
         assert small.profile.width < paper.profile.width == 1
