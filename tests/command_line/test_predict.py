@@ -1,3 +1,4 @@
+import argparse
 import csv
 import json
 
@@ -13,7 +14,7 @@ from keras_noisyfer import (
     MultiTaskModel,
     export,
 )
-from noisyfer import main, predict
+from noisyfer import flags, main, predict
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +140,22 @@ def test_rejects_flags(model, folder, flags, message, capsys, tmp_path):
     with pytest.raises(SystemExit):
         main(["predict", "--model", model, *flags])
     assert f"error: {message}" in capsys.readouterr().err
+
+
+def test_the_model_for_real_faces_is_the_default(tmp_path, monkeypatch):
+    def choose(model, detect):
+        return flags.choose_model(
+            argparse.Namespace(model=model, detect=detect)
+        )
+
+    folder = RECIPES.parent / "saved_models" / "ferplus"
+    assert choose(None, None) == choose(None, True) == (folder, True)
+    assert choose(None, False) == (folder, False)
+    # Other models may be of anything.
+    assert choose("mine", None) == ("mine", False)
+    assert choose("mine", True) == ("mine", True)
+    # As where the package is installed without the repository.
+    installed = tmp_path / "site-packages" / "noisyfer" / "flags.py"
+    monkeypatch.setattr(flags, "__file__", str(installed))
+    with pytest.raises(flags.UsageError, match="--model must be given"):
+        choose(None, None)
