@@ -231,11 +231,13 @@ def _run(trials, epochs, minutes, report):
                 running.remove(trial)
                 left_out += [] if trial.history else [trial.key]
                 continue
+            before = len(trial.history)
             trial.train(rung)
+            kept = ", as kept" if before == len(trial.history) else ""
             report(
                 f"{trial.title}: {len(trial.history)} of "
                 f"{count_epochs(epochs)}, noisy score {trial.best:.3f} after "
-                f"epoch {trial.epoch}, {trial.seconds:.0f} s"
+                f"epoch {trial.epoch}, {trial.seconds:.0f} s{kept}"
             )
             if minutes is None:
                 trial.forget()
@@ -261,8 +263,8 @@ def _remarks(tasks, data, left_out):
         if shared is None:
             remarks.append(
                 f"With fewer than three labels an image ({task.name}) nothing "
-                "tells whether some images are hard for all annotators; "
-                "where they are, check this on a few clean labels."
+                "tells whether some images are hard for all annotators; if "
+                "you expect that, check this ranking on a few clean labels."
             )
         elif shared:
             remarks.append(

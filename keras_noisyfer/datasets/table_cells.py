@@ -103,6 +103,13 @@ def choose_rows(
     return chosen
 
 
+def separator_hint(header: list[str]) -> str:
+    """What to add to an error where values are not separated by commas."""
+    if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
+        return ". The values must be separated by commas"
+    return ""
+
+
 def check_header(
     used: Iterable[str], frame: pd.DataFrame, table: object
 ) -> None:
@@ -116,9 +123,7 @@ def check_header(
             )
     missing = [column for column in used if column not in header]
     if missing:
-        hint = ""
-        if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
-            hint = ". The values must be separated by commas"
+        hint = separator_hint(header)
         there = one_line(", ".join(map(str, header)))
         raise ValueError(
             f"`columns` must name columns of {table}: {there}. "

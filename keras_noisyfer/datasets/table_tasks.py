@@ -14,6 +14,7 @@ from keras_noisyfer.datasets.table_cells import (
     cell_number,
     check_header,
     read_csv,
+    separator_hint,
     texts,
 )
 from keras_noisyfer.datasets.table_columns import KEYS
@@ -42,8 +43,9 @@ def infer_tasks(
     a task and an annotator: `expression`, or `expression.ann` and
     `expression.bob`, and `clean.expression` for what counts as the truth.
     `valence` and `arousal` together (`valence.ann` and `arousal.ann` ...) are
-    the continuous task `affect`; all others are categorical, and their
-    classes are the different cells, sorted; integers alone are class ids.
+    the continuous task `affect`, in capitals too; all others are categorical,
+    and their classes are the different cells, sorted; integers alone are class
+    ids where a 0 is among them, or else names.
 
     Args:
         table: The CSV file, or a `pandas.DataFrame`.
@@ -61,8 +63,8 @@ def infer_tasks(
     Raises:
         ValueError: if there is no column of images or of labels, or a task
             has fewer than 2 or more than 1,000 classes, or cells that are
-            file names or all different, as ids are, or `classes` names a
-            task that is not there.
+            file names, decimals or all different, as ids are, or two that
+            differ in case alone, or `classes` names a task that is not there.
 
     Example:
 
@@ -71,6 +73,8 @@ def infer_tasks(
     """
     frame = table if isinstance(table, pd.DataFrame) else read_csv(table)
     source = frame.attrs.get("csv", "`df`")
+    if frame.empty:
+        raise ValueError(f"{source} must have rows of labels. Received: none")
     if columns is None:
         columns = infer_columns(frame, ignored)
     if not isinstance(columns, dict):
@@ -162,16 +166,16 @@ def infer_columns(
         if "image" in header:
             needed = "a column of labels beside 'image'"
         raise ValueError(
-            f"{source} must have {needed}. "
-            f"Received: {one_line(', '.join(map(str, header)))}"
+            f"{source} must have {needed}. Received: "
+            f"{one_line(', '.join(map(str, header)))}{separator_hint(header)}"
         )
-    if "valence" in labels and labels["valence"].keys() == set(
-        labels.get("arousal", ())
-    ):
-        valence, arousal = (labels.pop(dimension) for dimension in AFFECT)
-        labels["affect"] = {w: (valence[w], arousal[w]) for w in valence}
-        if set(AFFECT) <= set(clean):
-            clean["affect"] = tuple(clean.pop(each) for each in AFFECT)
+    valence, arousal = (_named(each, labels) for each in AFFECT)
+    if valence and arousal and labels[valence].keys() == set(labels[arousal]):
+        first, second = labels.pop(valence), labels.pop(arousal)
+        labels["affect"] = {who: (first[who], second[who]) for who in first}
+        true = [_named(each, clean) for each in AFFECT]
+        if all(true):
+            clean["affect"] = tuple(clean.pop(each) for each in true)
     if known is not None:
         labels, clean = (
             {name: each[name] for name in known if name in each}
@@ -179,6 +183,11 @@ def infer_columns(
         )
     columns = {name: list(each.values()) for name, each in labels.items()}
     return {"image": "image", **columns, **({"clean": clean} if clean else {})}
+
+
+def _named(dimension, columns):
+    """The name that a dimension has among others, in capitals or not."""
+    return next((n for n in columns if n.lower() == dimension), None)
 
 
 def _categorical(name, cells, class_names):
@@ -192,8 +201,25 @@ def _categorical(name, cells, class_names):
         kind = "file names"
     elif count == len(cells) > MANY_DIFFERENT:
         kind = "different cells, as of ids"
-    elif names and all(n is not None and n.is_integer() for n in numbers):
-        count, names = 1 + int(max(numbers)), None
+    elif names and None not in numbers:
+        if not all(each.is_integer() for each in numbers):
+            kind = "numbers that are not whole"
+        elif 0 in numbers:
+            count, names = 1 + int(max(numbers)), None
+        else:
+            # Of ids that begin at 1, class 0 would be nobody's.
+            names.sort(key=cell_number)
+    elif len({each.casefold() for each in names}) < count:
+        seen: dict[str, str] = {}
+        twins = next(
+            (seen[each.casefold()], each)
+            for each in names
+            if seen.setdefault(each.casefold(), each) != each
+        )
+        raise ValueError(
+            f"Classes of {one_line(name)!r} must differ in more than case. "
+            f"Received: {one_line(' and '.join(map(repr, twins)))}"
+        )
     if kind or not 2 <= count <= MAX_CLASSES:
         task, _, who = one_line(name).partition("_")
         example = f"'{task}': {one_line(name)!r}"

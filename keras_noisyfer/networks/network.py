@@ -85,6 +85,14 @@ class Network(keras.Model):
         dtype: Any = None,
         **kwargs: Any,
     ):
+        # Keras takes any name, and leaves a misspelled one out.
+        unknown = sorted(set(kwargs) - {"name", "trainable"})
+        if unknown:
+            known = ", ".join([*arguments, "dtype", "name", "trainable"])
+            raise ValueError(
+                f"The arguments of {type(self).__name__} must be some of "
+                f"{known}. Received: {', '.join(unknown)}"
+            )
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.dtype_policy = keras.dtype_policies.get(dtype)
         for name, value in arguments.items():

@@ -115,6 +115,10 @@ class Predictor:
             face, `"image"` and `"error"` alone.
         """
         check_number("batch_size", batch_size, minimum=1, integer=True)
+        if isinstance(paths, str | os.PathLike):
+            raise ValueError(
+                f"`paths` must be a list of paths. Received: {paths!r}"
+            )
         batch: list[Any] = []
         for path in (os.fspath(each) for each in paths):
             for each in _read(path, find_faces):

@@ -277,3 +277,39 @@ def test_a_file_is_read_once(csv, root, monkeypatch):
     tasks, columns = infer_tasks(frame, ignored=["split"])
     from_csv(frame, root, tasks, columns, where={"split": "test"})
     assert reads == [path]
+
+
+def test_values_may_be_in_capitals(csv):
+    path = csv(
+        "image,Valence.ann,Arousal.ann,clean.VALENCE,clean.arousal",
+        "a.png,0.5,0,0.25,0",
+    )
+    tasks, columns = infer_tasks(path)
+    assert tasks == [AFFECT]
+    assert columns["affect"] == [("Valence.ann", "Arousal.ann")]
+    assert columns["clean"] == {"affect": ("clean.VALENCE", "clean.arousal")}
+
+
+def test_ids_that_begin_at_1_are_names(csv):
+    path = csv("image,stars", "a.png,2", "b.png,10", "c.png,1", "d.png,2")
+    ((task,), _) = infer_tasks(path)
+    assert task == CategoricalTask("stars", class_names=("1", "2", "10"))
+    path = csv("image,stars", "a.png,0", "b.png,3")
+    assert infer_tasks(path)[0] == [CategoricalTask("stars", 4)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("image,age", "a,0.1", "b,2", "c,2"), "2 numbers that are not whole"),
+        (
+            ("image,mood", "a,Sad", "b,calm", "c,SAD"),
+            "'mood' must differ in more than case. Received: 'SAD' and 'Sad'",
+        ),
+        (("image,mood",), "must have rows of labels"),
+        (("image;mood", "a;sad"), "must be separated by commas"),
+    ],
+)
+def test_what_are_no_classes_is_told(csv, lines, message):
+    with pytest.raises(ValueError, match=message):
+        infer_tasks(csv(*lines))

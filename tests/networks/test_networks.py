@@ -140,3 +140,10 @@ def test_rejects_width_and_tasks():
             Encoder(MIXED, (32, 32, 3), width=width)
     with pytest.raises(ValueError, match="`tasks` must be one or more"):
         Encoder([], (32, 32, 3))
+
+
+@pytest.mark.parametrize("network", [Encoder, Decoder, Discriminator])
+def test_misspelled_arguments_are_refused(network):
+    message = rf"of {network.__name__} must be some of .*width.*: wdith$"
+    with pytest.raises(ValueError, match=message):
+        network(CIFAR10, (32, 32, 3), width=1 / 16, wdith=0.25)

@@ -149,6 +149,11 @@ def test_photograph_without_a_face_is_told(photograph):
     assert row == {"image": str(photograph), "error": "no face was found"}
 
 
+def test_one_path_is_no_list_of_paths(photograph):
+    with pytest.raises(ValueError, match="`paths` must be a list of paths"):
+        next(Brightness().rows(str(photograph)))
+
+
 def test_figure_has_a_box_and_panels_a_face(photograph, monkeypatch):
     monkeypatch.setattr(photographs, "_tilt", lambda face: 0.0)
     boxes = [(110, 10, 190, 90), (10, 20, 60, 70), (60, 0, 80, 20)]
