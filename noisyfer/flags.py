@@ -10,6 +10,8 @@ from typing import Any
 
 AUTO = "auto"
 MAX_SEED = 2**31 - 1
+# Those of the encoder, whose module imports TensorFlow.
+IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
 
 
 class UsageError(ValueError):
@@ -295,7 +297,8 @@ def add_data_flags(parser: argparse.ArgumentParser, image_size: int) -> None:
     )
     add(
         "--image-size",
-        type=number_flag(int, minimum=1),
+        type=int,
+        choices=IMAGE_SIZES,
         default=image_size,
         help="height and width that images are scaled to",
     )

@@ -10,6 +10,7 @@ import pytest
 
 from keras_noisyfer import Encoder, JointDistributionGAN
 from keras_noisyfer.datasets.report import ON_ERROR
+from keras_noisyfer.networks import IMAGE_SIZES
 from keras_noisyfer.serving.export import FORMATS
 from keras_noisyfer.serving.predictor import Predictor
 from keras_noisyfer.tasks import CategoricalTask
@@ -115,3 +116,12 @@ def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
         main(["export", *flags])
     assert error.value.code == 1
     assert "`path` must not exist yet" in capsys.readouterr().err
+
+
+def test_image_sizes_are_those_of_the_encoder(capsys):
+    assert noisyfer_flags.IMAGE_SIZES == IMAGE_SIZES
+    given = ["train", "a.csv", "--image-dir", "b", "--image-size", "7"]
+    with pytest.raises(SystemExit) as error:
+        main(given)
+    assert error.value.code == 2
+    assert "32, 48, 64, 96, 128, 256" in capsys.readouterr().err
