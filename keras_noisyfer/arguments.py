@@ -182,7 +182,7 @@ def register(
 
     Raises `ValueError` if the key cannot be a file's name, or is taken: by
     another function, since that of a notebook's cell is defined anew each
-    time that the cell is run.
+    time that the cell is run, and a file may be imported under two names.
     """
     if not isinstance(key, str) or not re.fullmatch(
         r"[a-z0-9][a-z0-9_-]*", key
@@ -192,7 +192,13 @@ def register(
             f"Received: {key!r}"
         )
     functions = {getattr(e, attribute) for e in (entry, known.get(key, entry))}
-    if len({(each.__module__, each.__qualname__) for each in functions}) > 1:
+    names = {each.__qualname__ for each in functions}
+    modules = {each.__module__ for each in functions}
+    codes = (getattr(each, "__code__", None) for each in functions)
+    files = {code and code.co_filename for code in codes}
+    if len(names) > 1 or (
+        len(modules) > 1 and (len(files) > 1 or None in files)
+    ):
         raise ValueError(
             f"`{argument}` must be another than those of {', '.join(known)}. "
             f"Received: {key!r}"

@@ -2,13 +2,15 @@
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
-from common import load_recipe
+from common import RECIPES, load_recipe
 from experiments import ferplus_cases
 from PIL import Image
 
+from keras_noisyfer.comparison import dataset, read_experiment
 from keras_noisyfer.serving.predictor import Predictor
 
 
@@ -78,6 +80,21 @@ def test_votes_are_of_the_crowd(ferplus):
         "expression_machine",
         "vote_1",
     ]
+
+
+def test_it_may_be_imported_beside_an_experiment(monkeypatch):
+    # As a recipe has it, and as an experiment's file names it.
+    folder = RECIPES / "experiments"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, "ferplus_cases", raising=False)
+    experiment = read_experiment(folder / "table2_ferplus.toml")
+    assert experiment.data == "ferplus-machine"
+    # Another file's function of that name is another data set.
+    with pytest.raises(ValueError, match="`name` must be another"):
+
+        @dataset("ferplus-machine", "Other")
+        def machine(split, profile, seed):
+            raise AssertionError
 
 
 @pytest.mark.slow
