@@ -27,7 +27,13 @@ from noisyfer.flags import number_flag, recipe_parser, run_command
 METHODS = ("vggnet", "sce", "elr", "mixup")
 SHAPE = (48, 48, 1)
 HELD_OUT = 1000
-NETWORK = {"batch_normalization": True, "dropout": 0.2}
+# Of the comparison and of the training, as the card says.
+SETTINGS = {
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+    "batch_normalization": True,
+    "dropout": 0.2,
+}
 
 
 def choose(data, flags, folder):
@@ -38,14 +44,12 @@ def choose(data, flags, folder):
         METHODS,
         epochs=flags.compare_epochs,
         image_shape=SHAPE,
-        batch_size=64,
-        learning_rate=2e-3,
         augmentation=kn.face_affine,
         output_dir=folder,
         seed=flags.seed,
         report=lambda line: print(line, flush=True),
         width=flags.width,
-        **NETWORK,
+        **SETTINGS,
     )
     print(f"\n{ranking}\n", flush=True)
     return ranking.recommended
@@ -57,13 +61,11 @@ def train(method, images, held_out, flags, output):
         images,
         SHAPE,
         epochs=flags.epochs,
-        batch_size=64,
-        learning_rate=2e-3,
         decay=True,
         augmentation=kn.face_affine,
         seed=flags.seed,
         width=flags.width,
-        **NETWORK,
+        **SETTINGS,
     )
     model.fit(
         dataset,
@@ -151,9 +153,7 @@ def run(flags):
         "epochs": flags.epochs,
         "width": flags.width,
         "seed": flags.seed,
-        "batch_size": 64,
-        "learning_rate": 2e-3,
-        **NETWORK,
+        **SETTINGS,
     }
     write_json(output / "results.json", {"settings": settings, **metrics})
     kn.export(
@@ -161,7 +161,7 @@ def run(flags):
         output / "saved_model" / "1",
         ("saved_model", "onnx", "litert_int8"),
         make_card(settings, metrics, noise),
-        calibration=images.batches(SHAPE, 64),
+        calibration=images.batches(SHAPE, SETTINGS["batch_size"]),
         overwrite=True,
     )
     for name, value in metrics.items():
