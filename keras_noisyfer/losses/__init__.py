@@ -7,6 +7,7 @@ part in a loss and no gradient. `Sparse...` losses take class ids.
 from keras_noisyfer.losses.adversarial import (
     discriminator_hinge_loss,
     generator_hinge_loss,
+    noise_code_divergence,
     reconstruction_loss,
 )
 from keras_noisyfer.losses.by_task import LabelLoss
@@ -38,6 +39,7 @@ __all__ = [
     "discriminator_hinge_loss",
     "generator_hinge_loss",
     "mean_squared_error",
+    "noise_code_divergence",
     "reconstruction_loss",
     "sparse_categorical_crossentropy",
     "sparse_generalized_crossentropy",

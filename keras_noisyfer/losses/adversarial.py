@@ -82,6 +82,28 @@ def reconstruction_loss(
     return _mean_score(ops.expand_dims(distance, -1), None, sample_weight)
 
 
+def noise_code_divergence(
+    mean: Tensor, log_variance: Tensor, sample_weight: Weights = None
+) -> Tensor:
+    """Kullback-Leibler divergence of noise codes from Gaussian noise, in nats.
+
+    Args:
+        mean: Of the noise codes, shape `(batch_size, noise_code_size)`.
+        log_variance: Likewise.
+        sample_weight: Optional weights of the images, shape `(batch_size,)`.
+
+    Returns:
+        A scalar, the mean over images of the sum over the code.
+
+    Reference:
+
+    - [Kingma and Welling, 2014](https://arxiv.org/abs/1312.6114), App. B
+    """
+    each = ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0
+    divergence = 0.5 * ops.sum(each, axis=-1, keepdims=True)
+    return _mean_score(divergence, None, sample_weight)
+
+
 def _mean_score(scores, weights, sample_weight):
     if weights is not None:
         scores = ops.sum(scores * weights, axis=-1, keepdims=True)

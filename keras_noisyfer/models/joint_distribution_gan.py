@@ -12,12 +12,11 @@ from keras_noisyfer.fit_callbacks import WarnOfCollapse
 from keras_noisyfer.losses import (
     discriminator_hinge_loss,
     generator_hinge_loss,
-    reconstruction_loss,
 )
+from keras_noisyfer.models import decoder_terms
 from keras_noisyfer.models.balance import make_ratios, update_ratios
 from keras_noisyfer.models.base import ON_JAX
 from keras_noisyfer.models.joint_schedule import (
-    check_reconstruction,
     check_schedule,
     either_step,
     joint_weight,
@@ -77,10 +76,16 @@ class JointDistributionGAN(MultiTaskModel):
             an image and what the decoder makes of the encoder's own noise
             code and predicted labels, at least 0; at 10 the decoder draws
             early. Joint matching leaves that image open (Li et al.).
-        use_joint_score: Whether the joint score takes part.
-        use_marginal_scores: Whether the marginal scores take part.
-        use_decoder: Whether there is a decoder. Without one D compares
-            (image, prediction) with (image, Gaussian noise, noisy labels).
+        kl_weight: Weight of the Kullback-Leibler divergence of the noise code
+            from Gaussian noise, at least 0, such as 5e-4: a code that tells
+            less leaves more to the labels (Kingma and Welling).
+        auxiliary_weight: Weight, for the decoder alone, of how far the labels
+            that the encoder reads in decoded images are from those asked for,
+            which are predictions of other images; at least 0. At 1 the
+            decoder draws what is asked for (after Odena et al.).
+        use_joint_score, use_marginal_scores: Whether these take part.
+        use_decoder: Whether there is one. Without, D compares (image,
+            prediction) with (image, Gaussian noise, noisy labels).
         score_weights: Optional dict of weights by score name (see
             `Discriminator.score_names`); 1 where not given. The loss is
             their weighted mean.
@@ -102,8 +107,9 @@ class JointDistributionGAN(MultiTaskModel):
     Reference:
 
     - [Zhang et al., 2021](https://arxiv.org/abs/2010.09849)
-    - [Li et al., 2017](https://arxiv.org/abs/1709.01215), for the
-      reconstruction (ALICE)
+    - [Li et al., 2017](https://arxiv.org/abs/1709.01215), ALICE
+    - [Kingma and Welling, 2014](https://arxiv.org/abs/1312.6114), VAE
+    - [Odena et al., 2017](https://arxiv.org/abs/1610.09585), AC-GAN
     """
 
     def __init__(
@@ -118,6 +124,8 @@ class JointDistributionGAN(MultiTaskModel):
         ramp_epochs: int = 0,
         joint_every: int = 1,
         reconstruction_weight: float = 0.0,
+        kl_weight: float = 0.0,
+        auxiliary_weight: float = 0.0,
         use_joint_score: bool = True,
         use_marginal_scores: bool = True,
         use_decoder: bool = True,
@@ -137,13 +145,15 @@ class JointDistributionGAN(MultiTaskModel):
         self.ramp_epochs = ramp_epochs
         self.joint_every = joint_every
         self.reconstruction_weight = reconstruction_weight
+        self.kl_weight = kl_weight
+        self.auxiliary_weight = auxiliary_weight
         self.adversarial = warmup_epochs == 0
         self.use_joint_score = use_joint_score
         self.use_marginal_scores = use_marginal_scores
         self.use_decoder = use_decoder
         self.score_weights = {} if score_weights is None else score_weights
         self.seed = seed
-        check_reconstruction(reconstruction_weight, use_decoder)
+        decoder_terms.check_weights(self)
         self.decoder = fit_network(
             "decoder", decoder, Decoder, encoder, use_decoder
         )
@@ -157,7 +167,7 @@ class JointDistributionGAN(MultiTaskModel):
         mean = keras.metrics.Mean
         self.joint_loss_tracker = mean("generator_joint_loss")
         self.discriminator_loss_tracker = mean("discriminator_loss")
-        self.reconstruction_tracker = mean("reconstruction_loss")
+        self.decoder_trackers = decoder_terms.make_trackers(self)
 
     # === The two tuples ===
 
@@ -179,9 +189,8 @@ class JointDistributionGAN(MultiTaskModel):
             training: Whether the networks run in training mode.
 
         Returns:
-            The encoder's outputs, with the `reconstruction` of the images if
-            it has a weight, and the tuples of the encoder and of the decoder,
-            each a dict as `Discriminator` takes it.
+            The encoder's outputs with those of `decoder_terms.decode`, and
+            both tuples, each a dict as `Discriminator` takes it.
         """
         outputs = self.encoder(batch.images, training=training)
         mean, raw = outputs["mean"], outputs["labels"]
@@ -200,12 +209,9 @@ class JointDistributionGAN(MultiTaskModel):
         if self.use_decoder:
             codes = {"noise_code": decoder_noise, "labels": decoder_labels}
             decoded["image"] = self.decoder(codes, training=training)
-        if self.reconstruction_weight:
-            labels = {t.name: t.activate(raw[t.name]) for t in self.tasks}
-            codes = {"noise_code": noise_code, "labels": labels}
-            image = self.decoder(codes, training=training)
-            outputs = {**outputs, "reconstruction": image}
-        return outputs, encoded, decoded
+        codes = noise_code, decoder_noise
+        terms = decoder_terms.decode(self, outputs, *codes, training)
+        return {**outputs, **terms}, encoded, decoded
 
     # === Both losses ===
 
@@ -250,12 +256,7 @@ class JointDistributionGAN(MultiTaskModel):
         self.joint_loss_tracker.update_state(loss, batch.weight)
         update_ratios(self, batch, outputs, encoded, features)
         added = joint_weight(self) * loss
-        if self.reconstruction_weight:
-            loss = reconstruction_loss(
-                batch.images, outputs["reconstruction"], weights
-            )
-            self.reconstruction_tracker.update_state(loss, batch.weight)
-            added += self.joint_every * self.reconstruction_weight * loss
+        added += self.joint_every * decoder_terms.weigh(self, batch, outputs)
         return self.tracked_loss(batch, outputs["labels"], added)
 
     @property
@@ -378,8 +379,7 @@ class JointDistributionGAN(MultiTaskModel):
     def metrics(self) -> list[keras.metrics.Metric]:
         ratios = (self.lambda_ratio, self.gamma_ratio)
         losses = [self.joint_loss_tracker, self.discriminator_loss_tracker]
-        if self.reconstruction_weight:
-            losses.append(self.reconstruction_tracker)
+        losses += self.decoder_trackers.values()
         weights = (ratio.tracker for ratio in ratios if ratio)
         return [*super().metrics, *losses, *weights]
 

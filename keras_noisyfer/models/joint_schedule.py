@@ -37,16 +37,6 @@ def check_schedule(
         )
 
 
-def check_reconstruction(weight: float, use_decoder: bool) -> None:
-    """Raises `ValueError` if the GAN cannot have `reconstruction_weight`."""
-    check_number("reconstruction_weight", weight, minimum=0)
-    if weight and not use_decoder:
-        raise ValueError(
-            "`reconstruction_weight` must be 0 without a decoder. "
-            f"Received: {weight}"
-        )
-
-
 def joint_weight(model: JointDistributionGAN) -> Tensor:
     """The weight of the joint-distribution loss in an alternating step."""
     automatic = model.lambda_ratio

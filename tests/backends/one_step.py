@@ -53,6 +53,8 @@ def make_model(method):
             joint_every=2,
             ramp_epochs=3,
             reconstruction_weight=5.0,
+            kl_weight=1e-3,
+            auxiliary_weight=1.0,
             mixup=Mixup(),
         )
         averages = {"use_ema": True, "ema_momentum": 0.5}

@@ -1,4 +1,4 @@
-"""In which steps distributions are matched, and what counts beside that."""
+"""In which steps distributions are matched, and how much that counts."""
 
 import numpy as np
 import pytest
@@ -13,8 +13,6 @@ from small_models import (
     values,
 )
 
-from keras_noisyfer.batches import Batch
-from keras_noisyfer.losses import reconstruction_loss
 from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.models.joint_schedule import joint_weight
@@ -81,55 +79,9 @@ def test_what_is_out_of_range_is_refused():
     for options, message in (
         ({"joint_every": 0}, "`joint_every` must be"),
         ({"ramp_epochs": -1}, "`ramp_epochs` must be"),
-        ({"reconstruction_weight": -1.0}, "`reconstruction_weight` must be"),
-        (
-            {"reconstruction_weight": 1.0, "use_decoder": False},
-            "`reconstruction_weight` must be 0 without a decoder",
-        ),
     ):
         with pytest.raises(ValueError, match=message):
             gan(**options)
-
-
-def test_reconstruction_is_of_the_encoders_own_code_and_labels():
-    model = gan(reconstruction_weight=2.0)
-    images, labels = make_data(TASKS)
-    noise = tf.ones((8, 5))
-    batch = Batch(tf.constant(images), labels)
-    outputs, encoded, _ = model.make_tuples(batch, noise, noise, training=False)
-    code = outputs["mean"] + tf.exp(0.5 * outputs["log_variance"])
-    np.testing.assert_allclose(encoded["noise_code"], code, rtol=1e-5)
-    predicted = {
-        "expression": tf.nn.softmax(outputs["labels"]["expression"]),
-        "affect": tf.clip_by_value(outputs["labels"]["affect"], -1, 1),
-    }
-    expected = model.decoder({"noise_code": code, "labels": predicted})
-    np.testing.assert_allclose(outputs["reconstruction"], expected, atol=1e-5)
-    # By hand: two images, 0.25 and 1.5 apart, the second weighs three times.
-    loss = reconstruction_loss(
-        np.zeros((2, 1, 1, 3), "float32"),
-        np.array([0.25, -1.5], "float32").reshape(2, 1, 1, 1)
-        + np.zeros(3, "f4"),
-        np.array([1.0, 3.0], "float32"),
-    )
-    assert float(loss) == pytest.approx((0.25 + 3 * 1.5) / 4)
-
-
-@pytest.mark.slow
-@pytest.mark.smoke
-def test_the_loss_has_the_reconstruction():
-    options = {"reconstruction_weight": 2.0, "joint_every": 3}
-    model = compiled(gan(lambda_joint=0.3, **options))
-    logs = model.train_on_batch(*make_data(TASKS), return_dict=True)
-    assert logs["reconstruction_loss"] > 0.1
-    assert logs["loss"] == pytest.approx(
-        logs["expression_loss"]
-        + logs["affect_loss"]
-        + 3 * 0.3 * logs["generator_joint_loss"]
-        + 3 * 2.0 * logs["reconstruction_loss"],
-        rel=1e-5,
-    )
-    assert "reconstruction_loss" not in gan().get_metrics_result()
 
 
 @pytest.mark.slow
