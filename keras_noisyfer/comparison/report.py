@@ -200,6 +200,9 @@ def _draw_cells(experiment, folder, setting, methods, test, seed):
     if "samples" in kinds and has("proposed", "samples.npz"):
         figure = figures.plot_samples(folder, setting, seed=seed)
         yield ("samples", setting), figure
+    elif "samples" in kinds and "proposed" in methods:
+        cell = Cell(setting, "proposed", seed, experiment.data)
+        print(f"No samples are drawn: {cell.folder} has no samples.npz")
     compared = [m for m in SHOWN if has(m, "predictions.npz")]
     names = []
     if compared:

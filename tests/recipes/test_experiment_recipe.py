@@ -159,8 +159,13 @@ def test_table1_trains_in_processes_and_reports_again(
     }
     monkeypatch.setattr(runner, "ProcessExecutor", None)
     (tmp_path / "table1.md").unlink()
+    # As in the repository, whose results hold no images of decoders.
+    cell = "cells/multi-label/proposed/seed0"
+    (tmp_path / cell / "samples.npz").unlink()
     run_recipe("table1", tmp_path, *flags, "--report-only")
     assert (tmp_path / "table1.md").read_text() == table
+    told = f"No samples are drawn: {cell} has no samples.npz\n"
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.slow
