@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 
+import golden_files
 import keras
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from PIL import Image
 
 from keras_noisyfer.networks import decoder, discriminator, encoder
 
-GOLDEN = pathlib.Path(__file__).parent / "golden"
 RECIPES = pathlib.Path(__file__).parents[1] / "recipes"
 # Where a recipe finds what is beside it, as when it is run.
 sys.path.append(str(RECIPES))
@@ -95,12 +95,7 @@ def collect_models(pytestconfig):
 @pytest.fixture(scope="session")
 def golden():
     """Loads a golden file: `golden("blocks")` is a dict of arrays."""
-
-    def load(name):
-        with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-            return dict(file)
-
-    return load
+    return golden_files.load
 
 
 @pytest.fixture(scope="session")
