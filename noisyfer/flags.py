@@ -5,6 +5,7 @@ import math
 import operator
 import pathlib
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +46,9 @@ def recipe_parser(description: str) -> argparse.ArgumentParser:
 
 def run_command(run: Callable[[Any], Any], flags: argparse.Namespace) -> None:
     """Calls `run(flags)`; what the user can mend, such as a `ValueError`,
-    ends the program with one line: exit code 2 for wrong flags, or else 1."""
+    ends the program with one line: exit code 2 for wrong flags, or else 1.
+    A warning is one line, too."""
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         run(flags)
     # A loss that is not finite is a FloatingPointError.

@@ -1,5 +1,7 @@
 """The tasks of a table of labels, read off its header and its cells."""
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -66,6 +68,10 @@ def infer_tasks(
             file names, decimals or all different, as ids are, or two that
             differ in case alone, or `classes` names a task that is not there.
 
+    Warns:
+        UserWarning: if columns become tasks of their own whose names, such as
+            `expression_1` and `expression_2`, are rather those of annotators.
+
     Example:
 
     >>> tasks, columns = infer_tasks("labels.csv")
@@ -75,7 +81,8 @@ def infer_tasks(
     source = frame.attrs.get("csv", "`df`")
     if frame.empty:
         raise ValueError(f"{source} must have rows of labels. Received: none")
-    if columns is None:
+    is_told = columns is not None
+    if not is_told:
         columns = infer_columns(frame, ignored)
     if not isinstance(columns, dict):
         raise ValueError(f"`columns` must be a dict. Received: {columns!r}")
@@ -120,7 +127,35 @@ def infer_tasks(
     for name, cells in found.items():
         names = (classes or {}).get(name)
         tasks.append(_categorical(name, texts(cells), names))
+    for name, alike in _alike(tasks if not is_told else ()).items():
+        dotted = [f"{name}.{each.lstrip('_')}" for each in alike.values()]
+        example = {"image": columns["image"], name: [*alike]}
+        warnings.warn(
+            f"Columns {one_line(', '.join(alike))} are read as a task each. "
+            "If they are annotators of one, call them "
+            f"{one_line(', '.join(dotted))}, or say so with "
+            f"`columns={one_line(example)}`",
+            stacklevel=2,
+        )
     return tasks, columns
+
+
+def _alike(tasks):
+    """Tasks whose names differ in their end alone, and that share classes:
+    dict by what their names have in common of dicts of ends by name."""
+    groups: dict[str, dict[str, Any]] = {}
+    for task in tasks:
+        if isinstance(task, CategoricalTask):
+            end = re.search(r"(_[^_]+|\d+)?$", task.name)[0]
+            stem = task.name.removesuffix(end)
+            groups.setdefault(stem, {})[task.name] = (end, task.class_names)
+    alike = {}
+    for stem, group in groups.items():
+        # Ids have no names.
+        classes = [set(names or [None]) for _, names in group.values()]
+        if stem and len(group) > 1 and set.intersection(*classes):
+            alike[stem] = {name: end for name, (end, _) in group.items()}
+    return alike
 
 
 def tell_inferred(tasks: Tasks, report: ImportReport) -> None:

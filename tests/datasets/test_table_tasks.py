@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -313,3 +315,26 @@ def test_ids_that_begin_at_1_are_names(csv):
 def test_what_are_no_classes_is_told(csv, lines, message):
     with pytest.raises(ValueError, match=message):
         infer_tasks(csv(*lines))
+
+
+def test_warns_of_annotators_that_would_be_tasks(csv):
+    rows = ("a.png,round,flat,1,0", "b.png,flat,round,0,1")
+    path = csv("image,shape_1,shape_2,pain1,pain2", *rows)
+    with pytest.warns(UserWarning) as told:
+        tasks, columns = infer_tasks(path)
+    assert [task.name for task in tasks] == [*columns][1:]
+    first, second = (str(each.message) for each in told)
+    assert first == (
+        "Columns shape_1, shape_2 are read as a task each. If they are "
+        "annotators of one, call them shape.1, shape.2, or say so with "
+        "`columns={'image': 'image', 'shape': ['shape_1', 'shape_2']}`"
+    )
+    assert "call them pain.1, pain.2" in second
+    # What it says is what it takes, and is told no more.
+    columns = {"image": "image", "shape": ["shape_1", "shape_2"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ((task,), _) = infer_tasks(path, columns)
+        infer_tasks(csv("image,hair_color,hair_length", "a,red,long", "b,x,y"))
+        infer_tasks(csv("image,shape.1,shape.2", *[row[:-4] for row in rows]))
+    assert task.class_names == ("flat", "round")
