@@ -177,7 +177,8 @@ def summarise_runs(
 
 def _format(value):
     if isinstance(value, (float, np.floating)):
-        return f"{value:.3f}"
+        # A probability that is not quite 0, and could have forty zeros.
+        return "<0.001" if 0 < value < 0.0005 else f"{value:.3f}"
     return str(value)
 
 

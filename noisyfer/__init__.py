@@ -6,6 +6,7 @@ command imports it when its flags are parsed.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ _COMPARED = {
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = flag.Parser(
         "noisyfer",
         description=_DESCRIPTION,
         epilog="noisyfer COMMAND --help tells its flags. Exit codes: 0; 1 "
@@ -82,14 +83,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check = vars(flags).pop("check", None)
     if check:
         check(flags)
+    flag.run_command(lambda flags: _run(command, flags), flags)
+
+
+def _run(command, flags):
     # TensorFlow leaves oneDNN off on processors without AVX-512 VNNI or AMX,
     # where it is two to three times faster all the same.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    flag.run_command(
-        lambda flags: importlib.import_module(f"noisyfer.{command}").run(flags),
-        flags,
-    )
+    with contextlib.ExitStack() as stack:
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            # What TensorFlow's libraries say while they are loaded does not
+            # heed it.
+            stack.enter_context(_silenced_stderr())
+        import tensorflow  # noqa: F401
+    importlib.import_module(f"noisyfer.{command}").run(flags)
+
+
+@contextlib.contextmanager
+def _silenced_stderr():
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _compare(parser):
@@ -149,7 +169,8 @@ def _train(parser):
         "--resume",
         action="store_true",
         help="keep the state of training in the folder of the results, and "
-        "go on from the one that an interrupted run has left there",
+        "go on from the one that an interrupted run, or one of fewer epochs, "
+        "has left there",
     )
     flag.add_out_flag(parser, "runs/train", "an earlier run's is replaced")
 
@@ -193,8 +214,10 @@ def _audit(parser):
 def _predict(parser):
     """Predicts the labels of images, or of the faces in photographs.
 
-    Prints a table, or writes CSV or JSON lines with all probabilities. A
-    SavedModel is a program: load only those of people you trust.
+    Prints a table, or writes CSV or JSON lines with all probabilities. An
+    image that is missing or damaged, or shows no face, is told on stderr; the
+    others are predicted, and the exit code is 1. A SavedModel is a program:
+    load only those of people you trust.
     """
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")

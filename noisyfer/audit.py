@@ -15,6 +15,7 @@ from keras_noisyfer.results import (
     write_json,
 )
 from noisyfer.data import load_data
+from noisyfer.flags import naming_flags
 from noisyfer.train import training_options
 
 MAX_BYTES = 2**32
@@ -32,7 +33,8 @@ METRICS = (
 
 def run(flags):
     settings = training_options(flags)
-    output = prepare_output_dir(flags.out)
+    with naming_flags(output_dir="--out"):
+        output = prepare_output_dir(flags.out)
     data, _ = load_data(flags)
     print(f"Auditing {data}", flush=True)
     predictions = make_predictions(flags, data, settings)
@@ -42,7 +44,10 @@ def run(flags):
     found = audit(predictions, data, method=flags.score)
     page = write_audit(found, data, output, flags.thumbnails)
     print(f"\nThe most suspect labels of {len(found.labels):,}:\n")
-    print(found.suspects(10).to_string(index=False))
+    suspects = found.suspects(10).astype(object)
+    # Of a continuous task there is no confidence.
+    suspects = suspects.where(suspects.notna(), "–")
+    print(format_table(suspects.to_dict("records")))
     if data.clean:
         report(flags, data, settings, predictions, output)
     print(f"\nPage: {page}\nTables: {output}")

@@ -3,7 +3,7 @@
 from keras_noisyfer.comparison import METHODS, compare
 from keras_noisyfer.results import prepare_output_dir
 from noisyfer.data import find_dataset, load_data
-from noisyfer.flags import UsageError
+from noisyfer.flags import UsageError, naming_flags
 
 
 def run(flags):
@@ -14,7 +14,8 @@ def run(flags):
             f"Received: {', '.join(unknown)}"
         )
     augmentation = find_dataset(flags).augmentation
-    output = prepare_output_dir(flags.out)
+    with naming_flags(output_dir="--out"):
+        output = prepare_output_dir(flags.out)
     data, test = load_data(flags)
     shape = (flags.image_size, flags.image_size, flags.channels)
     search = {}

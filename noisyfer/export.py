@@ -4,14 +4,20 @@ import pathlib
 
 from keras_noisyfer.relabelling import load_model
 from keras_noisyfer.serving.export import export, export_decoder
+from noisyfer.flags import naming_flags
 
 
 def run(flags):
-    model = load_model(flags.model)
+    with naming_flags(model="FILE.keras"):
+        model = load_model(flags.model)
     folder = pathlib.Path(flags.out, "1")
-    export(model, folder, flags.format, overwrite=flags.overwrite)
+    names = {"path": "--out", "overwrite": "--overwrite"}
+    with naming_flags(model="FILE.keras", **names):
+        export(model, folder, flags.format, overwrite=flags.overwrite)
     print(f"Model: {folder}")
     if flags.decoder:
         folder = pathlib.Path(flags.decoder, "1")
-        export_decoder(model, folder, overwrite=flags.overwrite)
+        names["path"] = "--decoder"
+        with naming_flags(model="FILE.keras of --decoder", **names):
+            export_decoder(model, folder, overwrite=flags.overwrite)
         print(f"Decoder: {folder}")

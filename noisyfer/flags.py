@@ -1,12 +1,13 @@
 """Flags that commands and recipes share; nothing here imports TensorFlow."""
 
 import argparse
+import contextlib
 import math
 import operator
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 AUTO = "auto"
@@ -17,6 +18,13 @@ IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
 
 class UsageError(ValueError):
     """Flags that cannot be used together, or with what is installed."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells wrong flags in one line, as all errors, without the usage."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}\n")
 
 
 class HelpFormatter(
@@ -36,7 +44,7 @@ class HelpFormatter(
 
 def recipe_parser(description: str) -> argparse.ArgumentParser:
     """An `argparse` parser as all recipes have it, without flags yet."""
-    return argparse.ArgumentParser(
+    return Parser(
         description=description,
         usage="%(prog)s [flags]",
         formatter_class=HelpFormatter,
@@ -58,6 +66,19 @@ def run_command(run: Callable[[Any], Any], flags: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         # As a shell reports a program that was interrupted.
         sys.exit(130)
+
+
+@contextlib.contextmanager
+def naming_flags(**flags: str) -> Iterator[None]:
+    """Lets an error name flags in the place of a function's arguments:
+    `naming_flags(path="--out")`."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error)
+        for argument, flag in flags.items():
+            text = text.replace(f"`{argument}`", flag)
+        raise ValueError(text) from error
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:

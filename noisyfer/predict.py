@@ -12,7 +12,6 @@ from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.image_files import (
     READABLE_EXTENSIONS,
     list_images,
-    read_rgb,
 )
 from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
@@ -36,21 +35,30 @@ def run(flags):
             f"{len(paths)} images, with{'' if detect else 'out'} --detect"
         )
     predictor = Predictor(model)
-    finder = find_faces if detect else None
     rows, shown, done, failed = [], [], 0, 0
+    photographs = []
+
+    def finder(image):
+        if flags.figure:
+            photographs.append(image)
+        return find_faces(image)
+
     with contextlib.ExitStack() as stack:
         keep = rows.append
         if flags.out:
             keep = stack.enter_context(row_writer(flags.out))
         progress = tqdm.tqdm(
-            predictor.rows(paths, flags.batch_size, finder),
+            predictor.rows(paths, flags.batch_size, finder if detect else None),
             total=None if detect else len(paths),
             unit="face" if detect else "image",
             disable=None if len(paths) > flags.batch_size else True,
         )
         for row in progress:
             if "error" in row:
-                message = f"{one_line(row['image'])}: {row['error']}"
+                reason = row["error"]
+                if os.path.isdir(row["image"]):
+                    reason = "there is no image in the folder"
+                message = f"{one_line(row['image'])}: {reason}"
                 progress.write(message, file=sys.stderr)
                 failed += 1
             else:
@@ -59,8 +67,7 @@ def run(flags):
                 if flags.figure:
                     shown.append(row)
     if shown:
-        photograph = read_rgb(paths[0], convert=True)
-        figure = plot_faces(photograph, shown, predictor.tasks)
+        figure = plot_faces(photographs[0], shown, predictor.tasks)
         figure.savefig(flags.figure, dpi=100)
         print(f"Figure: {flags.figure}")
     if flags.out:
@@ -73,18 +80,15 @@ def run(flags):
 
 
 def list_paths(given):
-    """Paths of images, folders being replaced by the images in them."""
+    """Paths of images, folders being replaced by the images in them if there
+    are any."""
     paths = []
     for path in given:
-        found = [path]
+        found = []
         if os.path.isdir(path):
             names = list_images(path, READABLE_EXTENSIONS)
             found = [os.path.join(path, name) for name in names]
-            if not found:
-                raise ValueError(f"There is no image in the folder {path}")
-        elif not os.path.exists(path):
-            raise ValueError(f"There is no image {path}")
-        paths += found
+        paths += found or [path]
     return paths
 
 

@@ -1,5 +1,6 @@
 """`noisyfer train`: one training run, its results and pictures."""
 
+import pathlib
 import sys
 import zlib
 
@@ -20,8 +21,9 @@ from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.serving.export import export
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask
+from keras_noisyfer.training_state import read_state
 from noisyfer.data import find_dataset, load_data
-from noisyfer.flags import UsageError
+from noisyfer.flags import UsageError, naming_flags
 
 TEST_BATCH_SIZE = 256
 
@@ -53,6 +55,12 @@ def training_options(flags):
 
 
 def run(flags):
+    state = pathlib.Path(flags.out, "training.npz")
+    if flags.resume and flags.warmup_epochs is None and state.exists():
+        # What the run was begun with, though it may have more epochs now.
+        header, _ = read_state(state)
+        begun = header["settings"].get("settings", {})
+        flags.warmup_epochs = begun.get("warmup_epochs")
     options = training_options(flags)
     known = find_dataset(flags)
     if flags.resume and METHODS[flags.method].pretrained:
@@ -60,7 +68,8 @@ def run(flags):
             f"--resume cannot be given for the method '{flags.method}', whose "
             "solver's state is not saved"
         )
-    output = prepare_output_dir(flags.out)
+    with naming_flags(output_dir="--out"):
+        output = prepare_output_dir(flags.out)
     train, test = load_data(flags)
     realised = _print_labels(train)
     test_data = None
@@ -72,7 +81,6 @@ def run(flags):
     history_file = output / "history.csv"
     callbacks = [keras.callbacks.CSVLogger(history_file, append=flags.resume)]
     if flags.resume:
-        state = output / "training.npz"
         told = _describe_run(flags, train)
         callbacks.append(ResumeTraining(state, settings=told))
     model, history = train_method(

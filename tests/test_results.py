@@ -104,6 +104,15 @@ def test_format_table_aligns_text_left_and_numbers_right():
     ]
 
 
+def test_format_table_writes_no_powers_of_ten():
+    numbers = (7.8e-44, 0.0004, 0.0005, 0.0, -1e-9, 1e6)
+    *_, smallest, small, thousandth, zero, negative, large = format_table(
+        [{"score": each} for each in numbers]
+    ).split()
+    assert smallest == small == "<0.001" and thousandth == "0.001"
+    assert (zero, negative, large) == ("0.000", "-0.000", "1000000.000")
+
+
 def test_summarise_runs_by_hand():
     runs = [
         (0, [{"method": "a", "x": 0.5}, {"method": "b", "x": 0.1}]),

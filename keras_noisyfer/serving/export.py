@@ -162,8 +162,7 @@ def _new_folder(path, overwrite):
     exists = path.exists() or path.is_symlink()
     if exists and not overwrite:
         raise ValueError(
-            "`path` must not exist yet, or `overwrite` be True. "
-            f"Received: {path}"
+            f"`path` must not exist yet without `overwrite`. Received: {path}"
         )
     if exists and not any((path / each).is_file() for each in _WRITTEN):
         raise ValueError(

@@ -56,6 +56,7 @@ def test_audits_your_own_files(tmp_path, capsys):
     run(output, *flags)
     printed = capsys.readouterr().out
     assert "against the truth" not in printed
+    assert "e-" not in printed.partition("The most suspect")[2]
     assert not (output / "measures.json").exists()
     labels = pd.read_csv(output / "labels.csv")
     assert set(labels["annotator"]) == {

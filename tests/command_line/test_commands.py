@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from keras_noisyfer import Encoder, JointDistributionGAN
+from keras_noisyfer import Encoder, JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.datasets.report import ON_ERROR
 from keras_noisyfer.networks import IMAGE_SIZES
 from keras_noisyfer.serving.export import FORMATS
@@ -92,6 +93,37 @@ def test_failures_are_one_line(capsys):
         assert capsys.readouterr().err == f"error: {error}\n"
 
 
+def test_a_wrong_flag_is_one_line(capsys):
+    for flags, message in (
+        ([], "the following arguments are required: COMMAND"),
+        (["train"], "give either LABELS.csv and --image-dir, "),
+        (["export", "a", "--epochs", "3"], "unrecognized arguments: --epochs"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(flags)
+        assert ended.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {message}")
+
+
+def test_tensorflow_has_nothing_to_say():
+    code = "import warnings; from noisyfer import main; main(['list']); "
+    code += "warnings.warn('of data')"
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TF_")
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=environment,
+    )
+    assert ran.stderr == "warning: of data\n"
+
+
 def test_list_names_what_is_registered(capsys):
     main(["list"])
     printed = capsys.readouterr().out
@@ -112,10 +144,25 @@ def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
     tasks_file = tmp_path / "served/1/assets.extra/tasks.json"
     assert served.tasks == json.loads(tasks_file.read_text())
     assert expected.shape == (2, 2)
-    with pytest.raises(SystemExit) as error:
-        main(["export", *flags])
-    assert error.value.code == 1
-    assert "`path` must not exist yet" in capsys.readouterr().err
+    capsys.readouterr()
+    plain = tmp_path / "plain.keras"
+    MultiTaskModel(model.encoder).save(plain)
+    others = ["--out", str(tmp_path / "others")]
+    (tmp_path / "others" / "1").mkdir(parents=True)
+    for given, message in (
+        (flags, "--out must not exist yet without --overwrite. Received: "),
+        ([*flags[:1], *others, "--overwrite"], "--overwrite replaces only a "),
+        (["none.keras"], "FILE.keras must be a model or the path of one. Rec"),
+        (
+            [str(plain), *flags[1:], "--overwrite"],
+            "FILE.keras of --decoder must be a JointDistributionGAN with a ",
+        ),
+    ):
+        with pytest.raises(SystemExit) as error:
+            main(["export", *given])
+        assert error.value.code == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {message}")
 
 
 def test_image_sizes_are_those_of_the_encoder(capsys):

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from keras_noisyfer import CategoricalTask, Encoder, MultiTaskModel
+from keras_noisyfer.training_state import write_state
 from noisyfer import main, train
 
 
@@ -106,15 +108,34 @@ def test_goes_on_where_it_was(cifar10, tmp_path, capsys, unexported):
     assert "Received: settings.test_size=9, and in the file 0" in line
 
 
+def test_a_longer_run_keeps_its_warmup(tmp_path, capsys, monkeypatch):
+    tasks = [CategoricalTask("mood", 2)]
+    model = MultiTaskModel(Encoder(tasks, (32, 32, 3), width=1 / 16))
+    model.compile()
+    # A quarter of the epochs where the file tells nothing.
+    for told, expected in (({"warmup_epochs": 3}, 3), ({}, 10)):
+        header = {"settings": {"settings": told}}
+        write_state(tmp_path / "training.npz", model, header)
+
+        def load_data(flags):
+            raise ValueError(f"a warm-up of {flags.warmup_epochs}")
+
+        monkeypatch.setattr(train, "load_data", load_data)
+        flags = ["--out", tmp_path, "--resume", "--epochs", 40]
+        line = run_and_fail(1, capsys, *flags)
+        assert line == f"error: a warm-up of {expected}"
+        line = run_and_fail(1, capsys, *flags, "--warmup-epochs", "5")
+        assert line == "error: a warm-up of 5"
+
+
 def run_and_fail(code, capsys, *flags):
-    """Runs the command, which must fail, and returns its last line."""
+    """Runs the command, which must fail, and returns the line it prints."""
     with pytest.raises(SystemExit) as exit:
         run(*map(str, flags))
     assert exit.value.code == code
-    lines = capsys.readouterr().err.splitlines()
-    # argparse has the usage before.
-    assert len(lines) == 1 or lines[0].startswith("usage")
-    return lines[-1]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    return line
 
 
 def test_needs_an_output_dir_before_any_work(tmp_path, capsys, monkeypatch):
@@ -122,7 +143,7 @@ def test_needs_an_output_dir_before_any_work(tmp_path, capsys, monkeypatch):
     file.write_text("")
     monkeypatch.setattr(train, "load_data", None)
     line = run_and_fail(1, capsys, "--out", file / "run")
-    assert "`output_dir` must be a folder" in line and "Not a directory" in line
+    assert "--out must be a folder" in line and "Not a directory" in line
 
 
 def test_needs_data(cifar10, tmp_path, capsys):
