@@ -1,6 +1,7 @@
 """Machine labels: another model as an annotator."""
 
 import os
+import pathlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,11 @@ import tensorflow as tf
 from keras_noisyfer import noise
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.machine_labels import check_new_table, write_table
 from keras_noisyfer.files import check_archive
 from keras_noisyfer.labels import check_predictions
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
-from keras_noisyfer.typing import Shape, Tasks, Tensor
+from keras_noisyfer.typing import PathLike, Shape, Tasks, Tensor
 
 # Earlier ones let a file read others, write them or run code.
 _SAFE_KERAS = (3, 15, 1)
@@ -25,7 +27,7 @@ def relabel(
     model: Any,
     data: LabelledImages,
     tasks: Tasks,
-    name: str | None = None,
+    path: PathLike | None = None,
     image_shape: Shape | None = None,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     batch_size: int = 128,
@@ -52,9 +54,10 @@ def relabel(
             order. A task that `data` has too is mapped by class names, never
             by position: classes that `data` does not know are left out of
             the choice.
-        name: Name of the model. If given, the labels are also written next
-            to the data, in the format of the data set's own label files, as
-            those of an annotator of that name.
+        path: CSV file to write the labels to, which is not there yet; by
+            default none. `LabelledImages.with_machine_labels` reads them onto
+            the data again, as those of an annotator that is called as the
+            file, without its ending.
         image_shape: `(height, width, channels)` of the model's input; by
             default read from the model.
         preprocess: Function of a float32 batch of images in [-1, 1] that
@@ -73,12 +76,13 @@ def relabel(
 
     Raises:
         ValueError: if the model's outputs do not fit `tasks`, the classes of
-            a task have nothing in common with those of `data`, or `data`
-            came from no label files and `name` is given.
+            a task have nothing in common with those of `data`, or `path`
+            cannot be written to.
 
     Example:
 
-    >>> machine = relabel("affectnet.keras", data, [EXPRESSION, AFFECT])
+    >>> tasks = [EXPRESSION, AFFECT]
+    >>> machine = relabel("affectnet.keras", data, tasks, "machine.csv")
 
     Reference:
 
@@ -90,13 +94,8 @@ def relabel(
             f"Received: {type(data).__name__}"
         )
     tasks = [task.with_annotators(1) for task in check_tasks(tasks)]
-    if name is not None:
-        if data.writer is None:
-            raise ValueError(
-                "`name` can be given for data with label files of its own, "
-                f"next to which new ones are written. Received: {name!r}"
-            )
-        data.writer.check(name, [task.name for task in tasks])
+    if path is not None:
+        check_new_table(path, data)
     given = {task.name: task for task in data.tasks}
     targets = [given.get(t.name, t).with_annotators(1) for t in tasks]
     for task, target in zip(tasks, targets, strict=True):
@@ -120,12 +119,14 @@ def relabel(
             labels[task.name] = output[:, None].astype("float32")
     relabelled = data.with_labels(labels, targets)
     relabelled.extras.update(extras)
+    if path is not None:
+        name = pathlib.Path(path).stem
+        relabelled.annotators = {each: [name] for each in labels}
+        write_table(path, relabelled)
     if verbose:
         for task, clean in relabelled.clean.items():
             realised = noise.realised_noise(relabelled.labels[task], clean)
             print(noise.format_realised_noise(task, realised))
-    if name is not None:
-        data.writer.write(name, data.names, targets, labels)
     return relabelled
 
 

@@ -6,10 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_noisyfer import noise
-from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
-from keras_noisyfer.datasets.table_columns import Columns
 from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.networks import Encoder
 from keras_noisyfer.relabelling import relabel
@@ -162,19 +160,22 @@ def test_preprocessing(data):
     )
 
 
-def test_writes_next_to_the_data(data, tmp_path):
-    table = tmp_path / "labels.csv"
-    data.writer = CsvWriter(table, Columns("file", []))
-    machine = relabel(brightness_model(), data, [SHADE, AFFECT], "bright")
-    lines = (tmp_path / "labels_bright.csv").read_text().splitlines()
-    assert lines[0] == "file,shade.bright,valence.bright,arousal.bright"
-    assert lines[1] == "0,dark,-1.0,1.0"
-    assert len(lines) == 6
-    assert machine.labels["shade"][1] == 1 and lines[2].startswith("1,grey,")
-    with pytest.raises(ValueError, match="labels_bright.csv exists"):
-        relabel(None, data, [SHADE], "bright")
-    with pytest.raises(ValueError, match="`name` must be letters.*'../x'"):
-        relabel(None, data, [SHADE], "../x")
+def test_writes_what_can_be_read_onto_the_data(data, tmp_path):
+    path = tmp_path / "bright.csv"
+    machine = relabel(brightness_model(), data, [SHADE, AFFECT], path)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "image,task,annotator,value"
+    assert lines[1] == "0,shade,bright,dark"
+    assert lines[2] == "0,affect.valence,bright,-1.0"
+    assert len(lines) == 1 + 3 * 5
+    assert machine.annotators == {"shade": ["bright"], "affect": ["bright"]}
+    read = data.with_machine_labels(path)
+    assert (read.tasks, read.annotators) == (machine.tasks, machine.annotators)
+    for kind in ("labels", "clean"):
+        for name, array in getattr(machine, kind).items():
+            np.testing.assert_array_equal(getattr(read, kind)[name], array)
+    with pytest.raises(ValueError, match="`path` must be.*bright.csv, which"):
+        relabel(None, data, [SHADE], path)
 
 
 def test_models_of_uint8_images(data, tmp_path):
@@ -206,7 +207,7 @@ def test_needs_labelled_images():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"name": "x"}, "`name` can be given for data with label files"),
+        ({"path": "gone/x.csv"}, "`path` must be in a folder.*gone/x.csv"),
         ({"model": "nowhere"}, "`model` must be.*nowhere, where there is"),
         ({"model": tf.Module()}, "`model` must be a Keras model.*Module"),
         (

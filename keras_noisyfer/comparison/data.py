@@ -18,8 +18,8 @@ from keras_noisyfer.comparison.table_data import load_table_data
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
 from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.cifar10n import load_cifar10n
-from keras_noisyfer.datasets.faces.affectnet import load_affectnet_base
-from keras_noisyfer.datasets.faces.raf import load_raf_base
+from keras_noisyfer.datasets.faces.affectnet import load_affectnet
+from keras_noisyfer.datasets.faces.raf import load_raf
 from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.synthetic_faces import load_synthetic_faces
@@ -129,15 +129,25 @@ def _ferplus(split, profile, seed, data_dir):
 
 @dataset("raf-base", "RAF-base", "data_dir")
 def _raf_base(split, profile, seed, data_dir, **options):
-    options = {"image_size": profile["image_size"], **options}
-    return load_raf_base(data_dir, split, **options)
+    return _base(load_raf, split, profile, data_dir, **options)
 
 
 @dataset("affectnet-base", "AffectNet-base", "data_dir")
 def _affectnet_base(split, profile, seed, data_dir, **options):
+    names = {"train": "train", "test": "validation"}
+    return _base(load_affectnet, names[split], profile, data_dir, **options)
+
+
+def _base(load, split, profile, data_dir, machine_labels=None, **options):
+    """With the labels that the authors publish, or those of `relabel`."""
+    if machine_labels is not None:
+        options["machine"] = "people"
     options = {"image_size": profile["image_size"], **options}
-    split = "validation" if split == "test" else split
-    return load_affectnet_base(data_dir, split, **options)
+    data = load(data_dir, split, base=True, **options)
+    if machine_labels is None or split != "train":
+        return data
+    on_error = data.report.on_error
+    return data.with_machine_labels(machine_labels, on_error=on_error)
 
 
 @dataset("synthetic-faces", "drawn faces")

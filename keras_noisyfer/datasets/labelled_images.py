@@ -19,7 +19,14 @@ from keras_noisyfer.datasets.pipeline import (
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
-from keras_noisyfer.typing import ArrayLike, Augmentation, Labels, Shape, Tasks
+from keras_noisyfer.typing import (
+    ArrayLike,
+    Augmentation,
+    Labels,
+    PathLike,
+    Shape,
+    Tasks,
+)
 from keras_noisyfer.value_checks import lowest_value, warn_of_scale
 
 
@@ -42,8 +49,6 @@ class LabelledImages(Exchange):
         extras: Dict of further arrays with one entry an image.
         report: `ImportReport` of what was left out.
         annotators: Dict by task name of the annotators' names, where known.
-        writer: `LabelWriter` of one more annotator's labels, next to the data
-            and in its format.
 
     Attributes:
         names: List of one name an image; others are named as the arguments.
@@ -71,7 +76,6 @@ class LabelledImages(Exchange):
         extras: Mapping[str, Any] | None = None,
         report: ImportReport | None = None,
         annotators: Mapping[str, Any] | None = None,
-        writer: Any = None,
     ):
         if isinstance(images, np.ndarray):
             images = ImageArray(images)
@@ -85,7 +89,6 @@ class LabelledImages(Exchange):
         self.extras = dict(extras or {})
         self.report = report or ImportReport()
         self.annotators = dict(annotators or {})
-        self.writer = writer
         self._check()
 
     def _check(self):
@@ -201,6 +204,38 @@ class LabelledImages(Exchange):
         return self._replace(
             tasks=tasks, labels=labels, clean=clean, annotators=annotators
         )
+
+    def with_machine_labels(
+        self, path: PathLike, tasks: Tasks = (), on_error: str = "raise"
+    ) -> "LabelledImages":
+        """The same images with the labels of another model, as `relabel` wrote
+        them: a task that it predicts has its labels alone; the others, and all
+        clean labels, stay.
+
+        Args:
+            path: CSV file with the columns `image`, the image's name;
+                `annotator`, any names; `task`, its name, or `affect.valence`
+                for a value of several; and `value`. Cells are read as those
+                of `from_csv`; rows of the annotator `clean` count as the
+                truth.
+            tasks: Sequence of tasks of the file that the data do not have;
+                `affect`, valence and arousal, needs not be told.
+            on_error: `"raise"`, or `"skip"`: leave bad rows, and images
+                without a label in the file, out and count them in the report.
+
+        Raises:
+            ValueError: if it is no such file, names of images repeat, or, with
+                `on_error="raise"`, at the first bad row or image without one.
+
+        Example:
+
+        >>> relabel("affectnet.keras", data, tasks, "AffectnetModel.csv")
+        >>> train = data.with_machine_labels("AffectnetModel.csv")
+        """
+        # It makes `LabelledImages`.
+        from keras_noisyfer.datasets.machine_labels import join_table
+
+        return join_table(self, path, tasks, on_error)
 
     def clean_labels(self) -> Self:
         """The same images for evaluation: clean labels, of one annotator.

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.faces.label_writers import CsvWriter
 from keras_noisyfer.datasets.image_files import check_image_files, list_images
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageFiles
@@ -25,7 +24,7 @@ from keras_noisyfer.datasets.table_cells import (
     read_csv,
     texts,
 )
-from keras_noisyfer.datasets.table_columns import parse_columns
+from keras_noisyfer.datasets.table_columns import Columns, parse_columns
 from keras_noisyfer.datasets.table_tasks import (
     infer_columns,
     infer_tasks,
@@ -153,8 +152,6 @@ def from_dataframe(
             f"`df` must be a pandas.DataFrame. Received: {type(df).__name__}"
         )
     report = ImportReport(on_error)
-    for row, detail in df.attrs.get("surplus", {}).items():
-        report.reject(f"row {row}", "too many values", detail)
     if max_annotators is not None:
         check_number("max_annotators", max_annotators, 1, integer=True)
     check_number("streams", streams, 1, integer=True)
@@ -173,11 +170,12 @@ def from_dataframe(
         raise ValueError(
             f"`image_root` must be a folder. Received: {image_root}"
         )
-    check_header(parsed.used, frame, table)
     folder = ImageFolder(image_root)
-    cells, names, with_ids = _read(
-        frame, parsed, tasks, folder, image_path or str, report
-    )
+
+    def find(cell):
+        return folder.name(image_path(cell) if image_path else cell)
+
+    cells, names = read_table(frame, parsed, tasks, find, report)
     kept = np.unique(cells["image"][~cells["clean"]])
     good = check_image_files(
         folder.image_root, names[kept], report, decode, folder.explain
@@ -204,8 +202,6 @@ def from_dataframe(
     )
     unnamed = set(list_images(folder.image_root)).difference(names)
     report.notes["images in the folder that no row names"] = len(unnamed)
-    if "csv" in df.attrs:
-        data.writer = CsvWriter(table, parsed, with_ids)
     return data
 
 
@@ -248,10 +244,19 @@ def from_csv(
     return from_dataframe(frame, image_root, tasks, columns, **options)
 
 
-def _read(frame, columns, tasks, folder, image_path, report):
-    """The long table of a table's good rows, the names of the images whose
-    numbers it has, and the names of the tasks whose cells are class ids."""
+def read_table(
+    frame: pd.DataFrame,
+    columns: Columns,
+    tasks: Tasks,
+    find: Callable[[str], str],
+    report: ImportReport,
+) -> tuple[pd.DataFrame, pd.Index]:
+    """The long table of a table's good rows, and the names of the images whose
+    numbers it has, which `find` makes of the cells."""
+    for row, detail in frame.attrs.get("surplus", {}).items():
+        report.reject(f"row {row}", "too many values", detail)
     is_csv = "csv" in frame.attrs
+    check_header(columns.used, frame, frame.attrs.get("csv", "`df`"))
     rows = frame.index if frame.index.is_unique else range(len(frame))
 
     def row_name(row):
@@ -261,19 +266,15 @@ def _read(frame, columns, tasks, folder, image_path, report):
     check_cells(frame, row_name)
     # A folder may hold two files whose names look alike.
     written = texts(frame[columns.image], form=None)
-    paths = {
-        each: folder.name(image_path(each)) if each else None
-        for each in written.unique()
-    }
+    paths = {each: find(each) if each else None for each in written.unique()}
     images, names = pd.factorize(written.map(paths))
     problems = dict.fromkeys(np.flatnonzero(images < 0), ("no image name", ""))
     cells = columns.melt(frame, problems)
     cells["image"] = images[cells["row"]]
-    parts, with_ids = [], []
+    parts = []
     for task in tasks:
         own = cells[cells["task"] == task.name]
         own, has_ids = read_cells(own, task, row_name)
-        with_ids += [task.name] * has_ids
         parts.append(own)
         # Without names it does not matter what they begin at.
         classes = getattr(task, "class_names", None)
@@ -312,7 +313,7 @@ def _read(frame, columns, tasks, folder, image_path, report):
     kept = cells["image"][~cells["clean"]]
     for image in np.setdiff1d(images, [*kept, *images[[*problems]], -1]):
         report.reject(names[image], "no label")
-    return cells, names, with_ids
+    return cells, names
 
 
 def _without_duplicates(cells, columns, names, row_name, report):

@@ -26,9 +26,9 @@ from keras_noisyfer.datasets.cifar10 import load_cifar10
 from keras_noisyfer.datasets.cifar10n import LABEL_SETS, load_cifar10n
 from keras_noisyfer.datasets.faces.affectnet import (
     AffectNetConfig,
-    load_affectnet_base,
+    load_affectnet,
 )
-from keras_noisyfer.datasets.faces.raf import RafDbConfig, load_raf_base
+from keras_noisyfer.datasets.faces.raf import RafDbConfig, load_raf
 from keras_noisyfer.datasets.ferplus import USAGES, VOTE_COLUMNS, load_ferplus
 from keras_noisyfer.datasets.label_studio import load_label_studio
 from keras_noisyfer.datasets.report import ImportReport
@@ -170,8 +170,9 @@ class RafDataSet(RafLists):
     def load(self):
         cache = self.folder / "cache"
         try:
-            load_raf_base(
+            load_raf(
                 self.root,
+                base=True,
                 image_size=8,
                 cache_dir=cache,
                 on_error=self.on_error,
@@ -204,8 +205,9 @@ class AffectNetDataSet(AffectNetTables):
     def load(self):
         cache = self.folder / "cache"
         try:
-            load_affectnet_base(
+            load_affectnet(
                 self.root,
+                base=True,
                 image_size=8,
                 cache_dir=cache,
                 on_error=self.on_error,

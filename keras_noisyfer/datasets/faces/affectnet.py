@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,8 @@ from keras_noisyfer.datasets.faces.label_files import (
     read_affectnet_annotations,
     read_affectnet_labels,
 )
-from keras_noisyfer.datasets.faces.label_writers import AffectNetWriter
 from keras_noisyfer.datasets.faces.manual_builder import ManualFaces
 from keras_noisyfer.datasets.faces.manual_config import (
-    BaseOptions,
-    FaceOptions,
     FaceSplit,
     ManualConfig,
     reject_unlabelled,
@@ -39,49 +36,29 @@ TABLES = {
     "train": ("training.csv",),
     "validation": ("validation.csv", "validate.csv"),
 }
-TABLE_FOLDERS = ("", "Manually_Annotated_file_lists")
+TABLE_FOLDERS = ("", "Manually_Annotated_file_lists/")
 IMAGE_FOLDERS = (
     "Manually_Annotated_Images",
     "Manually_Annotated/Manually_Annotated_Images",
 )
 # Of the repackaged form.
 SET_FOLDERS = {"train": "train_set", "validation": "val_set"}
-MACHINE = "RAFModel"
-MACHINE_FOLDERS = (*TABLE_FOLDERS, "EmoLabel", "noisy_labels")
 NUMBERED = (
     "This copy of AffectNet has numbers for names (train_set/images/0.jpg), "
-    "so the published training_RAFModel.csv cannot be joined to it. `relabel` "
-    "makes machine labels for it"
+    "so the published training_RAFModel.csv cannot be joined to it. Load it "
+    'with `machine="people"`: `relabel` makes machine labels for it'
 )
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class AffectNetConfig(ManualConfig):
-    """How AffectNet is prepared: see `ManualConfig` for the arguments.
-
-    `manual_dir` holds AffectNet in one of two forms. The first is looked for
-    first:
-
-    - `training.csv` and `validation.csv` (or `validate.csv`), or these in
-      `Manually_Annotated_file_lists`; images in `Manually_Annotated_Images`
-      or `Manually_Annotated/Manually_Annotated_Images`, in the folders that
-      the tables name or all in one;
-    - repackaged: `train_set` and `val_set`, each with `images/0.jpg` and
-      `annotations/0_exp.npy`, `0_val.npy`, `0_aro.npy` and `0_lnd.npy`.
-
-    With `base`, `training_<machine>.csv` is looked for in `manual_dir` and
-    its folders `Manually_Annotated_file_lists`, `EmoLabel` and
-    `noisy_labels`; the authors' machine is `RAFModel`.
-
-    With `alignment="given"`, faces are cut out by the tables' boxes; the
-    repackaged images are taken as they are, and no `0_lnd.npy` is needed.
-    """
+    """How AffectNet is prepared; the arguments are those of `load_raf`."""
 
     kind = "affectnet"
     title = "AffectNet"
     source = "Ask for AffectNet at http://mohammadmahoor.com/affectnet/"
     splits = ("train", "validation")
-    authors_machine = MACHINE
+    authors_machine = "RAFModel"
 
     @property
     def tasks(self) -> Tasks:
@@ -89,33 +66,36 @@ class AffectNetConfig(ManualConfig):
         return [expression_task(classes), affect_task()]
 
     def find_files(self) -> None:
+        tables = {
+            split: [f"{f}{name}" for f in TABLE_FOLDERS for name in names]
+            for split, names in TABLES.items()
+        }
+        images = dict.fromkeys(tables, IMAGE_FOLDERS)
         # The tables win where there are both.
         self.repackaged = os.path.isdir(
-            os.path.join(self.manual_dir, SET_FOLDERS["train"], "annotations")
+            os.path.join(self.manual_dir, "train_set", "annotations")
         ) and not any(
             os.path.isfile(os.path.join(self.manual_dir, path))
-            for path in _tables("train")
+            for path in tables["train"]
         )
+        if self.repackaged:
+            tables = {s: [f"{f}/annotations"] for s, f in SET_FOLDERS.items()}
+            images = {s: [f"{f}/images"] for s, f in SET_FOLDERS.items()}
         self.tables, self.image_roots = {}, {}
-        for split, folder in SET_FOLDERS.items():
-            tables, images = _tables(split), IMAGE_FOLDERS
-            if self.repackaged:
-                tables, images = [f"{folder}/annotations"], [f"{folder}/images"]
-            self.tables[split] = self.find(tables, f"its {split} labels")
-            self.image_roots[split] = self.find(images, "the images")
+        for split in self.splits:
+            self.tables[split] = self.find(f"its {split} labels", tables[split])
+            self.image_roots[split] = self.find("the images", images[split])
         self.face_files = list(self.tables.values())
         self.image_folders = list(dict.fromkeys(self.image_roots.values()))
-        self.machine_folders = [
-            os.path.join(self.manual_dir, folder) for folder in MACHINE_FOLDERS
-        ]
-        if self.base:
+        if self.has_machine and self.repackaged:
+            raise ValueError(NUMBERED)
+        if self.has_machine:
+            folders = [
+                os.path.join(self.manual_dir, each)
+                for each in (*TABLE_FOLDERS, "EmoLabel", "noisy_labels")
+            ]
             name = f"training_{self.machine}.csv"
-            try:
-                self.machine_files = [self.find_machine_labels(name)]
-            except ValueError as error:
-                if self.repackaged and self.machine == MACHINE:
-                    raise ValueError(f"{error}. {NUMBERED}") from None
-                raise
+            self.machine_files = [self.find_machine_labels(name, folders)]
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         faces, listed = {}, {}
@@ -137,7 +117,7 @@ class AffectNetConfig(ManualConfig):
             splits = [s for s, each in self.image_roots.items() if each == root]
             labelled = [path_of(name) for s in splits for name in listed[s]]
             reject_unlabelled(root, labelled, report)
-        if self.base:
+        if self.has_machine:
             faces["train"] = self._with_machine_labels(
                 faces["train"], report, listed["train"]
             )
@@ -165,8 +145,6 @@ class AffectNetConfig(ManualConfig):
         (path,) = self.machine_files
         count = self.tasks[0].num_classes
         machine = read_affectnet_labels(path, report, classes=count)
-        if self.repackaged and not faces.index.isin(machine.index).any():
-            raise ValueError(f"{path} names none of the images. {NUMBERED}")
         machine = machine.drop(columns=[*AFFECT_DIMENSIONS])
         faces = self.join_machine_labels(faces, machine, report, path, known)
         other = ~faces["machine_expression"].between(0, count - 1)
@@ -183,20 +161,6 @@ class AffectNetConfig(ManualConfig):
         path = os.path.join(self.tables[split], f"{number}_lnd.npy")
         landmarks = read_npy(path, MAX_ARRAY_BYTES)
         return eyes_of_landmarks(landmarks).reshape(2, 2)
-
-    def writer(self) -> AffectNetWriter:
-        table = None if self.repackaged else self.tables["train"]
-        folder = os.path.dirname(table) if table else self.manual_dir
-        searched = [*self.machine_folders, self.machine_labels_dir]
-        return AffectNetWriter(folder, searched, table)
-
-
-def _tables(split):
-    return [
-        os.path.join(folder, name)
-        for folder in TABLE_FOLDERS
-        for name in TABLES[split]
-    ]
 
 
 class AffectNet(ManualFaces):
@@ -221,23 +185,44 @@ class AffectNet(ManualFaces):
 
 
 def load_affectnet(
-    data_dir: PathLike, split: str = "train", **options: Unpack[FaceOptions]
+    data_dir: PathLike, split: str = "train", **options: Any
 ) -> LabelledImages:
-    """Loads AffectNet with people's labels: eight expressions and affect.
+    """Loads AffectNet, or AffectNet-base of the paper.
 
-    Images of no expression (none, uncertain, no face) are left out, and
-    counted in `report.notes`.
+    AffectNet has people's labels of eight expressions and of affect. Images of
+    no expression (none, uncertain, no face) are left out, and counted in
+    `report.notes`.
+
+    AffectNet-base has the images whose expression, as people label it, is one
+    of the seven, and whose affect is known, as the authors choose them. Its
+    training images have the expressions that a model made on RAF-DB gave
+    them, joined by file name; one that is none of the seven is a missing
+    label, counted in `report.notes`. Affect is always AffectNet's own.
 
     Args:
-        data_dir: Folder of the tables and images; see `AffectNetConfig`.
+        data_dir: Folder that holds AffectNet in one of two forms, of which the
+            first is looked for first:
+
+            - `training.csv` and `validation.csv` (or `validate.csv`), or these
+              in `Manually_Annotated_file_lists`; images in
+              `Manually_Annotated_Images` or
+              `Manually_Annotated/Manually_Annotated_Images`, in the folders
+              that the tables name or all in one; with `base`, the authors'
+              `training_RAFModel.csv` there, in
+              `Manually_Annotated_file_lists`, `EmoLabel` or `noisy_labels`;
+            - repackaged: `train_set` and `val_set`, each with `images/0.jpg`
+              and `annotations/0_exp.npy`, `0_val.npy`, `0_aro.npy` and
+              `0_lnd.npy`. Published labels of machines do not fit its names.
         split: `"train"` or `"validation"`.
-        **options: As of `load_raf`. With `alignment="given"`, faces are cut
-            by the tables' boxes.
+        **options: As of `load_raf`; the authors' machine is `RAFModel`. With
+            `alignment="given"`, faces are cut out by the tables' boxes; the
+            repackaged images are taken as they are, and need no `0_lnd.npy`.
 
     Returns:
         A `LabelledImages` with the tasks `expression` (the seven classes of
         `EXPRESSIONS`, then contempt) and `affect`; clean labels are the
-        labels.
+        labels. With `base`, of the seven classes; in training, people's
+        expressions are the clean labels.
 
     Raises:
         ValueError: if an argument is wrong, a file is missing, or, with
@@ -245,38 +230,7 @@ def load_affectnet(
 
     Example:
 
-    >>> train = load_affectnet("affectnet", on_error="skip")
+    >>> train = load_affectnet("affectnet", base=True, on_error="skip")
     >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
     """
-    config = AffectNetConfig(manual_dir=data_dir, **options)
-    return config.load(split)
-
-
-def load_affectnet_base(
-    data_dir: PathLike, split: str = "train", **options: Unpack[BaseOptions]
-) -> LabelledImages:
-    """Loads AffectNet-base: expressions of a model made on RAF-DB.
-
-    Images whose expression, as people label it, is one of the seven, and
-    whose affect is known, as the authors choose them. Machine labels are
-    joined by file name, expressions only: affect is always AffectNet's own,
-    also with `machine` of one's own. A machine's expression that is none of
-    the seven is a missing label, -1, counted in `report.notes`.
-
-    Args:
-        data_dir: As of `load_affectnet`.
-        split: `"train"` or `"validation"`.
-        **options: As of `load_raf_base`; the authors' machine is `RAFModel`,
-            and its file `training_<machine>.csv`.
-
-    Returns:
-        A `LabelledImages` with the tasks `expression` and `affect`. Train:
-        the machine's expressions, AffectNet's own affect; people's
-        expressions are clean. Validation: people's labels, all of them
-        clean.
-
-    Raises:
-        ValueError: as `load_affectnet`.
-    """
-    config = AffectNetConfig(manual_dir=data_dir, base=True, **options)
-    return config.load(split)
+    return AffectNetConfig(manual_dir=data_dir, **options).load(split)

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
-from keras_noisyfer.typing import ArrayLike, PathLike
+from keras_noisyfer.typing import PathLike
 
 # The order is AffectNet's, whose eighth expression comes last.
 EXPRESSIONS_WITH_CONTEMPT = (*EXPRESSIONS, "contempt")
@@ -83,24 +83,3 @@ def check_offset(
             f"{last}, {expressions[last]}, and seem to count from another "
             f"number. Received: ids from {min(seen)} to {max(seen)} in {path}"
         )
-
-
-def to_file_ids(
-    class_ids: ArrayLike,
-    expressions: Mapping[int, str],
-    class_names: Sequence[str] = EXPRESSIONS,
-) -> np.ndarray:
-    """The ids of a file for class ids: the reverse of `to_class_ids`. A
-    missing label, -1, has none, which is a `ValueError`."""
-    class_ids = np.asarray(class_ids)
-    by_name = {name: file_id for file_id, name in expressions.items()}
-    known = {i: by_name.get(name, -1) for i, name in enumerate(class_names)}
-    file_id = np.vectorize(lambda each: known.get(each, -1), otypes=["int32"])
-    file_ids = file_id(class_ids)
-    if (file_ids < 0).any():
-        raise ValueError(
-            "`class_ids` must be of classes that the file has an id for: "
-            f"{', '.join(n for n in class_names if n in by_name)}. "
-            f"Received: {class_ids[file_ids < 0][0]}"
-        )
-    return file_ids

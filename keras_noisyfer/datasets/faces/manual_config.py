@@ -1,13 +1,11 @@
 """Faces that are not downloaded: found, read, prepared and loaded."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,11 +26,9 @@ from keras_noisyfer.datasets.image_files import (
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.long_table import from_long
+from keras_noisyfer.datasets.machine_labels import reject_without_label
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.typing import PathLike, Tasks
-
-if TYPE_CHECKING:
-    from keras_noisyfer.datasets.faces.label_writers import LabelWriter
 
 ALIGNMENTS = ("eyes", "given")
 # Larger ones would fill the disk: published faces are smaller.
@@ -48,22 +44,6 @@ COLUMNS = {
 }
 
 
-class FaceOptions(TypedDict, total=False):
-    """What `load_raf` and `load_affectnet` take beside folder and split."""
-
-    image_size: int
-    alignment: str
-    cache_dir: PathLike | None
-    on_error: str
-
-
-class BaseOptions(FaceOptions, total=False):
-    """What `load_raf_base` and `load_affectnet_base` take."""
-
-    machine: str | None
-    machine_labels_dir: PathLike | None
-
-
 class FaceSplit(NamedTuple):
     """One split before its images are read: the folder of the images, and a
     `DataFrame` indexed by their names with `path` relative to it, people's
@@ -76,32 +56,15 @@ class FaceSplit(NamedTuple):
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ManualConfig(tfds.core.BuilderConfig):
-    """Where a data set lies, and how its faces are prepared.
+    """Where a data set lies, and how its faces are prepared. The arguments are
+    those of `load_raf`, where `manual_dir` is called `data_dir`; where TFDS
+    prepares the faces, they go to its own folder, not to `cache_dir`.
 
     The name is made from the arguments, as `"raf-eyes-64-1a2b3c4d"`. Its end
     is a fingerprint of the folder's path, of the label files and of the
     images, so that what TFDS keeps under that name is never that of other
     labels, images or folders. Images and annotation files of single images
     count by name, size and time, all others by content.
-
-    Args:
-        manual_dir: The folder.
-        base: Whether to prepare the training set of the paper, which has
-            machine labels.
-        machine: Name of the model whose labels they are, part of the names
-            of the files; by default that of the authors.
-        machine_labels_dir: Folder of the machine labels. By default they are
-            looked for in `manual_dir`.
-        alignment: `"eyes"`: faces are turned, scaled and cropped so that the
-            eyes are at fixed places. `"given"`: as the data set has them.
-        image_size: Width and height of the prepared images in pixels, at
-            most 1024.
-        cache_dir: Folder that the faces go to, by default that of TFDS. Where
-            TFDS prepares them, they go to its own.
-        on_error: `"raise"` at the first bad entry, or `"skip"` and count.
-
-    Raises:
-        ValueError: if an argument is wrong, or a label file is missing.
     """
 
     name: Any = dataclasses.field(default=None, init=False)
@@ -153,10 +116,15 @@ class ManualConfig(tfds.core.BuilderConfig):
         self.machine = self.machine or self.authors_machine
         # What says which faces there are and where; with `base`, labels.
         self.face_files, self.machine_files = [], []
-        self.image_folders, self.machine_folders = [], []
+        self.image_folders = []
         self.find_files()
         files = self.face_files + self.machine_files + self.image_folders
         self.name = self._named(self.kind + "-base" * self.base, files)
+
+    @property
+    def has_machine(self) -> bool:
+        """Whether there are published labels of a machine."""
+        return self.base and self.machine != PEOPLE
 
     @property
     def tasks(self) -> Tasks:
@@ -173,10 +141,6 @@ class ManualConfig(tfds.core.BuilderConfig):
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
         """Eye positions of a face, `(2, 2)`, NaN where unknown."""
-        raise NotImplementedError
-
-    def writer(self) -> LabelWriter:
-        """What writes labels of one more machine."""
         raise NotImplementedError
 
     @property
@@ -218,7 +182,7 @@ class ManualConfig(tfds.core.BuilderConfig):
         who.update({COLUMNS[each][0]: self.machine for each in machine})
         table["annotator"] = table["task"].map(who)
         annotators = {name: [each] for name, each in who.items()}
-        data = from_long(
+        return from_long(
             table.rename_axis("image").reset_index(),
             ImageFiles(folder, faces.index),
             self.tasks,
@@ -227,8 +191,6 @@ class ManualConfig(tfds.core.BuilderConfig):
             # Of RAF-DB's test images nobody has told valence and arousal.
             unlabelled=annotators,
         )
-        data.writer = self.writer()
-        return data
 
     def prepare(
         self,
@@ -302,8 +264,8 @@ class ManualConfig(tfds.core.BuilderConfig):
 
     def find(
         self,
-        candidates: Iterable[str],
         what: str,
+        candidates: Iterable[str],
         folder: PathLike | None = None,
         source: str | None = None,
     ) -> str:
@@ -321,20 +283,19 @@ class ManualConfig(tfds.core.BuilderConfig):
             f"{', '.join(candidates)}. {source or self.source}"
         )
 
-    def find_machine_labels(self, file_name: str) -> str:
-        """The path of a file of machine labels."""
-        folders = self.machine_folders
+    def find_machine_labels(self, name: str, folders: Iterable[str]) -> str:
+        """The path of a file of published machine labels."""
         if self.machine_labels_dir:
             folders = [self.machine_labels_dir]
-        source = "`relabel` with that `name` writes such files"
+        source = "`with_machine_labels` reads those that `relabel` wrote"
         if self.machine == self.authors_machine:
             source = (
                 "The authors publish them at "
                 "https://github.com/sanweiliti/noisyFER, noisy_labels"
             )
         return self.find(
-            [os.path.join(folder, file_name) for folder in folders],
-            f"the machine labels {file_name}",
+            f"the machine labels {name}",
+            [os.path.join(folder, name) for folder in folders],
             source=f"{source}; `machine_labels_dir` may say where they are",
         )
 
@@ -352,19 +313,11 @@ class ManualConfig(tfds.core.BuilderConfig):
         if surplus:
             note = f"machine labels of no image, {os.path.basename(path)}"
             report.notes[note] = surplus
-        found = faces.index.isin(machine.index)
-        missing = faces.index[~found]
-        if len(missing) and report.on_error == "raise":
-            raise ValueError(
-                f"{path} must have a label of every image. Received: labels of "
-                f"{found.sum():,} of {len(faces):,} images, none of "
-                f'{missing[0]}. With `on_error="skip"` the others are left out '
-                "and counted"
-            )
+        missing = faces.index.difference(machine.index, sort=False)
         # Those whose label was rejected have been counted.
-        for name in missing.difference(machine.attrs["rejected"], sort=False):
-            report.reject(name, "no machine label", path)
-        return faces[found].join(machine.add_prefix("machine_"))
+        missing = missing.difference(machine.attrs["rejected"], sort=False)
+        reject_without_label(missing, len(faces), path, report)
+        return faces.join(machine.add_prefix("machine_"), how="inner")
 
 
 def reject_unlabelled(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,79 +16,68 @@ from keras_noisyfer.datasets.faces.label_files import (
     read_raf_affect,
     read_raf_expressions,
 )
-from keras_noisyfer.datasets.faces.label_writers import RafWriter
 from keras_noisyfer.datasets.faces.manual_builder import ManualFaces
 from keras_noisyfer.datasets.faces.manual_config import (
-    BaseOptions,
-    FaceOptions,
     FaceSplit,
     ManualConfig,
     reject_unlabelled,
 )
+from keras_noisyfer.datasets.image_files import list_images
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.typing import PathLike, Tasks
 
 # The misspelling is that of the published file.
-LABEL_LIST = "list_patition_label.txt"
-MACHINE = "AffectnetModel"
+LABEL_LIST = "EmoLabel/list_patition_label.txt"
 MACHINE_FOLDERS = ("", "EmoLabel", "noisy_labels")
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class RafDbConfig(ManualConfig):
-    """How RAF-DB is prepared: see `ManualConfig` for the arguments.
-
-    Files are looked for in `manual_dir` and, if the label list is not there,
-    in its folder `basic`:
-
-    - `EmoLabel/list_patition_label.txt`;
-    - with `alignment="eyes"`, the images in `Image/original` and the eye
-      positions in `Annotation/manual`; with `"given"`, the images in
-      `Image/aligned`. Images may lie in a deeper folder, such as `imgs`;
-    - with `base`, `list_label_<machine>.txt` and `list_va_<machine>.txt`
-      there, in `EmoLabel`, in `noisy_labels`, or the last two in
-      `manual_dir` itself; the authors' machine is `AffectnetModel`.
-    """
+    """How RAF-DB is prepared; the arguments are those of `load_raf`."""
 
     kind = "raf"
     title = "RAF-DB"
     source = "Ask for RAF-DB at http://www.whdeng.cn/RAF/model1.html"
     splits = ("train", "test")
-    authors_machine = MACHINE
+    authors_machine = "AffectnetModel"
 
     @property
     def tasks(self) -> Tasks:
         return [expression_task(), affect_task()][: 1 + self.base]
 
     def find_files(self) -> None:
-        path = os.path.join("EmoLabel", LABEL_LIST)
         self.label_list = self.find(
-            [path, os.path.join("basic", path)], "its label list"
+            "its label list", [LABEL_LIST, f"basic/{LABEL_LIST}"]
         )
-        root = os.path.dirname(os.path.dirname(self.label_list))
         self.face_files = [self.label_list]
+        root = self.label_list.removesuffix(LABEL_LIST)
         kind = "aligned"
         if self.alignment == "eyes":
             kind, what = "original", "the folder of eye positions"
-            self.face_files.append(self.find(["Annotation/manual"], what, root))
+            self.face_files.append(self.find(what, ["Annotation/manual"], root))
         self.image_folders = [
-            self.find([f"Image/{kind}"], "the folder of images", root)
+            self.find("the folder of images", [f"Image/{kind}"], root)
         ]
-        self.machine_folders = [
+        folders = [
             os.path.join(each, folder)
             for each in dict.fromkeys([root, self.manual_dir])
             for folder in MACHINE_FOLDERS
         ]
-        names = RafWriter("").files(str(self.machine)) if self.base else []
-        self.machine_files = [self.find_machine_labels(name) for name in names]
+        if self.has_machine:
+            self.machine_files = [
+                self.find_machine_labels(
+                    f"list_{e}_{self.machine}.txt", folders
+                )
+                for e in ("label", "va")
+            ]
 
     def read(self, report: ImportReport) -> dict[str, FaceSplit]:
         faces = read_raf_expressions(self.label_list, report)
         listed = [*faces.index, *faces.attrs.pop("rejected")]
         faces["path"] = self._paths(faces.index)
-        root = self._find_images(set(faces["path"]))
+        root = self._find_images(sorted(faces["path"]))
         reject_unlabelled(root, self._paths(listed), report)
         kinds = faces.index.str.extract("^(train|test)_", expand=False)
         for name in faces.index[kinds.isna()]:
@@ -115,23 +104,23 @@ class RafDbConfig(ManualConfig):
 
     def _find_images(self, names):
         (top,) = self.image_folders
-        for folder, folders, files in os.walk(top):
-            folders.sort()
-            if not names.isdisjoint(files):
-                return folder
-        wanted = ImageFolder(top).explain(min(names), "missing image", "")
+        wanted = set(names)
+        folders = [
+            os.path.dirname(each)
+            for each in list_images(top)
+            if os.path.basename(each) in wanted
+        ]
+        if folders:
+            return os.path.normpath(os.path.join(top, min(folders, key=len)))
+        _, _, like = ImageFolder(top).explain(names[0], "missing image", "")
         raise ValueError(
             f"{self.title} lacks its images. Looked in {top} and the folders "
-            f"in it for {min(names)} and the others of {self.label_list}"
-            f"{wanted[2]}. {self.source}"
+            f"in it for {names[0]} and the others of {self.label_list}"
+            f"{like}. {self.source}"
         )
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
         return raf_eyes(self.face_files[1], [face.name])[0]
-
-    def writer(self) -> RafWriter:
-        searched = [*self.machine_folders, self.machine_labels_dir]
-        return RafWriter(os.path.dirname(self.label_list), searched)
 
 
 class RafDb(ManualFaces):
@@ -155,32 +144,53 @@ class RafDb(ManualFaces):
 
 
 def load_raf(
-    data_dir: PathLike, split: str = "train", **options: Unpack[FaceOptions]
+    data_dir: PathLike, split: str = "train", **options: Any
 ) -> LabelledImages:
-    """Loads RAF-DB with people's expression labels.
+    """Loads RAF-DB, or RAF-base of the paper.
 
     The first call prepares the images, which takes some minutes; a later one
     prepares those that are new or have changed.
 
+    RAF-DB has people's expression labels. RAF-base has the expressions and
+    the affect that a model made on AffectNet gave its training images, joined
+    by file name. The authors clip affect to [-1, 1], and so does this.
+
     Args:
-        data_dir: Folder with `EmoLabel`, `Image` and `Annotation`, or with
-            `basic` that has them; see `RafDbConfig`.
+        data_dir: Folder with the following, or with a folder `basic` of it:
+
+            - `EmoLabel/list_patition_label.txt`;
+            - with `alignment="eyes"`, the images in `Image/original` and the
+              eye positions in `Annotation/manual`; with `"given"`, the images
+              in `Image/aligned`. Images may lie in a deeper folder, such as
+              `imgs`;
+            - with `base`, the authors' `list_label_AffectnetModel.txt` and
+              `list_va_AffectnetModel.txt` there, in `EmoLabel` or in
+              `noisy_labels`.
         split: `"train"` or `"test"`.
         **options: The following ones.
+        base: Whether to load RAF-base; by default False. An image without a
+            machine label is then a bad entry.
+        machine: Name of the model whose published labels to take, the end of
+            the files' names; by default the authors' `AffectnetModel`.
+            `"people"`: none; people's labels, in whose place
+            `with_machine_labels` puts those of a model of your own.
+        machine_labels_dir: Folder of the published labels, if it is another.
+        alignment: `"eyes"` (default): faces are turned, scaled and cropped so
+            that the eyes are at fixed places. `"given"`: as the data set has
+            them, RAF-DB's own aligned faces.
+        image_size: Width and height of the prepared images in pixels, at
+            most 1024; by default 64.
         cache_dir: Folder that prepared images go to; by default that of
             TFDS, `~/tensorflow_datasets`.
-        image_size: Width and height of the prepared images in pixels; by
-            default 64.
-        alignment: `"eyes"` (default): faces cut from the original images so
-            that the eyes are at fixed places. `"given"`: RAF-DB's own aligned
-            faces.
         on_error: `"raise"` (default) at the first bad entry, or `"skip"` and
             count: `report` tells of the labels of both splits and of the
             images of this one.
 
     Returns:
-        A `LabelledImages` with the task `expression`, whose clean labels
-        are the labels.
+        A `LabelledImages` with the task `expression`, whose clean labels are
+        people's, as its labels are. With `base` also with the task `affect`;
+        the machine's labels in training, in the test people's expressions, and
+        affect is missing, since nobody has labelled it.
 
     Raises:
         ValueError: if an argument is wrong, a file is missing, or, with
@@ -188,44 +198,7 @@ def load_raf(
 
     Example:
 
-    >>> train = load_raf("rafd")
+    >>> train = load_raf("rafd", base=True, machine_labels_dir="noisy_labels")
     >>> dataset = train.batches((64, 64, 3), batch_size=128, training=True)
     """
     return RafDbConfig(manual_dir=data_dir, **options).load(split)
-
-
-def load_raf_base(
-    data_dir: PathLike, split: str = "train", **options: Unpack[BaseOptions]
-) -> LabelledImages:
-    """Loads RAF-base: RAF-DB with the labels of models made on AffectNet.
-
-    The machine labels are joined by file name. Their authors clip affect to
-    [-1, 1], and so does this.
-
-    Args:
-        data_dir: As of `load_raf`.
-        split: `"train"` or `"test"`.
-        **options: As of `load_raf`, and the following two. An image without
-            a machine label is a bad entry.
-        machine: Name of the model whose labels to take, by default the
-            authors' `AffectnetModel`: those that `relabel` wrote have the
-            name that was given there.
-        machine_labels_dir: Folder with `list_label_<machine>.txt` and
-            `list_va_<machine>.txt`. By default they are looked for in
-            `data_dir`, see `RafDbConfig`.
-
-    Returns:
-        A `LabelledImages` with the tasks `expression` and `affect`. Train:
-        machine labels. Test: people's expressions; affect is missing, since
-        nobody has labelled it. Clean labels: people's expressions.
-
-    Raises:
-        ValueError: as `load_raf`.
-
-    Example:
-
-    >>> train = load_raf_base("rafd", machine_labels_dir="noisy_labels")
-    >>> test = load_raf_base("rafd", "test", machine_labels_dir="noisy_labels")
-    """
-    config = RafDbConfig(manual_dir=data_dir, base=True, **options)
-    return config.load(split)

@@ -4,11 +4,9 @@ from fixtures_faces import affectnet_rows, write_table
 
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECTNET_EXPRESSIONS,
-    EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,
     RAF_EXPRESSIONS,
     to_class_ids,
-    to_file_ids,
 )
 from keras_noisyfer.datasets.faces.label_files import read_affectnet_labels
 from keras_noisyfer.datasets.report import ImportReport
@@ -37,24 +35,10 @@ def test_another_order_of_classes_is_followed():
     assert class_ids.tolist() == [1, 0]
 
 
-@pytest.mark.parametrize("ids", [RAF_EXPRESSIONS, AFFECTNET_EXPRESSIONS])
-def test_file_ids_are_the_reverse(ids):
-    class_ids = np.arange(7)
-    file_ids = to_file_ids(class_ids, ids)
-    assert [ids[each] for each in file_ids] == list(EXPRESSIONS)
-    np.testing.assert_array_equal(to_class_ids(file_ids, ids), class_ids)
-
-
 @pytest.mark.parametrize("wrong", [0, 8, -1])
 def test_rejects_an_unknown_id(wrong):
     with pytest.raises(ValueError, match=f"from 1 to 7. Received: {wrong}"):
         to_class_ids([1, wrong], RAF_EXPRESSIONS)
-
-
-@pytest.mark.parametrize("wrong", [-1, 7])
-def test_rejects_a_class_that_the_file_has_no_id_for(wrong):
-    with pytest.raises(ValueError, match=f"neutral, happy.*Received: {wrong}"):
-        to_file_ids([0, wrong], RAF_EXPRESSIONS, EXPRESSIONS_WITH_CONTEMPT)
 
 
 @pytest.mark.parametrize(

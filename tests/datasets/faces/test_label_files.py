@@ -1,41 +1,17 @@
-import csv
-
 import numpy as np
 import pandas as pd
 import pytest
 from fixtures_faces import AFFECTNET_COLUMNS, affectnet_rows, write_table
 
-from keras_noisyfer.datasets.faces.expressions import (
-    EXPRESSIONS_WITH_CONTEMPT,
-    affect_task,
-    expression_task,
-)
 from keras_noisyfer.datasets.faces.label_files import (
     eyes_of_landmarks,
     read_affectnet_labels,
     read_raf_affect,
     read_raf_expressions,
 )
-from keras_noisyfer.datasets.faces.label_writers import (
-    AffectNetWriter,
-    RafWriter,
-)
 from keras_noisyfer.datasets.report import ImportReport
 
-NAMES = ["train_00001.jpg", "train_00002.jpg", "test_0001.jpg"]
 NAN = np.nan
-
-
-def write_labels(writer, names, expression, affect=None):
-    """Writes what a machine of the name `mine` says."""
-    classes = EXPRESSIONS_WITH_CONTEMPT[
-        : 7 + isinstance(writer, AffectNetWriter)
-    ]
-    tasks = [expression_task(classes), affect_task()]
-    labels = {"expression": np.reshape(expression, (-1, 1))}
-    if affect is not None:
-        labels["affect"] = np.array(affect, "float32")[:, None]
-    writer.write("mine", names, tasks[: len(labels)], labels)
 
 
 @pytest.fixture
@@ -67,24 +43,6 @@ def test_reads_and_clips_affect(write):
     assert table.columns.tolist() == ["valence", "arousal"]
     note = "rows whose affect was clipped, labels.txt"
     assert report.notes == {note: 2}
-
-
-def test_labels_are_written_as_published(tmp_path):
-    affect = np.random.default_rng(0).uniform(-1, 1, (3, 2)).astype("float32")
-    affect[0] = (-1, 0.5)
-    write_labels(RafWriter(tmp_path), NAMES, [2, 0, 6], affect)
-    path = tmp_path / "list_label_mine.txt"
-    assert path.read_bytes() == (
-        b"train_00001.jpg 5\ntrain_00002.jpg 7\ntest_0001.jpg 6\n"
-    )
-    table = read_raf_expressions(path, ImportReport())
-    assert table.expression.tolist() == [2, 0, 6]
-    assert table.index.tolist() == NAMES
-    path = tmp_path / "list_va_mine.txt"
-    assert path.read_text().startswith("train_00001.jpg -1.0 0.5\n")
-    table = read_raf_affect(path, ImportReport())
-    np.testing.assert_array_equal(table, affect)
-    assert table.index.tolist() == NAMES
 
 
 @pytest.mark.parametrize(
@@ -153,30 +111,6 @@ def test_files_that_are_no_lists(write, read, tmp_path):
         read(write("a.jpg 1 1\n".encode("utf-16")), ImportReport())
     with pytest.raises(ValueError, match="none cannot be read: No such file"):
         read(tmp_path / "none", ImportReport())
-
-
-GOOD = [0, 1, 2], [[0, 0]] * 3
-
-
-@pytest.mark.parametrize(
-    "expression, affect, message",
-    [
-        ([0, -1, 1], GOOD[1], "'expression' .*from 0 to 6. Received: -1 at"),
-        ([0, 7, 1], GOOD[1], "'expression' .*from 0 to 6.*Received: 7 at"),
-        ([0, 1], GOOD[1], "one length.*3 names, .*2"),
-        (GOOD[0], [[0, 0]] * 2, "one length.*3 names, .*2"),
-        (GOOD[0], [[0, NAN]] * 3, "'affect' .*Received: nan"),
-        (GOOD[0], [[0, 1.5]] * 3, r"in \[-1, 1\].*Received: 1.5"),
-        (GOOD[0], [0, 0, 0], "'affect' must have shape"),
-    ],
-)
-def test_rejects_what_cannot_be_written(tmp_path, expression, affect, message):
-    path = tmp_path / "list_label_mine.txt"
-    path.write_text("as it was")
-    with pytest.raises(ValueError, match=message):
-        write_labels(RafWriter(tmp_path), NAMES, expression, affect)
-    assert [each.name for each in tmp_path.iterdir()] == [path.name]
-    assert path.read_text() == "as it was"
 
 
 # === AffectNet ===
@@ -305,77 +239,3 @@ def test_files_that_are_no_tables(write, text, message):
     with pytest.raises(ValueError, match=message) as error:
         read_affectnet_labels(write(text, "t.csv"), ImportReport())
     assert "\n" not in str(error.value)
-
-
-def test_a_written_table_keeps_the_other_columns(tmp_path, table):
-    source, rows = table
-    names = [row[0] for row in rows if row[6] < 7][::-1]
-    expressions = np.arange(len(names)) % 7
-    path = tmp_path / "training_mine.csv"
-    write_labels(AffectNetWriter(tmp_path, table=source), names, expressions)
-    with open(path, newline="") as file:
-        header, *written = csv.reader(file)
-    assert header == AFFECTNET_COLUMNS
-    with open(source, newline="") as file:
-        original = {row[0]: row for row in csv.reader(file)}
-    assert [row[0] for row in written] == names[::-1]
-    for row in written:
-        before = original[row[0]]
-        assert row[:6] == before[:6] and row[7:] == before[7:]
-    read = read_affectnet_labels(path, ImportReport())
-    assert read.expression[names].tolist() == expressions.tolist()
-
-
-def test_affect_is_written_in_full(tmp_path, table):
-    source, rows = table
-    affect = np.float32([[0.1, -1], [1 / 3, 0]])
-    names = [rows[5][0], rows[2][0]]
-    write_labels(AffectNetWriter(tmp_path, table=source), names, [5, 2], affect)
-    path = tmp_path / "training_mine.csv"
-    read = read_affectnet_labels(path, ImportReport(), faces=True)
-    assert read.index.tolist() == names[::-1]
-    assert read.expression.tolist() == [2, 5]
-    np.testing.assert_array_equal(
-        read.loc[names, ["valence", "arousal"]], affect
-    )
-    assert read.left_x.tolist() == [20, 20]
-
-
-def test_a_table_without_a_source(tmp_path):
-    path = tmp_path / "training_mine.csv"
-    # Of the eight classes, contempt comes last.
-    names = ["0.jpg", "1.jpg", "2.jpg"]
-    write_labels(AffectNetWriter(tmp_path), names, [6, 1, 7])
-    lines = path.read_text().splitlines()
-    assert lines[1] == "0.jpg,,,,,,6,-2.0,-2.0"
-    assert lines[3] == "2.jpg,,,,,,7,-2.0,-2.0"
-    read = read_affectnet_labels(path, ImportReport(), faces=True)
-    assert read.expression.tolist() == [6, 1, 7]
-    assert read.valence.isna().all() and read.left_x.isna().all()
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        ({"expression": [0, -1]}, "'expression' .*Received: -1"),
-        ({"expression": [0]}, "2 names, 1 labels"),
-        ({"affect": [[0, 0], [0, 3]]}, r"in \[-1, 1\].*Received: 3"),
-        ({"affect": [[0, 0]]}, "2 names, .*1"),
-        ({"names": ["0.jpg"] * 2}, "must not repeat"),
-    ],
-)
-def test_rejects_tables_that_cannot_be_written(tmp_path, arguments, message):
-    good = {"names": ["0.jpg", "1.jpg"], "expression": [0, 1]}
-    with pytest.raises(ValueError, match=message):
-        write_labels(AffectNetWriter(tmp_path), **{**good, **arguments})
-    assert not list(tmp_path.iterdir())
-
-
-def test_names_must_stand_in_the_source(tmp_path, table):
-    source, rows = table
-    names = [rows[0][0], "zzz.jpg", "yyy.jpg"]
-    with pytest.raises(ValueError, match="yyy.jpg and 1 other"):
-        write_labels(
-            AffectNetWriter(tmp_path, table=source), names, np.arange(3)
-        )
-    assert [each.name for each in tmp_path.iterdir()] == [source.name]

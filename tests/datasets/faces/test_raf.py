@@ -1,3 +1,4 @@
+import functools
 import os
 
 import numpy as np
@@ -19,10 +20,11 @@ from keras_noisyfer.datasets.faces.raf import (
     RafDb,
     RafDbConfig,
     load_raf,
-    load_raf_base,
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
+
+load_raf_base = functools.partial(load_raf, base=True)
 
 
 @pytest.fixture

@@ -5,15 +5,13 @@ import numpy as np
 import pytest
 from fixtures_faces import write_affectnet, write_affectnet_sets, write_raf
 
-from keras_noisyfer.datasets.faces.affectnet import (
-    load_affectnet,
-    load_affectnet_base,
-)
+from keras_noisyfer.comparison.data import DATASETS
+from keras_noisyfer.datasets.faces.affectnet import load_affectnet
 from keras_noisyfer.datasets.faces.expressions import (
     affect_task,
     expression_task,
 )
-from keras_noisyfer.datasets.faces.raf import load_raf, load_raf_base
+from keras_noisyfer.datasets.faces.raf import load_raf
 from keras_noisyfer.relabelling import relabel
 
 
@@ -35,63 +33,54 @@ ORDER = ("sad", "anger", "happy", "disgust", "fear", "neutral", "surprise")
 TASKS = [expression_task(ORDER), affect_task()]
 
 
-def check(data, annotator, base, split, **options):
-    machine = relabel(options.pop("model"), data, TASKS)
-    assert (machine.labels["expression"] == 5).all()
-    trained = base(split=split, machine=annotator, **options)
+def check(tmp_path, model, load, tasks, **options):
+    """The paper's protocol: people's images, and what the model says."""
+    options["cache_dir"] = tmp_path / "tfds"
+    data = load(base=True, machine="people", **options)
+    people = data.clean["expression"]
+    assert data.labels["expression"][:, 0].tolist() == people.tolist()
+    path = tmp_path / "MyModel.csv"
+    relabel(model, data, tasks, path)
+    trained = data.with_machine_labels(path)
     assert trained.names == data.names
-    np.testing.assert_array_equal(
-        trained.labels["expression"].ravel(), machine.labels["expression"][:, 0]
-    )
-    return trained
+    assert (trained.labels["expression"] == 5).all()
+    assert trained.annotators["expression"] == ["MyModel"]
+    np.testing.assert_array_equal(trained.clean["expression"], people)
+    assert trained.tasks == data.tasks
+    return data, trained
 
 
 def test_raf(tmp_path, model):
     write_raf(tmp_path / "raf", machine=False)
-    options = {"data_dir": tmp_path / "raf", "cache_dir": tmp_path / "tfds"}
-    data = load_raf(**options)
-    relabel(model, data, TASKS, name="MyModel")
-    trained = check(
-        data, "MyModel", load_raf_base, "train", model=model, **options
-    )
+    folder = tmp_path / "raf"
+    data, trained = check(tmp_path, model, load_raf, TASKS, data_dir=folder)
+    assert np.isnan(data.labels["affect"]).all()
     np.testing.assert_allclose(
         trained.labels["affect"].reshape(-1, 2), [[0.5, -0.25]] * len(data)
     )
-    np.testing.assert_array_equal(
-        trained.clean["expression"], data.clean["expression"]
-    )
-    with pytest.raises(ValueError, match="list_label_MyModel.txt exists"):
-        relabel(model, data, TASKS, name="MyModel")
+    # As the command line loads it.
+    options = {"cache_dir": tmp_path / "tfds", "data_dir": folder}
+    options["machine_labels"] = tmp_path / "MyModel.csv"
+    for split, wrong in (("train", 7), ("test", 0)):
+        load = DATASETS["raf-base"].load
+        given = load(split, {"image_size": 32}, 0, **options)
+        assert given.tasks == data.tasks
+        said, truth = (
+            given.labels["expression"][:, 0],
+            given.clean["expression"],
+        )
+        assert (said != truth).sum() == wrong
 
 
 @pytest.mark.parametrize("write", [write_affectnet, write_affectnet_sets])
 def test_affectnet(tmp_path, model, write):
-    write(tmp_path / "affectnet", train=7)
-    options = {
-        "data_dir": tmp_path / "affectnet",
-        "cache_dir": tmp_path / "tfds",
-    }
-    data = load_affectnet(**options)
-    # People's affect stays.
-    relabel(model, data, TASKS[:1], name="MyModel")
-    trained = check(
-        data, "MyModel", load_affectnet_base, "train", model=model, **options
+    write(tmp_path / "affectnet", train=11)
+    folder = tmp_path / "affectnet"
+    data, trained = check(
+        tmp_path, model, load_affectnet, TASKS[:1], data_dir=folder
     )
+    # Those of the seven expressions, and people's affect stays.
+    assert len(data) == 7
     np.testing.assert_array_equal(
         trained.labels["affect"], data.labels["affect"]
     )
-
-
-def test_the_authors_labels_are_never_hidden(tmp_path, model):
-    # They lie in `noisy_labels`; those of `relabel` would go to `EmoLabel`.
-    write_raf(tmp_path / "raf", 2, 1)
-    data = load_raf(tmp_path / "raf", cache_dir=tmp_path / "tfds")
-    with pytest.raises(ValueError, match="noisy_labels/list_label_Affectnet"):
-        relabel(model, data, TASKS, name="AffectnetModel")
-    rows = {"table_folder": "Manually_Annotated_file_lists"}
-    write_affectnet(tmp_path / "affectnet", 2, 2, **rows)
-    data = load_affectnet(
-        tmp_path / "affectnet", cache_dir=tmp_path / "tfds", alignment="given"
-    )
-    with pytest.raises(ValueError, match="affectnet/training_RAFModel.csv ex"):
-        relabel(model, data, TASKS, name="RAFModel")
