@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.batches import Batch
+from keras_noisyfer.labels import consensus
 from keras_noisyfer.losses import noise_code_divergence, reconstruction_loss
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Labels, Tensor
@@ -50,7 +51,6 @@ def decode(
     model: JointDistributionGAN,
     outputs: Labels,
     noise_code: Tensor,
-    drawn_code: Tensor,
     training: bool,
 ) -> Labels:
     """What the terms are computed from.
@@ -59,27 +59,30 @@ def decode(
         model: The model.
         outputs: The encoder's outputs.
         noise_code: The encoder's noise code of the images.
-        drawn_code: Gaussian noise of the same shape.
         training: Whether the networks run in training mode.
 
     Returns:
         A dict: with `reconstruction_weight`, the `reconstruction` of the
-        images; with `auxiliary_weight`, `asked`, the predicted labels of
-        another image of the batch, and `read`, the encoder's raw outputs for
-        an image that was decoded for them.
+        images; with `auxiliary_weight`, `asked`, the predictions for the
+        image before, and `read`, the encoder's raw outputs for an image
+        that has that one's labels and its own noise code.
     """
     decoded, raw = {}, outputs["labels"]
-    labels = {t.name: t.activate(raw[t.name]) for t in model.tasks}
-    if model.reconstruction_weight:
+    raw = keras.tree.map_structure(ops.stop_gradient, raw)
+
+    def image_of(noise_code, labels):
         codes = {"noise_code": noise_code, "labels": labels}
-        decoded["reconstruction"] = model.decoder(codes, training=training)
+        return model.decoder(codes, training=training)
+
+    if model.reconstruction_weight:
+        labels = _decided(model, raw)
+        decoded["reconstruction"] = image_of(noise_code, labels)
     if model.auxiliary_weight:
-        asked = {
-            name: ops.roll(ops.stop_gradient(each), 1, axis=0)
-            for name, each in labels.items()
-        }
-        codes = {"noise_code": drawn_code, "labels": asked}
-        image = model.decoder(codes, training=training)
+        raw = keras.tree.map_structure(lambda x: ops.roll(x, 1, axis=0), raw)
+        # Of faces that there are: a code that is drawn leaves the decoder
+        # free to draw patterns, the same ones for all codes.
+        code = ops.stop_gradient(noise_code)
+        image = image_of(code, _decided(model, raw))
         encoder = model.encoder
         # An encoder that could learn from it would agree with the decoder on
         # patterns that are no faces.
@@ -89,12 +92,26 @@ def decode(
             image,
             training=False,
         )
+        asked = {t.name: t.activate(raw[t.name]) for t in model.tasks}
         decoded |= {"asked": asked, "read": read["labels"]}
     return decoded
 
 
+def _decided(model, raw):
+    """The consensus of predictions as labels that the decoder is given, the
+    same for all annotators: one class, or values."""
+    labels = {}
+    for task in model.tasks:
+        label = consensus(task, raw[task.name], model.consensus)
+        if isinstance(task, CategoricalTask):
+            label = ops.one_hot(ops.argmax(label, axis=-1), task.num_classes)
+        label = ops.expand_dims(label, axis=1)
+        labels[task.name] = ops.repeat(label, task.annotators, axis=1)
+    return labels
+
+
 def _differences(model, asked, read):
-    """How far what was read is from what was asked for, 0 where they agree,
+    """How far what was read is from what was predicted, 0 where they agree,
     so that nothing is gained by drawing more than that."""
     losses = {}
     for task in model.tasks:

@@ -80,9 +80,9 @@ class JointDistributionGAN(MultiTaskModel):
             from Gaussian noise, at least 0, such as 5e-4: a code that tells
             less leaves more to the labels (Kingma and Welling).
         auxiliary_weight: Weight, for the decoder alone, of how far the labels
-            that the encoder reads in decoded images are from those asked for,
-            which are predictions of other images; at least 0. At 1 the
-            decoder draws what is asked for (after Odena et al.).
+            that the encoder reads in an image, decoded from one image's code
+            and another's predicted labels, are from those; at least 0. At 0.5
+            the decoder draws what it is asked for (after Odena et al.).
         use_joint_score, use_marginal_scores: Whether these take part.
         use_decoder: Whether there is one. Without, D compares (image,
             prediction) with (image, Gaussian noise, noisy labels).
@@ -209,8 +209,7 @@ class JointDistributionGAN(MultiTaskModel):
         if self.use_decoder:
             codes = {"noise_code": decoder_noise, "labels": decoder_labels}
             decoded["image"] = self.decoder(codes, training=training)
-        codes = noise_code, decoder_noise
-        terms = decoder_terms.decode(self, outputs, *codes, training)
+        terms = decoder_terms.decode(self, outputs, noise_code, training)
         return {**outputs, **terms}, encoded, decoded
 
     # === Both losses ===
