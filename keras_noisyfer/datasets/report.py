@@ -31,8 +31,8 @@ class ImportReport:
     >>> data = from_csv("pets.csv", "pets", tasks, columns, on_error="skip")
     >>> print(data.report)
     accepted: 996 images
-    rejected: 3 truncated file (first: cat_17.jpg)
-    rejected: 1 missing image (first: cat_40.jpg)
+    rejected: 3 truncated file (first: row 18 (cat_17.jpg))
+    rejected: 1 missing image (first: row 41 (cat_40.jpg))
     """
 
     def __init__(self, on_error: str = "raise"):

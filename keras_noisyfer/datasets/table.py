@@ -177,9 +177,17 @@ def from_dataframe(
 
     cells, names = read_table(frame, parsed, tasks, find, report)
     kept = np.unique(cells["image"][~cells["clean"]])
+    labels = frame.index if frame.index.is_unique else range(len(frame))
+    first = cells.groupby(cells["image"].map(names.__getitem__))["row"].min()
+
+    def explain(name, *problem):
+        written, *problem = folder.explain(name, *problem)
+        return f"row {labels[first[name]]} ({written})", *problem
+
     good = check_image_files(
-        folder.image_root, names[kept], report, decode, folder.explain
+        folder.image_root, names[kept], report, decode, explain
     )
+    _sort_entries(report, [*labels, *df.attrs.get("surplus", {})])
     kept = kept[good]
     if not len(kept):
         first = [f"({e}: {d})" for e, _, d in report.entries[:1] if d]
@@ -312,8 +320,20 @@ def read_table(
     cells = _without_duplicates(cells, columns, names, row_name, report)
     kept = cells["image"][~cells["clean"]]
     for image in np.setdiff1d(images, [*kept, *images[[*problems]], -1]):
-        report.reject(names[image], "no label")
+        row = row_name(np.flatnonzero(images == image)[0])
+        report.reject(f"{row} ({names[image]})", "no label")
     return cells, names
+
+
+def _sort_entries(report, labels):
+    """Puts bad rows in the order of the table; those of too many values are
+    at the end of `labels`, and a file's are numbers."""
+    if all(isinstance(label, int | np.integer) for label in labels):
+        labels = sorted(labels)
+    places = {f"row {label}": place for place, label in enumerate(labels)}
+    report.entries.sort(
+        key=lambda each: places.get(each[0].partition(" (")[0], len(places))
+    )
 
 
 def _without_duplicates(cells, columns, names, row_name, report):

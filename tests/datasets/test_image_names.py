@@ -1,3 +1,4 @@
+import re
 import unicodedata
 
 import numpy as np
@@ -91,13 +92,14 @@ UNCERTAIN = {
 @pytest.mark.parametrize("cell", UNCERTAIN)
 def test_cells_are_shown_as_they_are_written(folder, cell):
     frame = pd.DataFrame({"image": ["a.png", cell], "shade": "dark"})
-    message = f"^{cell.replace(chr(92), chr(92) * 2)}: {UNCERTAIN[cell]}"
+    shown = re.escape(f"row 1 ({cell})")
+    message = f"^{shown}: {UNCERTAIN[cell]}"
     with pytest.raises(ValueError, match=message) as error:
         from_dataframe(frame, folder, SHADE, COLUMNS)
     assert "\n" not in str(error.value)
     data = from_dataframe(frame, folder, SHADE, COLUMNS, on_error="skip")
     assert data.names == ["a.png"]
-    assert [entry for entry, _, _ in data.report.entries] == [cell]
+    assert [entry for entry, _, _ in data.report.entries] == [f"row 1 ({cell})"]
 
 
 def test_images_that_are_not_there_to_be_converted(tmp_path, folder):
@@ -111,5 +113,5 @@ def test_images_that_are_not_there_to_be_converted(tmp_path, folder):
 
 def test_where_no_image_is_found_the_first_cell_says_why(folder):
     frame = pd.DataFrame({"image": ["A.png", "C.jpg"], "shade": "dark"})
-    with pytest.raises(ValueError, match="2 missing.*A.png: .* has a.png"):
+    with pytest.raises(ValueError, match="2 missing.*A.png.: .* has a.png"):
         from_dataframe(frame, folder, SHADE, COLUMNS, on_error="skip")

@@ -180,7 +180,7 @@ def test_long_table_of_one_task_needs_no_task_column(root):
         ("a.png,ann,,0.5", "unknown task"),
         ("a.png,ann,expression,bad", "unknown class .expression: 'bad'"),
         ("a.png,ann,valence,2", "value out of range .affect: 2"),
-        ("a.png,ann,expression,nan", "a.png: no label"),
+        ("a.png,ann,expression,nan", r"row 2 \(a.png\): no label"),
     ],
 )
 def test_bad_long_rows(tmp_path, root, row, problem):
@@ -241,7 +241,7 @@ def test_images_that_are_not_there_or_outside(tmp_path, root):
     (root / "zero.png").touch()
     files = ["gone.png", "../out.png", "link.png", "zero.png", "a.png"]
     path = write(tmp_path, "file,ann\n" + ",sad\n".join([*files, ""]))
-    with pytest.raises(ValueError, match="gone.png: missing image"):
+    with pytest.raises(ValueError, match=r"row 2 \(gone.png\): missing image"):
         from_csv(path, root, EXPRESSION, ONE)
     data = from_csv(path, root, EXPRESSION, ONE, on_error="skip")
     assert data.names == ["a.png"]
