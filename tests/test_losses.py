@@ -6,6 +6,10 @@ from gradients import differentiate
 from keras import ops
 
 from keras_noisyfer import losses
+from keras_noisyfer.labels import weigh_labels
+from keras_noisyfer.losses.by_task import make_losses
+from keras_noisyfer.losses.streams import StreamLoss, stream_mean
+from keras_noisyfer.tasks import ContinuousTask
 
 
 def gradient(function, inputs):
@@ -307,3 +311,40 @@ def test_missing_labels_have_no_part_in_a_loss_of_keras():
     gradient = ops.convert_to_numpy(gradient)
     assert gradient[0, 0, 0] == -0.125
     assert not gradient[0, 0, 1] and not gradient[1].any()
+
+
+@keras.saving.register_keras_serializable("tests")
+class AbsoluteError(StreamLoss):
+    """A loss as CONTRIBUTING.md tells to write one."""
+
+    def __init__(self, scale=1.0, name="absolute_error", **kwargs):
+        super().__init__(name, **kwargs)
+        self.scale = scale
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        given = ops.logical_not(ops.isnan(y_true))
+        errors = ops.abs(ops.where(given, y_true, 0.0) - y_pred)
+        present = ops.cast(ops.all(given, axis=-1), y_pred.dtype)
+        losses = self.scale * ops.mean(errors, axis=-1)
+        return stream_mean(losses, weigh_labels(present, sample_weight))
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
+def test_a_loss_of_your_own():
+    config = keras.saving.serialize_keras_object(AbsoluteError(2.0))
+    loss = keras.saving.deserialize_keras_object(config)
+    task = ContinuousTask("affect", ("valence", "arousal"), annotators=2)
+    loss = make_losses([task], {"affect": loss})["affect"]
+    nan = np.nan
+    labels = np.array([[[1, 0], [nan, nan]], [[0, 0], [nan, nan]]], "float32")
+    outputs = [np.full((2, 2, 2), 0.25, "float32")]
+    (value, _), (gradient,), _ = differentiate(
+        lambda outputs: (loss(labels, outputs), None), outputs
+    )
+    # The mean of 0.5 and 0.25, twice; nobody has labelled the other stream.
+    assert float(value) == pytest.approx(0.75)
+    assert np.isfinite(gradient).all() and not np.any(gradient[:, 1])
+    weighted = loss(labels, outputs[0], np.array([0.0, 1.0], "float32"))
+    assert float(weighted) == pytest.approx(0.5)
