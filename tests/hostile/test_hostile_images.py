@@ -13,7 +13,8 @@ from PIL import Image
 
 from keras_noisyfer.datasets.conversion import convert_images
 from keras_noisyfer.datasets.faces.affectnet import load_affectnet
-from keras_noisyfer.datasets.faces.alignment import align_faces, raf_eyes
+from keras_noisyfer.datasets.faces.alignment import align_faces
+from keras_noisyfer.datasets.faces.label_files import raf_eyes
 from keras_noisyfer.datasets.faces.raf import load_raf
 from keras_noisyfer.datasets.ferplus import load_ferplus
 from keras_noisyfer.datasets.image_files import (
@@ -238,12 +239,12 @@ def test_links_of_eye_positions(tmp_path):
     folder.mkdir()
     (folder / "train_1_manu_attri.txt").symlink_to(secret)
     with refused("symbolic link out of") as error:
-        raf_eyes(folder, ["train_1.jpg"])
+        raf_eyes(folder, "train_1.jpg")
     del error
     (folder / "train_1_manu_attri.txt").unlink()
     (folder / "train_1_manu_attri.txt").write_text("1 2\n" + "3 " * 2**20)
     with refused("must begin with two lines of x and y"):
-        raf_eyes(folder, ["train_1.jpg"])
+        raf_eyes(folder, "train_1.jpg")
 
 
 @pytest.mark.parametrize("name", ["../../out.jpg", "..\\..\\out.jpg"])

@@ -17,7 +17,7 @@ from keras_noisyfer.datasets.faces.expressions import (
 )
 from keras_noisyfer.datasets.faces.label_files import (
     MAX_ARRAY_BYTES,
-    eyes_of_landmarks,
+    landmark_eyes,
     read_affectnet_annotations,
     read_affectnet_labels,
 )
@@ -160,7 +160,7 @@ class AffectNetConfig(ManualConfig):
         number = face.name.removesuffix(".jpg")
         path = os.path.join(self.tables[split], f"{number}_lnd.npy")
         landmarks = read_npy(path, MAX_ARRAY_BYTES)
-        return eyes_of_landmarks(landmarks).reshape(2, 2)
+        return landmark_eyes(landmarks)
 
 
 class AffectNet(ManualFaces):

@@ -1,7 +1,6 @@
 """Faces cropped and turned so that the eyes are always at the same place."""
 
 import pathlib
-import re
 import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,8 +13,6 @@ from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.datasets.conversion import make_images, output_path
 from keras_noisyfer.datasets.image_files import (
     UnusableImage,
-    check_folder,
-    locate_image,
     read_rgb,
 )
 from keras_noisyfer.datasets.report import ImportReport
@@ -24,8 +21,6 @@ from keras_noisyfer.typing import PathLike
 
 EYES_FILE = "eyes.csv"
 EYE_COLUMNS = ["left_x", "left_y", "right_x", "right_y"]
-# Points of the 68-point landmarks around the eyes, the viewer's left first.
-EYE_POINTS = (slice(36, 42), slice(42, 48))
 MIN_EYE_DISTANCE = 2.0
 # Where the left eye is to be, from the left and from the top, and the right
 # one from the right, as a part of the face's size.
@@ -135,9 +130,8 @@ def align_faces(
 
     Example:
 
-    >>> names = ["train_00001.jpg", "train_00002.jpg"]
-    >>> eyes = raf_eyes("basic/Annotation/manual", names)
-    >>> print(align_faces("basic/Image/original", "aligned", names, eyes))
+    >>> names, eyes = read_eyes("eyes.csv")
+    >>> print(align_faces("photographs", "aligned", names, eyes))
     accepted: 2 images
     """
     check_number("size", size, minimum=1, integer=True)
@@ -173,83 +167,6 @@ def align_faces(
         workers=workers,
         begin=begin,
     )
-
-
-def raf_eyes(annotation_dir: PathLike, names: Sequence[PathLike]) -> np.ndarray:
-    """Eye positions that RAF-DB's annotators marked, for `align_faces`.
-
-    Args:
-        annotation_dir: The folder `basic/Annotation/manual`, of files such
-            as `train_00001_manu_attri.txt`.
-        names: Names of images such as `train_00001.jpg`, in any folder.
-
-    Returns:
-        A float64 array of shape `(n, 2, 2)`, in pixels of the images in
-        `Image/original`; NaN where there is no file.
-
-    Raises:
-        ValueError: if `annotation_dir` is no folder or a file does not begin
-            with two lines of x and y.
-    """
-    check_folder("`annotation_dir`", annotation_dir)
-    eyes = np.full((len(names), 2, 2), np.nan)
-    for index, name in enumerate(names):
-        stem = pathlib.PurePosixPath(name).stem.removesuffix("_aligned")
-        file_name = f"{stem}_manu_attri.txt"
-        try:
-            path = locate_image(annotation_dir, file_name)
-        except UnusableImage as error:
-            if error.problem == "missing image":
-                continue
-            raise ValueError(
-                f"{file_name}: {error.problem} ({error.detail})"
-            ) from None
-        try:
-            with open_rows(path, None, quotes=False) as file:
-                lines = [file.readline() for _ in range(2)]
-            points = [list(map(float, line.split())) for line in lines]
-            eyes[index] = np.reshape(points, (2, 2))
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{path} must begin with two lines of x and y. "
-                f"Received: {one_line(error)}"
-            ) from None
-    return eyes
-
-
-def landmark_eyes(landmarks: Any) -> np.ndarray:
-    """Eye positions from 68 landmarks a face: means of six points an eye.
-
-    Args:
-        landmarks: Array of shape `(n, 68, 2)`, x and y in pixels; or `n`
-            strings `"x;y;x;y;..."`, as in AffectNet's column
-            `facial_landmarks`, empty or NaN where missing. Brackets around
-            the numbers, and commas or spaces between them, will do.
-
-    Returns:
-        A float64 array of shape `(n, 2, 2)` for `align_faces`, NaN where
-        missing.
-
-    Raises:
-        ValueError: if there are not 68 points a face.
-    """
-    points = np.full((len(landmarks), 68, 2), np.nan)
-    for index, each in enumerate(landmarks):
-        try:
-            if isinstance(each, str):
-                # As pandas and NumPy write lists and arrays, too.
-                each = re.sub(r"[\[\]()]", " ", each).strip()
-                each = re.split(r"[;,\s]+", each) if each else np.nan
-            each = np.asarray(each, "float64")
-            if each.ndim:
-                points[index] = each.reshape(68, 2)
-        except ValueError:
-            raise ValueError(
-                "`landmarks` must be 68 points of x and y a face. Received: "
-                f"{str(landmarks[index])[:40]!r} at index {index}"
-            ) from None
-    eyes = [points[:, each].mean(axis=1) for each in EYE_POINTS]
-    return np.stack(eyes, axis=1)
 
 
 def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.typing import PathLike
@@ -30,32 +28,6 @@ def expression_task(
 def affect_task() -> ContinuousTask:
     """The task `affect`, valence and arousal, one annotator."""
     return ContinuousTask("affect", AFFECT_DIMENSIONS)
-
-
-def to_class_ids(
-    file_ids: np.ndarray,
-    expressions: Mapping[int, str | None],
-    class_names: Sequence[str] = EXPRESSIONS,
-) -> np.ndarray:
-    """Class ids of the expressions that the ids of a file stand for, int32, -1
-    for one that is not among `class_names`; a `ValueError` at an id that
-    stands for none.
-
-    >>> to_class_ids([7, 4], RAF_EXPRESSIONS)
-    array([0, 1], dtype=int32)
-    """
-    file_ids = np.asarray(file_ids)
-    unknown = ~np.isin(file_ids, list(expressions))
-    if unknown.any():
-        raise ValueError(
-            f"`file_ids` must be from {min(expressions)} to "
-            f"{max(expressions)}. Received: {file_ids[unknown][0]}"
-        )
-    class_ids = {
-        file_id: class_names.index(name) if name in class_names else -1
-        for file_id, name in expressions.items()
-    }
-    return np.vectorize(class_ids.get, otypes=["int32"])(file_ids)
 
 
 def check_offset(

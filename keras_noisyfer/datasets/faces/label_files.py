@@ -1,7 +1,10 @@
-"""Labels of RAF-DB and AffectNet, of people and of machines.
+"""Labels and eye positions of RAF-DB and AffectNet, of people and of machines.
 
-All readers return a `DataFrame` indexed by file name, whose
-`attrs["rejected"]` lists the names of which a row was rejected.
+All readers of labels return a `DataFrame` indexed by file name, whose
+`attrs["rejected"]` lists the names of which a row was rejected; they raise a
+`ValueError` if a file cannot be read, holds no label or has ids that count from
+another number, and report each row that is malformed, has an unknown id or a
+value out of its range, or repeats a name.
 """
 
 import contextlib
@@ -9,23 +12,24 @@ import csv
 import os
 import pathlib
 import posixpath
-from collections.abc import Iterator, Sequence
-from typing import TextIO
+import re
+from collections.abc import Iterator
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
 import tqdm
 
 from keras_noisyfer.arguments import one_line
-from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS, landmark_eyes
+from keras_noisyfer.datasets.faces.alignment import EYE_COLUMNS
 from keras_noisyfer.datasets.faces.expressions import (
     AFFECT_DIMENSIONS,
     AFFECTNET_EXPRESSIONS,
     EXPRESSIONS_WITH_CONTEMPT,
     RAF_EXPRESSIONS,
     check_offset,
-    to_class_ids,
 )
+from keras_noisyfer.datasets.image_files import UnusableImage, locate_image
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import RowTooLong, open_rows, read_npy
 from keras_noisyfer.typing import PathLike
@@ -33,6 +37,8 @@ from keras_noisyfer.typing import PathLike
 NAME_COLUMN = "subDirectory_filePath"
 BOX_COLUMNS = ("face_x", "face_y", "face_width", "face_height")
 LANDMARKS = "facial_landmarks"
+# Of the 68 points, those around the eyes, the viewer's left first.
+EYE_POINTS = (slice(36, 42), slice(42, 48))
 LABEL_COLUMNS = ("expression", *AFFECT_DIMENSIONS)
 AFFECTNET_COLUMNS = (NAME_COLUMN, *BOX_COLUMNS, LANDMARKS, *LABEL_COLUMNS)
 MISSING_AFFECT = -2.0
@@ -44,27 +50,16 @@ MAX_ARRAY_BYTES = 2**16
 
 def read_raf_expressions(path: PathLike, report: ImportReport) -> pd.DataFrame:
     """Reads lines such as `train_00001.jpg 5`, with RAF-DB's ids 1 to 7, of
-    people or a machine. `train_00001_aligned.jpg` names the same image.
-
-    Returns:
-        The column `expression`, class ids in the order of `EXPRESSIONS`.
-
-    Raises:
-        ValueError: if the file cannot be read or is empty, its ids count
-            from another number, or, as the report says, at the first line
-            that is malformed, has another id or repeats a name.
-    """
+    people or a machine, as `expression`, class ids in the order of
+    `EXPRESSIONS`. `train_00001_aligned.jpg` names the same image."""
     rows = _read_list(path, ["expression"])
     return _check_rows(rows, path, report, RAF_EXPRESSIONS)
 
 
 def read_raf_affect(path: PathLike, report: ImportReport) -> pd.DataFrame:
     """Reads lines such as `train_00001.jpg -0.341 -0.129`: the columns
-    `valence` and `arousal`.
-
-    Values out of [-1, 1] are clipped, as the machine labels' authors do when
-    they train; `report.notes` tells of how many rows of the file.
-    """
+    `valence` and `arousal`. Values out of [-1, 1] are clipped, as the machine
+    labels' authors do, and `report.notes` tells of how many rows."""
     table = _check_rows(_read_list(path, AFFECT_DIMENSIONS), path, report)
     clipped = int((table.abs() > 1).any(axis=1).sum())
     if clipped:
@@ -93,10 +88,14 @@ def read_affectnet_labels(
     faces: bool = False,
     classes: int | None = None,
 ) -> pd.DataFrame:
-    """Reads a table in the format of AffectNet's `training.csv`.
+    """Reads a table in the format of AffectNet's `training.csv`, which may lack
+    its header, as in some copies of `validation.csv`.
 
-    With `faces`, it is read where the face and its eyes are, too; `classes`
-    is that of `check_offset`, by default the number of all expressions.
+    Args:
+        path: The file.
+        report: `ImportReport`.
+        faces: Whether to read where the faces and their eyes are.
+        classes: See `check_offset`; by default all expressions.
 
     Returns:
         The columns `expression`, class ids in the order of
@@ -104,41 +103,6 @@ def read_affectnet_labels(
         `valence`, `arousal`, NaN where missing (-2, or an empty cell). With
         `faces` also `BOX_COLUMNS`, and `EYE_COLUMNS`, the middles of the
         eyes, in pixels, NaN where unknown. Names have `/` between their parts.
-
-    Raises:
-        ValueError: if the file cannot be read, is empty or lacks a column,
-            its ids count from another number, or, as the report says, at the
-            first row that is malformed, has a value out of its range or
-            repeats a name.
-    """
-    columns = [*LABEL_COLUMNS, *BOX_COLUMNS * faces]
-    landmarks = [LANDMARKS] * faces
-    table = read_affectnet_table(path, [NAME_COLUMN, *columns, *landmarks])
-    cells = table[columns].map(str.strip)
-    labels = cells[[*LABEL_COLUMNS]].to_numpy().T
-    texts = map(",".join, zip(table[NAME_COLUMN], *labels, strict=True))
-    # pandas writes an empty cell for the -2 that it was told to read as none.
-    affect = cells[[*AFFECT_DIMENSIONS]].replace("", str(MISSING_AFFECT))
-    cells[[*AFFECT_DIMENSIONS]] = affect
-    cells.loc[table["uneven"].to_numpy(), "expression"] = ""
-    entry = f"{os.path.basename(path)}, row "
-    entries = [f"{entry}{number}" for number in range(1, len(table) + 1)]
-    rows = _rows(table.index, entries, texts, cells.to_numpy(), columns)
-    if faces:
-        eyes = [eyes_of_landmarks(each) for each in table[LANDMARKS]]
-        rows[EYE_COLUMNS] = np.reshape(eyes, (-1, len(EYE_COLUMNS)))
-    classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
-    return _check_rows(rows, path, report, AFFECTNET_EXPRESSIONS, classes)
-
-
-def read_affectnet_table(
-    path: PathLike, columns: Sequence[str]
-) -> pd.DataFrame:
-    """These columns of an AffectNet table, as text, indexed by the images'
-    names with `/` between their parts; `uneven` is whether a row has too many
-    cells or too few, of which pandas' own reader says nothing.
-
-    It may begin without a header, as some copies of `validation.csv` do.
     """
     try:
         with open_labels(path, quotes=True) as file:
@@ -148,9 +112,11 @@ def read_affectnet_table(
             f"{path} must be a table of comma-separated values. "
             f"Received: {one_line(error)}"
         ) from error
+    numbers = [*LABEL_COLUMNS, *BOX_COLUMNS * faces]
+    columns = [NAME_COLUMN, *numbers, *[LANDMARKS] * faces]
     header = [each.strip() for each in rows[0]] if rows else []
     missing = [each for each in columns if each not in header]
-    if missing == [*columns] and len(header) == len(AFFECTNET_COLUMNS):
+    if missing == columns and len(header) == len(AFFECTNET_COLUMNS):
         header = [*AFFECTNET_COLUMNS]
     elif missing:
         raise ValueError(
@@ -163,21 +129,84 @@ def read_affectnet_table(
     places = [header.index(each) for each in columns]
     cells = [[row[i] if i < len(row) else "" for i in places] for row in rows]
     table = pd.DataFrame(cells, columns=columns, dtype=object)
-    table["uneven"] = [len(row) < width or any(row[width:]) for row in rows]
     names = table[NAME_COLUMN].str.strip().str.replace("\\", "/")
-    return table.set_index(
-        names.map(lambda name: name and posixpath.normpath(name))
-    )
+    names = names.map(lambda name: name and posixpath.normpath(name))
+    cells = table[numbers].map(str.strip)
+    labels = cells[[*LABEL_COLUMNS]].to_numpy().T
+    texts = map(",".join, zip(table[NAME_COLUMN], *labels, strict=True))
+    # pandas writes an empty cell for the -2 that it was told to read as none,
+    # and says nothing of rows with too many cells or too few.
+    affect = cells[[*AFFECT_DIMENSIONS]].replace("", str(MISSING_AFFECT))
+    cells[[*AFFECT_DIMENSIONS]] = affect
+    uneven = [len(row) < width or any(row[width:]) for row in rows]
+    cells.loc[uneven, "expression"] = ""
+    entry = f"{os.path.basename(path)}, row "
+    entries = [f"{entry}{number}" for number in range(1, len(table) + 1)]
+    rows = _rows(names, entries, texts, cells.to_numpy(), numbers)
+    if faces:
+        eyes = [landmark_eyes(each).ravel() for each in table[LANDMARKS]]
+        rows[EYE_COLUMNS] = np.reshape(eyes, (-1, len(EYE_COLUMNS)))
+    classes = classes or len(EXPRESSIONS_WITH_CONTEMPT)
+    return _check_rows(rows, path, report, AFFECTNET_EXPRESSIONS, classes)
 
 
-def eyes_of_landmarks(landmarks: str | np.ndarray) -> np.ndarray:
-    """The middles of the eyes, in the order of `EYE_COLUMNS`, float64, from
-    68 landmarks, numbers or a string of them with `;` between; NaN if they
-    are not 68 points, as of images without a face."""
+def landmark_eyes(landmarks: Any) -> np.ndarray:
+    """Eye positions from a face's 68 landmarks, the means of six points an eye.
+
+    Args:
+        landmarks: Array of x and y in pixels, or a string of them,
+            `"x;y;x;y;..."`. Brackets around the numbers, and commas or spaces
+            between them, will do.
+
+    Returns:
+        A float64 array of shape `(2, 2)`, NaN if they are not 68 points, as of
+        images without a face.
+    """
     try:
-        return landmark_eyes([landmarks]).ravel()
+        if isinstance(landmarks, str):
+            # As pandas and NumPy write lists and arrays, too.
+            landmarks = re.sub(r"[\[\]()]", " ", landmarks).strip()
+            landmarks = re.split(r"[;,\s]+", landmarks)
+        points = np.asarray(landmarks, "float64").reshape(68, 2)
     except ValueError:
-        return np.full(4, np.nan)
+        points = np.full((68, 2), np.nan)
+    return np.stack([points[each].mean(axis=0) for each in EYE_POINTS])
+
+
+def raf_eyes(annotation_dir: PathLike, name: str) -> np.ndarray:
+    """Eye positions of an image that RAF-DB's annotators marked.
+
+    Args:
+        annotation_dir: The folder `basic/Annotation/manual`, of files such
+            as `train_00001_manu_attri.txt`.
+        name: Name of the image, such as `train_00001.jpg`.
+
+    Returns:
+        A float64 array of shape `(2, 2)`, in pixels of the image in
+        `Image/original`; NaN where there is no file.
+
+    Raises:
+        ValueError: if a file does not begin with two lines of x and y.
+    """
+    file_name = f"{os.path.splitext(name)[0]}_manu_attri.txt"
+    try:
+        path = locate_image(annotation_dir, file_name)
+    except UnusableImage as error:
+        if error.problem == "missing image":
+            return np.full((2, 2), np.nan)
+        raise ValueError(
+            f"{file_name}: {error.problem} ({error.detail})"
+        ) from None
+    try:
+        with open_rows(path, None, quotes=False) as file:
+            lines = [file.readline() for _ in range(2)]
+        points = [list(map(float, line.split())) for line in lines]
+        return np.reshape(points, (2, 2))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} must begin with two lines of x and y. "
+            f"Received: {one_line(error)}"
+        ) from None
 
 
 def read_affectnet_annotations(
@@ -253,8 +282,13 @@ def _check_rows(rows, path, report, expressions=None, classes=None):
         report.reject(name, "duplicate name", f"once more in {entry}")
     table = good[~repeated].set_index("name").drop(columns=["entry", "text"])
     if expressions is not None:
-        table["expression"] = to_class_ids(
-            table["expression"], expressions, EXPRESSIONS_WITH_CONTEMPT
+        table["expression"] = table["expression"].map(
+            {
+                file_id: EXPRESSIONS_WITH_CONTEMPT.index(name)
+                if name in EXPRESSIONS_WITH_CONTEMPT
+                else -1
+                for file_id, name in expressions.items()
+            }
         )
     affect = [each for each in AFFECT_DIMENSIONS if each in table]
     table = table.astype(dict.fromkeys(affect, "float32"))

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.datasets.faces.alignment import raf_eyes
 from keras_noisyfer.datasets.faces.expressions import (
     affect_task,
     expression_task,
 )
 from keras_noisyfer.datasets.faces.label_files import (
+    raf_eyes,
     read_raf_affect,
     read_raf_expressions,
 )
@@ -120,7 +120,7 @@ class RafDbConfig(ManualConfig):
         )
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
-        return raf_eyes(self.face_files[1], [face.name])[0]
+        return raf_eyes(self.face_files[1], face.name)
 
 
 class RafDb(ManualFaces):

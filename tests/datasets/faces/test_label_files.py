@@ -4,7 +4,6 @@ import pytest
 from fixtures_faces import AFFECTNET_COLUMNS, affectnet_rows, write_table
 
 from keras_noisyfer.datasets.faces.label_files import (
-    eyes_of_landmarks,
     read_affectnet_labels,
     read_raf_affect,
     read_raf_expressions,
@@ -147,17 +146,6 @@ def test_reads_a_table(tmp_path, form):
     box = read[["face_x", "face_y", "face_width", "face_height"]]
     assert box.iloc[0].tolist() == [5, 5, 50, 50]
     assert np.isnan(box.face_x.iloc[3])
-
-
-def test_eyes_are_the_means_of_their_points():
-    points = np.zeros((68, 2))
-    points[36:42] = [(1, 2), (3, 4), (5, 6), (1, 2), (3, 4), (5, 6)]
-    points[42:48, 0] = 10
-    assert eyes_of_landmarks(points.ravel()).tolist() == [3, 4, 10, 0]
-    text = ";".join(map(str, points.ravel()))
-    assert eyes_of_landmarks(text).tolist() == [3, 4, 10, 0]
-    for unknown in ("", "0", "1;2;3", "a;b", np.zeros(10), NAN):
-        assert np.isnan(eyes_of_landmarks(unknown)).all()
 
 
 @pytest.mark.parametrize(
