@@ -134,32 +134,21 @@ def make_images(
     description: str,
     workers: int | None = None,
     sources: Sequence[str] | None = None,
-    begin: Callable[[], None] | None = None,
 ) -> ImportReport:
     """Makes one image of each image of a folder, in parallel; see
     `convert_images`.
 
-    Args:
-        image_root: Folder of the images.
-        output_root: Folder of the new ones.
-        names: Paths of the new images, and of the images themselves.
-        make: Function of an image's index in `names` and its path that
-            returns a Pillow image of mode RGB, or a path to be copied;
-            called from several threads. It may raise `UnusableImage`.
-        settings: What decides how the new images look, kept beside them.
-        on_error: As of `ImportReport`.
-        description: What is being done, for the progress bar.
-        workers: Number of threads.
-        sources: Paths of the images where they are others.
-        begin: Called before the first image, once the folders are known to
-            be right.
+    `names` are the paths of the new images, and of the images themselves
+    where `sources` does not tell others. `make` is a function of an image's
+    index in `names` and its path that returns a Pillow image of mode RGB, or a
+    path to be copied, or raises `UnusableImage`; it is called from several
+    threads. `settings` are what decides how the new images look, kept beside
+    them, and `description` is for the progress bar.
     """
     report = ImportReport(on_error)
     if workers is not None:
         check_number("workers", workers, minimum=1, integer=True)
-    _check_folders(image_root, output_root, names, settings)
-    if begin is not None:
-        begin()
+    check_folders(image_root, output_root, names, settings)
     folder = ImageFolder(image_root)
 
     def process(index):
@@ -183,23 +172,23 @@ def make_images(
 
     earlier = 0
     options: Any = {"unit": " images", "delay": 2, "disable": None}
-    progress = tqdm.tqdm(total=len(names), desc=description, **options)
     pool = concurrent.futures.ThreadPoolExecutor(workers or os.cpu_count())
-    with progress:
-        try:
-            for start in range(0, len(names), SUBMITTED_AT_ONCE):
-                part = range(len(names))[start : start + SUBMITTED_AT_ONCE]
-                # In the names' order, so that the report is always the same.
-                for index, outcome in zip(
-                    part, pool.map(process, part), strict=True
-                ):
-                    if outcome == "earlier":
-                        earlier += 1
-                    elif outcome != "made":
-                        report.reject(names[index], *outcome)
-                    progress.update()
-        finally:
-            pool.shutdown(cancel_futures=True)
+
+    def outcomes():
+        for start in range(0, len(names), SUBMITTED_AT_ONCE):
+            part = range(len(names))[start : start + SUBMITTED_AT_ONCE]
+            yield from pool.map(process, part)
+
+    progress = tqdm.tqdm(outcomes(), description, len(names), **options)
+    try:
+        # In the names' order, so that the report is always the same.
+        for name, outcome in zip(names, progress, strict=True):
+            if outcome == "earlier":
+                earlier += 1
+            elif outcome != "made":
+                report.reject(name, *outcome)
+    finally:
+        pool.shutdown(cancel_futures=True)
     report.accepted = len(names) - len(report.entries)
     if earlier:
         report.notes["made by an earlier run"] = earlier
@@ -209,7 +198,12 @@ def make_images(
     return report
 
 
-def _check_folders(image_root, output_root, names, settings):
+def check_folders(
+    image_root: PathLike,
+    output_root: PathLike,
+    names: Sequence[str],
+    settings: Mapping[str, Any],
+) -> None:
     """Makes the folder of new images, and keeps in it their settings."""
     source = check_folder("`image_root`", image_root)
     target = os.path.realpath(output_root)

@@ -66,12 +66,9 @@ class UnusableImage(Exception):
 
 
 def locate_image(image_root: PathLike, name: str) -> str:
-    """The path of an image, which has to stay within its folder.
-
-    Raises:
-        UnusableImage: if `name` is empty, absolute, or leads out of
-            `image_root` by `..` or a symbolic link, or no file is there.
-    """
+    """The path of an image, which has to stay within its folder:
+    `UnusableImage` if `name` is empty, absolute, or leads out of `image_root`
+    by `..` or a symbolic link, or no file is there."""
     root = os.path.realpath(image_root)
     if not name or "\0" in name:
         raise UnusableImage("missing image", f"no file name but {name!r}")
@@ -101,21 +98,13 @@ def check_image(
     decode: bool = True,
     convert: bool = False,
 ) -> bool:
-    """Refuses an image file that TensorFlow could not decode, or would decode
-    to something else than a viewer shows.
-
-    Args:
-        path: The file.
-        max_pixels: Largest width times height.
-        decode: Whether to decode the whole file, which finds damage behind
-            the header. Without it only the header is read.
-        convert: Whether a file may have one of the problems `CONVERTIBLE`.
+    """Raises `UnusableImage` at an image file that TensorFlow could not decode,
+    or would decode to something else than a viewer shows. Without `decode` only
+    its header is read, which leaves damage behind it.
 
     Returns:
-        Whether it has none.
-
-    Raises:
-        UnusableImage: with what is wrong with it.
+        Whether it is good: with `convert`, False where it has one of the
+        problems `CONVERTIBLE`.
     """
     if os.path.getsize(path) == 0:
         raise UnusableImage("empty file", "0 bytes")

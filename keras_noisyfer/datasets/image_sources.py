@@ -12,19 +12,7 @@ from keras_noisyfer.datasets.pipeline import SHUFFLE_BUFFER, check_images
 from keras_noisyfer.typing import ArrayLike, PathLike, Shape, Tensor
 
 
-class _Images:
-    names: list[str]
-    select: Any
-
-    def take(self, count: int) -> Any:
-        """The first `count` images."""
-        return self.select(slice(count))
-
-    def _names(self, indices):
-        return np.array(self.names, object)[indices].tolist()
-
-
-class ImageFiles(_Images):
+class ImageFiles:
     """Images that stay in their files until they are needed.
 
     Args:
@@ -60,10 +48,11 @@ class ImageFiles(_Images):
 
     def select(self, indices: Any) -> "ImageFiles":
         """The images of increasing indices, or of a slice."""
-        return ImageFiles(self.image_root, self._names(indices))
+        names = np.array(self.names, object)[indices]
+        return ImageFiles(self.image_root, names)
 
 
-class ImageArray(_Images):
+class ImageArray:
     """Images in memory.
 
     Args:
@@ -95,25 +84,20 @@ class ImageArray(_Images):
 
     def select(self, indices: Any) -> "ImageArray":
         """The images of increasing indices, or of a slice."""
-        return ImageArray(self.images[indices], self._names(indices))
+        names = np.array(self.names, object)[indices]
+        return ImageArray(self.images[indices], names)
 
 
 def decode_image(
     encoded: Tensor, image_shape: Shape, is_jpeg: bool = False
 ) -> Tensor:
-    """Decodes an image and scales it.
+    """Decodes a JPEG, PNG or BMP file's bytes and scales the image to
+    `image_shape`, `(height, width, channels)` with 1 or 3 channels, uint8. Its
+    proportions are not kept. `is_jpeg` tells that it is a JPEG file, which
+    saves looking.
 
     A JPEG file that is at least twice as large as asked for is decoded at a
     half, a quarter or an eighth of its size, which saves most of the work.
-
-    Args:
-        encoded: String tensor, the bytes of a JPEG, PNG or BMP file.
-        image_shape: `(height, width, channels)` of the result, with 1 or 3
-            channels. The proportions of the image are not kept.
-        is_jpeg: Whether it is known to be a JPEG file, which saves looking.
-
-    Returns:
-        uint8 tensor of shape `image_shape`.
     """
     height, width, channels = image_shape
     if is_jpeg:

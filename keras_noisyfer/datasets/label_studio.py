@@ -117,13 +117,10 @@ def load_label_studio(
 
 
 def find_image(image_dir: PathLike, written: str) -> str:
-    """The file that Label Studio calls by a URL or a path of its own.
-
-    Returns:
-        The longest last part of the path that is a file of the folder, with
-        or without what Label Studio puts before the names of uploaded files;
-        or else `written`.
-    """
+    """The file that Label Studio calls by a URL or a path of its own: the
+    longest last part of the path that is a file of the folder, with or without
+    what Label Studio puts before the names of uploaded files; or else
+    `written`."""
     url = urllib.parse.urlsplit(written)
     local = urllib.parse.parse_qs(url.query).get("d")
     path = local[0] if local else urllib.parse.unquote(url.path)

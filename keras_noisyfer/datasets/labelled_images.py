@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer import noise
+from keras_noisyfer.arguments import check_by_task
 from keras_noisyfer.datasets.exchange import Exchange
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.pipeline import (
@@ -18,7 +19,7 @@ from keras_noisyfer.datasets.pipeline import (
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.labels import annotator_axis
-from keras_noisyfer.tasks import CategoricalTask, ContinuousTask, check_tasks
+from keras_noisyfer.tasks import ContinuousTask, check_tasks
 from keras_noisyfer.typing import (
     ArrayLike,
     Augmentation,
@@ -139,7 +140,7 @@ class LabelledImages(Exchange):
 
     def take(self, count: int) -> Self:
         """The first `count` images with their labels; all if there are less."""
-        return self._cut(self.images.take(count), slice(None, count))
+        return self.select(slice(None, count))
 
     def split(self, sizes: Sequence[int], seed: int = 0) -> list[Self]:
         """Parts of the images, drawn at random without overlap.
@@ -167,15 +168,13 @@ class LabelledImages(Exchange):
         parts = np.split(order, np.cumsum(sizes))[: len(sizes)]
         return [self.select(part) for part in map(np.sort, parts)]
 
-    def select(self, indices: Sequence[int] | np.ndarray) -> Self:
+    def select(self, indices: Sequence[int] | np.ndarray | slice) -> Self:
         """The images of increasing indices, with their labels."""
-        return self._cut(self.images.select(indices), indices)
-
-    def _cut(self, images, kept):
         arrays = {
-            kind: {name: e[kept] for name, e in getattr(self, kind).items()}
+            kind: {name: e[indices] for name, e in getattr(self, kind).items()}
             for kind in ("labels", "clean", "extras")
         }
+        images = self.images.select(indices)
         # It counts its own images, and knows what the whole left out.
         report = copy.copy(self.report)
         return self._replace(images=images, report=report, **arrays)
@@ -196,11 +195,8 @@ class LabelledImages(Exchange):
                 tasks.append(task.with_annotators(count))
         names = {task.name for task in check_tasks(tasks)}
         clean = {n: each for n, each in self.clean.items() if n in names}
-        annotators = {
-            name: each
-            for name, each in self.annotators.items()
-            if labels.get(name) is self.labels[name]
-        }
+        same = [n for n in self.annotators if labels.get(n) is self.labels[n]]
+        annotators = {name: self.annotators[name] for name in same}
         return self._replace(
             tasks=tasks, labels=labels, clean=clean, annotators=annotators
         )
@@ -213,15 +209,13 @@ class LabelledImages(Exchange):
         clean labels, stay.
 
         Args:
-            path: CSV file with the columns `image`, the image's name;
-                `annotator`, any names; `task`, its name, or `affect.valence`
-                for a value of several; and `value`. Cells are read as those
-                of `from_csv`; rows of the annotator `clean` count as the
-                truth.
+            path: CSV file in the long form of `from_csv`, with the columns
+                `image`, the image's name, `annotator`, `task` and `value`;
+                rows of the annotator `clean` count as the truth.
             tasks: Sequence of tasks of the file that the data do not have;
                 `affect`, valence and arousal, needs not be told.
             on_error: `"raise"`, or `"skip"`: leave bad rows, and images
-                without a label in the file, out and count them in the report.
+                without a label in the file, out and count them.
 
         Raises:
             ValueError: if it is no such file, names of images repeat, or, with
@@ -247,8 +241,7 @@ class LabelledImages(Exchange):
         for task in self.tasks:
             given = self.clean.get(task.name, self.labels[task.name])
             if task.name not in self.clean and task.annotators > 1:
-                missing = -1 if isinstance(task, CategoricalTask) else np.nan
-                given = np.full_like(given[:, :1], missing)
+                given = np.full_like(given[:, :1], float(task.missing_value))
             labels[task.name] = given
         return self.with_labels(labels)
 
@@ -258,8 +251,7 @@ class LabelledImages(Exchange):
         Args:
             annotators: Dict by task name of sequences of annotators, see
                 `keras_noisyfer.noise`. A task left out keeps its labels.
-            seed: Non-negative integer; each task draws from a seed of its
-                own.
+            seed: Non-negative integer; each task draws from one of its own.
 
         Raises:
             ValueError: if a task is unknown or has no clean labels.
@@ -268,12 +260,8 @@ class LabelledImages(Exchange):
 
         >>> noisy = data.with_noise({"object": noise.PAPER_ANNOTATORS})
         """
-        if not isinstance(annotators, dict):
-            raise ValueError(
-                "`annotators` must be a dict by task name of sequences of "
-                f"annotators. Received: {annotators!r}"
-            )
         labels = dict(self.labels)
+        annotators = check_by_task("annotators", annotators, self.tasks)
         for name, group in annotators.items():
             task = self._task(name)
             is_continuous = isinstance(task, ContinuousTask)
@@ -362,14 +350,11 @@ class LabelledImages(Exchange):
             self.images.shuffle_buffer,
             decode=lambda each: self.images.decode(each, image_shape),
         )
-        if not with_index:
-            return batches
-        return batches.map(
-            lambda image, labels, index: (
-                {"image": image, "index": index},
-                labels,
-            )
-        )
+
+        def name(image, labels, index):
+            return {"image": image, "index": index}, labels
+
+        return batches.map(name) if with_index else batches
 
 
 def make_dataset(
@@ -387,19 +372,15 @@ def make_dataset(
     Args:
         images: Array of shape `(n, height, width, channels)`: uint8, or
             float in [-1, 1].
-        labels: Dict by task name of arrays, -1 or NaN where missing.
-            Categorical: integers of shape `(n, annotators)` or `(n,)`;
-            continuous: floats of shape `(n, annotators, dimensions)` or
-            `(n, dimensions)`, in [-1, 1]. With `training=False` also clean
-            labels, which have no annotator axis.
+        labels: Dict by task name of arrays, as of `LabelledImages`. With
+            `training=False` also clean labels, without an annotator axis.
         tasks: Sequence of tasks.
         batch_size: See `LabelledImages.batches`.
         training: Boolean.
         **options: `augmentation`, `seed` and `with_index`.
 
     Returns:
-        A `tf.data.Dataset` of float32 images in [-1, 1] and a dict of labels:
-        int32 or float32.
+        A `tf.data.Dataset`, as of `LabelledImages.batches`.
 
     Raises:
         ValueError: if shapes or dtypes are wrong, a value is out of its

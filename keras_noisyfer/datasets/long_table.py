@@ -125,30 +125,22 @@ def crowd_streams(
 ) -> tuple[np.ndarray, int]:
     """Decides which label stream each label of a task goes to.
 
-    With at most `max_annotators` annotators there is one stream an
-    annotator, and nothing is lost.
-
-    With more, most streams would be nearly empty. There are then `streams`
-    resampled ones: an image's labels go to them in a random order, at most
-    one a stream; an image with fewer labels leaves random streams without
-    one. What is lost: who gave a label, hence what is particular to one
-    annotator, such as a bias towards a class; and labels beyond `streams`.
+    With at most `max_annotators` annotators there is one stream an annotator,
+    and nothing is lost. With more, most streams would be nearly empty. There
+    are then `streams` resampled ones: an image's labels go to them in a random
+    order, at most one a stream; an image with fewer labels leaves random
+    streams without one. What is lost: who gave a label, hence what is
+    particular to one annotator, such as a bias towards a class; and labels
+    beyond `streams`.
 
     The draw for an image depends on `seed`, the image's name and its
-    annotators' names alone: neither on the order of the table nor on the
-    other images.
-
-    `images` and `annotators` are integer arrays of shape `(labels,)`, indices
-    into the names: at most one label an image and annotator.
+    annotators' names alone: neither on the order of the table nor on the other
+    images. `images` and `annotators` are integer arrays of shape `(labels,)`,
+    indices into the names: at most one label an image and annotator.
 
     Returns:
         `(stream, count)`: integer array of shape `(labels,)`, the stream of
         each label, -1 where it is left out; and the number of streams.
-
-    Example:
-
-    >>> crowd_streams(["a.jpg"], [0, 0], ["ann", "bob"], [0, 1])
-    (array([0, 1]), 2)
     """
     images, annotators = np.asarray(images), np.asarray(annotators)
     if len(annotator_names) <= max_annotators:

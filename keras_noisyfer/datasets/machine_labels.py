@@ -75,10 +75,6 @@ def join_table(
     parsed = parse_columns(columns, known)
     cells, names = read_table(frame, parsed, known, str, report)
     found = pd.Index(data.names).get_indexer(names)
-    surplus = int((found < 0).sum())
-    if surplus:
-        note = f"machine labels of no image, {os.path.basename(path)}"
-        report.notes[note] = surplus
     cells = cells.assign(image=found[cells["image"]])
     cells = cells[cells["image"] >= 0]
     given = cells[~cells["clean"]]
@@ -88,10 +84,9 @@ def join_table(
             f"{path} must have a label of an image of the data, such as "
             f"{data.names[0]}. Received: none"
         )
-    missing = np.setdiff1d(range(len(data)), kept)
-    reject_without_label(
-        [data.names[index] for index in missing], len(data), path, report
-    )
+    others = np.setdiff1d(range(len(data)), kept)
+    missing, surplus = np.array(data.names)[others], int((found < 0).sum())
+    tell_unmatched(missing, len(data), surplus, path, report)
     cells = cells[cells["image"].isin(kept)]
     data = data.select(kept)
     machine = from_long(
@@ -113,12 +108,21 @@ def join_table(
     )
 
 
-def reject_without_label(
-    names: Sequence[str], count: int, path: PathLike, report: ImportReport
+def tell_unmatched(
+    missing: Sequence[str],
+    count: int,
+    surplus: int,
+    path: PathLike,
+    report: ImportReport,
 ) -> None:
-    """Rejects the images, of so many, that a file has no label of."""
-    labels = f"{path} has labels of {count - len(names):,} of {count:,} images"
-    for name in names:
+    """Rejects the images, of so many, that a file has no label of, and notes
+    how many of its labels are of no image."""
+    if surplus:
+        note = f"machine labels of no image, {os.path.basename(path)}"
+        report.notes[note] = surplus
+    found = count - len(missing)
+    for name in missing:
+        labels = f"{path} has labels of {found:,} of {count:,} images"
         report.reject(name, "no machine label", labels)
 
 

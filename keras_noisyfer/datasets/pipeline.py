@@ -34,20 +34,14 @@ def make_batches(
     shuffle_buffer: int = SHUFFLE_BUFFER,
     decode: Callable[[Tensor], Tensor] | None = None,
 ) -> tf.data.Dataset:
-    """Shuffles, decodes, batches, scales, augments and prefetches a data set.
+    """Shuffles, decodes, batches, scales, augments and prefetches a data set of
+    single `(image, labels, ...)`, images uint8 or float in [-1, 1]; what
+    follows the image is batched as it is.
 
-    Args:
-        dataset: A `tf.data.Dataset` of single `(image, labels, ...)`; images
-            uint8 or float in [-1, 1], or what `decode` takes. What follows
-            the image is batched as it is.
-        batch_size: Number of images a batch.
-        training: Whether to shuffle, to augment, and to drop a last batch
-            that is smaller than the others.
-        augmentation: As in `make_dataset`.
-        seed: Seed of the order and of the augmentation.
-        shuffle_buffer: Number of elements among which the next is drawn.
-        decode: Function of an encoded image, such as a path, that returns
-            the image; called after shuffling, so that the buffer is small.
+    The arguments are those of `LabelledImages.batches`; `shuffle_buffer` is the
+    number of elements among which the next is drawn; `decode` a function of an
+    encoded image, such as a path, that returns the image: called after
+    shuffling, so that the buffer is small.
     """
     if augmentation is not None and not callable(augmentation):
         raise ValueError(

@@ -1,6 +1,5 @@
 """Your own data: labels in a table or a CSV file, images in a folder."""
 
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,11 @@ import numpy as np
 import pandas as pd
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.image_files import check_image_files, list_images
+from keras_noisyfer.datasets.image_files import (
+    check_folder,
+    check_image_files,
+    list_images,
+)
 from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
@@ -165,11 +168,7 @@ def from_dataframe(
     table = df.attrs.get("csv", "`df`")
     frame = df if where is None else choose_rows(df, where, table)
     parsed = parse_columns(columns, tasks)
-    is_path = isinstance(image_root, (str, os.PathLike))
-    if not is_path or not os.path.isdir(image_root):
-        raise ValueError(
-            f"`image_root` must be a folder. Received: {image_root}"
-        )
+    check_folder("`image_root`", image_root)
     folder = ImageFolder(image_root)
 
     def find(cell):

@@ -23,16 +23,14 @@ _SKIPPED = re.compile(r"Skipping line (\d+): expected (\d+) fields, saw (\d+)")
 
 
 def read_csv(path: PathLike) -> pd.DataFrame:
-    """Reads a CSV file in UTF-8: every cell as text, none changes its column.
+    """Reads a CSV file in UTF-8: every cell as text, none changes its column. A
+    `ValueError` if it cannot be read.
 
     Returns:
         A `pandas.DataFrame` without rows of blanks and those of too many
-        values, whose index numbers the rows as a spreadsheet does: 1 is the
-        row of names. `attrs["csv"]` is the file, `attrs["surplus"]` a dict
-        by row of what is to be said of those of too many values.
-
-    Raises:
-        ValueError: if the file cannot be read.
+        values, whose index numbers the rows as a spreadsheet does: 1 is the row
+        of names. `attrs["csv"]` is the file, `attrs["surplus"]` a dict by row
+        of what is to be said of those of too many values.
     """
     if not os.path.isfile(path):
         raise ValueError(
@@ -191,20 +189,16 @@ def cell_number(text: str) -> float | None:
 
 
 def read_cells(
-    cells: pd.DataFrame,
-    task: Task,
-    row_name: Callable[[int], str],
+    cells: pd.DataFrame, task: Task, row_name: Callable[[int], str]
 ) -> tuple[pd.DataFrame, bool]:
-    """Reads the cells of a task, rows of `Columns.melt`.
+    """Reads the cells of a task, rows of `Columns.melt`: a `ValueError` if they
+    are class names and class ids, or ids where names are numbers, or count from
+    1, or annotators are classes.
 
     Returns:
         `(cells, has_ids)`: the cells whose `value` is now the number or class
         id, NaN where missing, with the columns `problem` and `detail`, None
         where nothing is wrong; and whether they are class ids.
-
-    Raises:
-        ValueError: if the cells are class names and class ids, or ids where
-            names are numbers, or count from 1, or annotators are classes.
     """
     # Each different text is read once.
     codes, different = pd.factorize(texts(cells["value"]))

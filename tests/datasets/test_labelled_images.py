@@ -201,7 +201,9 @@ def test_with_noise_needs_clean_labels(images):
     annotators = {"shade": noise.PAPER_ANNOTATORS}
     with pytest.raises(ValueError, match="there are none. Received: 'shade'"):
         data.with_noise(annotators)
-    with pytest.raises(ValueError, match="The tasks are shade.*'mood'"):
+    with pytest.raises(
+        ValueError, match="`annotators` may only.*'shade'.*'mood'"
+    ):
         data.with_noise({"mood": noise.PAPER_ANNOTATORS})
 
 

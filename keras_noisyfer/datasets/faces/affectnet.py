@@ -23,7 +23,6 @@ from keras_noisyfer.datasets.faces.label_files import (
 )
 from keras_noisyfer.datasets.faces.manual_builder import ManualFaces
 from keras_noisyfer.datasets.faces.manual_config import (
-    FaceSplit,
     ManualConfig,
     reject_unlabelled,
 )
@@ -32,17 +31,16 @@ from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import read_npy
 from keras_noisyfer.typing import PathLike, Tasks
 
-TABLES = {
-    "train": ("training.csv",),
-    "validation": ("validation.csv", "validate.csv"),
+# Folder of the repackaged form, and tables.
+FILES = {
+    "train": ("train_set", "training.csv"),
+    "validation": ("val_set", "validation.csv", "validate.csv"),
 }
 TABLE_FOLDERS = ("", "Manually_Annotated_file_lists/")
 IMAGE_FOLDERS = (
     "Manually_Annotated_Images",
     "Manually_Annotated/Manually_Annotated_Images",
 )
-# Of the repackaged form.
-SET_FOLDERS = {"train": "train_set", "validation": "val_set"}
 NUMBERED = (
     "This copy of AffectNet has numbers for names (train_set/images/0.jpg), "
     "so the published training_RAFModel.csv cannot be joined to it. Load it "
@@ -66,41 +64,28 @@ class AffectNetConfig(ManualConfig):
         return [expression_task(classes), affect_task()]
 
     def find_files(self) -> None:
-        tables = {
-            split: [f"{f}{name}" for f in TABLE_FOLDERS for name in names]
-            for split, names in TABLES.items()
-        }
-        images = dict.fromkeys(tables, IMAGE_FOLDERS)
-        # The tables win where there are both.
-        self.repackaged = os.path.isdir(
-            os.path.join(self.manual_dir, "train_set", "annotations")
-        ) and not any(
-            os.path.isfile(os.path.join(self.manual_dir, path))
-            for path in tables["train"]
-        )
-        if self.repackaged:
-            tables = {s: [f"{f}/annotations"] for s, f in SET_FOLDERS.items()}
-            images = {s: [f"{f}/images"] for s, f in SET_FOLDERS.items()}
         self.tables, self.image_roots = {}, {}
-        for split in self.splits:
-            self.tables[split] = self.find(f"its {split} labels", tables[split])
-            self.image_roots[split] = self.find("the images", images[split])
+        for split, (folder, *names) in FILES.items():
+            # The tables win where there are both.
+            tables = [f"{f}{name}" for f in TABLE_FOLDERS for name in names]
+            tables.append(f"{folder}/annotations")
+            path = self.find(f"its {split} labels", tables)
+            repackaged = os.path.isdir(path)
+            images = [f"{folder}/images"] if repackaged else IMAGE_FOLDERS
+            self.tables[split] = path
+            self.image_roots[split] = self.find("the images", images)
         self.face_files = list(self.tables.values())
-        self.image_folders = list(dict.fromkeys(self.image_roots.values()))
-        if self.has_machine and self.repackaged:
-            raise ValueError(NUMBERED)
         if self.has_machine:
-            folders = [
-                os.path.join(self.manual_dir, each)
-                for each in (*TABLE_FOLDERS, "EmoLabel", "noisy_labels")
-            ]
+            if os.path.isdir(self.tables["train"]):
+                raise ValueError(NUMBERED)
+            folders = [*TABLE_FOLDERS, "EmoLabel", "noisy_labels"]
             name = f"training_{self.machine}.csv"
             self.machine_files = [self.find_machine_labels(name, folders)]
 
-    def read(self, report: ImportReport) -> dict[str, FaceSplit]:
+    def read(self, report: ImportReport) -> dict[str, pd.DataFrame]:
         faces, listed = {}, {}
         for split, path in self.tables.items():
-            if self.repackaged:
+            if os.path.isdir(path):
                 table = read_affectnet_annotations(path, report)
             else:
                 table = read_affectnet_labels(path, report, faces=True)
@@ -113,7 +98,7 @@ class AffectNetConfig(ManualConfig):
             for name in names
         }
         path_of = str if any(map(os.path.isdir, folders)) else os.path.basename
-        for root in self.image_folders:
+        for root in dict.fromkeys(self.image_roots.values()):
             splits = [s for s, each in self.image_roots.items() if each == root]
             labelled = [path_of(name) for s in splits for name in listed[s]]
             reject_unlabelled(root, labelled, report)
@@ -121,13 +106,9 @@ class AffectNetConfig(ManualConfig):
             faces["train"] = self._with_machine_labels(
                 faces["train"], report, listed["train"]
             )
-        return {
-            split: FaceSplit(
-                self.image_roots[split],
-                each.assign(path=[path_of(name) for name in each.index]),
-            )
-            for split, each in faces.items()
-        }
+        for each in faces.values():
+            each["path"] = [path_of(name) for name in each.index]
+        return faces
 
     def _select(self, split, faces, report):
         """Images of one of the classes; with `base` as the release does."""
@@ -139,7 +120,7 @@ class AffectNetConfig(ManualConfig):
             what += ", or without affect"
         if not chosen.all():
             report.notes[what] = int((~chosen).sum())
-        return faces[chosen]
+        return faces[chosen].copy()
 
     def _with_machine_labels(self, faces, report, known):
         (path,) = self.machine_files
@@ -155,12 +136,11 @@ class AffectNetConfig(ManualConfig):
         return faces
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
-        if not self.repackaged:
+        if EYE_COLUMNS[0] in face:
             return face[EYE_COLUMNS].to_numpy("float64").reshape(2, 2)
         number = face.name.removesuffix(".jpg")
         path = os.path.join(self.tables[split], f"{number}_lnd.npy")
-        landmarks = read_npy(path, MAX_ARRAY_BYTES)
-        return landmark_eyes(landmarks)
+        return landmark_eyes(read_npy(path, MAX_ARRAY_BYTES))
 
 
 class AffectNet(ManualFaces):

@@ -10,11 +10,12 @@ import pandas as pd
 from PIL import Image
 
 from keras_noisyfer.arguments import check_number, one_line
-from keras_noisyfer.datasets.conversion import make_images, output_path
-from keras_noisyfer.datasets.image_files import (
-    UnusableImage,
-    read_rgb,
+from keras_noisyfer.datasets.conversion import (
+    check_folders,
+    make_images,
+    output_path,
 )
+from keras_noisyfer.datasets.image_files import UnusableImage, read_rgb
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.files import open_rows, replacing
 from keras_noisyfer.typing import PathLike
@@ -146,9 +147,10 @@ def align_faces(
                 f"{len(paths)}. Received: shape={eyes.shape}"
             )
 
-    def begin():
-        if how == "given":
-            _keep_eyes(output_root, paths, eyes)
+    settings = {"made_by": "align_faces", "size": size, "eyes": how}
+    if how == "given":
+        check_folders(image_root, output_root, paths, settings)
+        _keep_eyes(output_root, paths, eyes)
 
     def make(index, path):
         image = read_rgb(path)
@@ -161,20 +163,16 @@ def align_faces(
         output_root,
         paths,
         make,
-        {"made_by": "align_faces", "size": size, "eyes": how},
+        settings,
         on_error=on_error,
         description="aligning faces",
         workers=workers,
-        begin=begin,
     )
 
 
 def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:
-    """Reads a table of eye positions.
-
-    Args:
-        path: CSV file with the columns `image`, `left_x`, `left_y`,
-            `right_x` and `right_y`; empty cells where unknown.
+    """Reads a table of eye positions: a CSV file with the columns `image`,
+    `left_x`, `left_y`, `right_x` and `right_y`, empty cells where unknown.
 
     Returns:
         A list of names, and a float64 array of shape `(n, 2, 2)`.

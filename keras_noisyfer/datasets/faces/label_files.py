@@ -151,16 +151,13 @@ def read_affectnet_labels(
 
 
 def landmark_eyes(landmarks: Any) -> np.ndarray:
-    """Eye positions from a face's 68 landmarks, the means of six points an eye.
+    """Eye positions from a face's 68 landmarks, the means of six points an eye,
+    float64 of shape `(2, 2)`: NaN if they are not 68 points, as of images
+    without a face.
 
-    Args:
-        landmarks: Array of x and y in pixels, or a string of them,
-            `"x;y;x;y;..."`. Brackets around the numbers, and commas or spaces
-            between them, will do.
-
-    Returns:
-        A float64 array of shape `(2, 2)`, NaN if they are not 68 points, as of
-        images without a face.
+    They are an array of x and y in pixels, or a string of them,
+    `"x;y;x;y;..."`; brackets around the numbers, and commas or spaces between
+    them, will do.
     """
     try:
         if isinstance(landmarks, str):
@@ -174,20 +171,11 @@ def landmark_eyes(landmarks: Any) -> np.ndarray:
 
 
 def raf_eyes(annotation_dir: PathLike, name: str) -> np.ndarray:
-    """Eye positions of an image that RAF-DB's annotators marked.
-
-    Args:
-        annotation_dir: The folder `basic/Annotation/manual`, of files such
-            as `train_00001_manu_attri.txt`.
-        name: Name of the image, such as `train_00001.jpg`.
-
-    Returns:
-        A float64 array of shape `(2, 2)`, in pixels of the image in
-        `Image/original`; NaN where there is no file.
-
-    Raises:
-        ValueError: if a file does not begin with two lines of x and y.
-    """
+    """Eye positions that RAF-DB's annotators marked in the image
+    `train_00001.jpg`, in pixels of that in `Image/original`: float64 of shape
+    `(2, 2)`, NaN where the folder `Annotation/manual` has no
+    `train_00001_manu_attri.txt`. A `ValueError` if that does not begin with two
+    lines of x and y."""
     file_name = f"{os.path.splitext(name)[0]}_manu_attri.txt"
     try:
         path = locate_image(annotation_dir, file_name)

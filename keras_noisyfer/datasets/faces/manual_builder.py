@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_noisyfer.datasets.faces.manual_config import COLUMNS
+from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
 from keras_noisyfer.datasets.report import ImportReport
 
 
@@ -83,14 +83,13 @@ class ManualFaces(  # type: ignore[call-arg]
         }
 
     def _generate_examples(self, folder, faces):
-        columns = dict.fromkeys(COLUMNS, np.nan) | {"expression": -1}
         for name, face in faces.iterrows():
             example = {"image": str(folder / name), "file_name": name}
             for prefix in ("", "machine_"):
-                expression, *affect = (
-                    face.get(prefix + column, missing)
-                    for column, missing in columns.items()
-                )
-                example[f"{prefix}expression"] = int(expression)
+                affect = [
+                    face.get(prefix + e, np.nan) for e in AFFECT_DIMENSIONS
+                ]
+                key = f"{prefix}expression"
+                example[key] = int(face.get(key, -1))
                 example[f"{prefix}affect"] = np.array(affect, "float32")
             yield name, example

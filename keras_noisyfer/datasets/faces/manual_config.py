@@ -5,14 +5,14 @@ import hashlib
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.arguments import check_choice, check_number, one_line
 from keras_noisyfer.datasets.conversion import make_images
 from keras_noisyfer.datasets.faces.alignment import align_face, check_eyes
 from keras_noisyfer.datasets.faces.expressions import AFFECT_DIMENSIONS
@@ -26,8 +26,8 @@ from keras_noisyfer.datasets.image_files import (
 from keras_noisyfer.datasets.image_sources import ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.long_table import from_long
-from keras_noisyfer.datasets.machine_labels import reject_without_label
-from keras_noisyfer.datasets.report import ImportReport
+from keras_noisyfer.datasets.machine_labels import tell_unmatched
+from keras_noisyfer.datasets.report import ON_ERROR, ImportReport
 from keras_noisyfer.typing import PathLike, Tasks
 
 ALIGNMENTS = ("eyes", "given")
@@ -42,16 +42,6 @@ COLUMNS = {
     "expression": ("expression", 0),
     **{name: ("affect", i) for i, name in enumerate(AFFECT_DIMENSIONS)},
 }
-
-
-class FaceSplit(NamedTuple):
-    """One split before its images are read: the folder of the images, and a
-    `DataFrame` indexed by their names with `path` relative to it, people's
-    labels in `COLUMNS` and the machine's in `machine_...` (missing: -1 and
-    NaN), and where the face is, as `read_affectnet_labels` has it."""
-
-    image_root: str
-    faces: pd.DataFrame
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -85,25 +75,16 @@ class ManualConfig(tfds.core.BuilderConfig):
     authors_machine: ClassVar[str]
 
     def __post_init__(self):
-        check_number(
-            "image_size",
-            self.image_size,
-            1,
-            maximum=MAX_IMAGE_SIZE,
-            integer=True,
-        )
-        if self.alignment not in ALIGNMENTS:
-            raise ValueError(
-                f"`alignment` must be one of {', '.join(ALIGNMENTS)}. "
-                f"Received: {self.alignment!r}"
-            )
+        size = {"minimum": 1, "maximum": MAX_IMAGE_SIZE, "integer": True}
+        check_number("image_size", self.image_size, **size)
+        check_choice("alignment", self.alignment, ALIGNMENTS)
+        check_choice("on_error", self.on_error, ON_ERROR)
         if not self.base and (self.machine or self.machine_labels_dir):
             raise ValueError(
                 "`machine` and `machine_labels_dir` must be left out where "
                 f"people's labels are loaded. Received: {self.machine!r}, "
                 f"{self.machine_labels_dir!r}"
             )
-        ImportReport(self.on_error)
         self.manual_dir = check_folder(
             "`data_dir` (`manual_dir` of a configuration)",
             _from_home(self.manual_dir),
@@ -115,10 +96,10 @@ class ManualConfig(tfds.core.BuilderConfig):
             )
         self.machine = self.machine or self.authors_machine
         # What says which faces there are and where; with `base`, labels.
-        self.face_files, self.machine_files = [], []
-        self.image_folders = []
+        self.machine_files = []
         self.find_files()
-        files = self.face_files + self.machine_files + self.image_folders
+        files = self.face_files + self.machine_files
+        files += dict.fromkeys(self.image_roots.values())
         self.name = self._named(self.kind + "-base" * self.base, files)
 
     @property
@@ -132,11 +113,16 @@ class ManualConfig(tfds.core.BuilderConfig):
         raise NotImplementedError
 
     def find_files(self) -> None:
-        """Sets the attributes of files and folders, or says what lacks."""
+        """Sets `face_files`, the folder of images of each split in
+        `image_roots`, and with `has_machine` `machine_files`, or says what
+        lacks."""
         raise NotImplementedError
 
-    def read(self, report: ImportReport) -> dict[str, FaceSplit]:
-        """The faces of each split with their labels."""
+    def read(self, report: ImportReport) -> dict[str, pd.DataFrame]:
+        """The faces of each split: indexed by the images' names, `path` within
+        the split's folder, people's labels in `COLUMNS` and the machine's in
+        `machine_...` (missing: -1 and NaN), and where the face is, as
+        `read_affectnet_labels` has it."""
         raise NotImplementedError
 
     def eyes(self, split: str, face: pd.Series) -> np.ndarray:
@@ -159,23 +145,16 @@ class ManualConfig(tfds.core.BuilderConfig):
         Where there are labels of a machine, people's of the same kind are the
         clean ones, otherwise all that people have given.
         """
-        if split not in self.splits:
-            raise ValueError(
-                f"`split` must be one of {', '.join(self.splits)}. "
-                f"Received: {split!r}"
-            )
+        check_choice("split", split, self.splits)
         report = ImportReport(self.on_error)
         folder, faces = self.prepare(split, self.read(report)[split], report)
         machine = [each for each in COLUMNS if f"machine_{each}" in faces]
         people = faces.filter([*COLUMNS])
         streams = people.assign(**{e: faces[f"machine_{e}"] for e in machine})
         truth = people.filter(machine or [*COLUMNS])
-        table = pd.concat(
-            frame.set_axis(range(len(faces)))
-            .melt(ignore_index=False)
-            .assign(clean=clean)
-            for frame, clean in ((streams, False), (truth, True))
-        )
+        both = pd.concat({False: streams, True: truth}, names=["clean"])
+        both["image"] = [*range(len(faces))] * 2
+        table = both.reset_index("clean").melt(["clean", "image"])
         about = table["variable"].map(COLUMNS)
         table["task"], table["dimension"] = zip(*about, strict=True)
         who: dict[str, Any] = {task.name: PEOPLE for task in self.tasks}
@@ -183,7 +162,7 @@ class ManualConfig(tfds.core.BuilderConfig):
         table["annotator"] = table["task"].map(who)
         annotators = {name: [each] for name, each in who.items()}
         return from_long(
-            table.rename_axis("image").reset_index(),
+            table,
             ImageFiles(folder, faces.index),
             self.tasks,
             report,
@@ -195,13 +174,12 @@ class ManualConfig(tfds.core.BuilderConfig):
     def prepare(
         self,
         split: str,
-        each: FaceSplit,
+        faces: pd.DataFrame,
         report: ImportReport,
         cache_dir: PathLike | None = None,
     ) -> tuple[pathlib.Path, pd.DataFrame]:
         """Makes a small image of each face that has none. Returns the folder,
         in which an image has its name, and the faces that have one."""
-        faces = each.faces
         cache = cache_dir or self.cache_dir or tfds.core.constants.DATA_DIR
         try:
             cache = pathlib.Path(cache).expanduser()
@@ -220,7 +198,7 @@ class ManualConfig(tfds.core.BuilderConfig):
             return face.resize(size, Image.Resampling.BILINEAR)
 
         made = make_images(
-            each.image_root,
+            self.image_roots[split],
             folder,
             faces.index.tolist(),
             make,
@@ -236,7 +214,7 @@ class ManualConfig(tfds.core.BuilderConfig):
             first = report.entries[:1]
             raise ValueError(
                 f"The split {split} of {self.title} must have an image. "
-                f"Received: none that can be used in {each.image_root}"
+                f"Received: none of use in {self.image_roots[split]}"
                 + one_line("".join(f"; {e}: {p}, {d}" for e, p, d in first))
             )
         return folder, faces
@@ -263,23 +241,16 @@ class ManualConfig(tfds.core.BuilderConfig):
         return image.crop(tuple(corners.astype(int).tolist()))
 
     def find(
-        self,
-        what: str,
-        candidates: Iterable[str],
-        folder: PathLike | None = None,
-        source: str | None = None,
+        self, what: str, candidates: Iterable[str], source: str | None = None
     ) -> str:
-        """The first of these paths, relative to `folder` or `manual_dir`, that
-        exists: a file if it has an extension, else a folder. A `ValueError`
-        says what was looked for, and its source."""
-        folder = folder or self.manual_dir
+        """The first of these paths, relative to `manual_dir`, that exists. A
+        `ValueError` says what was looked for, and its source."""
         for candidate in candidates:
-            path = os.path.normpath(os.path.join(folder, candidate))
-            is_file = os.path.splitext(path)[1]
-            if os.path.isfile(path) if is_file else os.path.isdir(path):
+            path = os.path.normpath(os.path.join(self.manual_dir, candidate))
+            if os.path.exists(path):
                 return path
         raise ValueError(
-            f"{self.title} lacks {what}. Looked in {folder} for "
+            f"{self.title} lacks {what}. Looked in {self.manual_dir} for "
             f"{', '.join(candidates)}. {source or self.source}"
         )
 
@@ -296,7 +267,7 @@ class ManualConfig(tfds.core.BuilderConfig):
         return self.find(
             f"the machine labels {name}",
             [os.path.join(folder, name) for folder in folders],
-            source=f"{source}; `machine_labels_dir` may say where they are",
+            f"{source}; `machine_labels_dir` may say where they are",
         )
 
     def join_machine_labels(
@@ -310,13 +281,10 @@ class ManualConfig(tfds.core.BuilderConfig):
         """Adds by name the labels of a machine that were read from `path`, and
         leaves out faces without them. `known` are the names of all images."""
         surplus = int((~machine.index.isin(known)).sum())
-        if surplus:
-            note = f"machine labels of no image, {os.path.basename(path)}"
-            report.notes[note] = surplus
         missing = faces.index.difference(machine.index, sort=False)
         # Those whose label was rejected have been counted.
         missing = missing.difference(machine.attrs["rejected"], sort=False)
-        reject_without_label(missing, len(faces), path, report)
+        tell_unmatched(missing, len(faces), surplus, path, report)
         return faces.join(machine.add_prefix("machine_"), how="inner")
 
 

@@ -18,7 +18,6 @@ from keras_noisyfer.datasets.faces.label_files import (
 )
 from keras_noisyfer.datasets.faces.manual_builder import ManualFaces
 from keras_noisyfer.datasets.faces.manual_config import (
-    FaceSplit,
     ManualConfig,
     reject_unlabelled,
 )
@@ -53,19 +52,15 @@ class RafDbConfig(ManualConfig):
         )
         self.face_files = [self.label_list]
         root = self.label_list.removesuffix(LABEL_LIST)
-        kind = "aligned"
+        images, eyes = f"{root}Image/aligned", f"{root}Annotation/manual"
         if self.alignment == "eyes":
-            kind, what = "original", "the folder of eye positions"
-            self.face_files.append(self.find(what, ["Annotation/manual"], root))
-        self.image_folders = [
-            self.find("the folder of images", [f"Image/{kind}"], root)
-        ]
-        folders = [
-            os.path.join(each, folder)
-            for each in dict.fromkeys([root, self.manual_dir])
-            for folder in MACHINE_FOLDERS
-        ]
+            images = f"{root}Image/original"
+            what = "the folder of eye positions"
+            self.face_files.append(self.find(what, [eyes]))
+        root_of_images = self.find("the folder of images", [images])
+        self.image_roots = dict.fromkeys(self.splits, root_of_images)
         if self.has_machine:
+            folders = [f"{r}{f}" for r in (root, "") for f in MACHINE_FOLDERS]
             self.machine_files = [
                 self.find_machine_labels(
                     f"list_{e}_{self.machine}.txt", folders
@@ -73,11 +68,12 @@ class RafDbConfig(ManualConfig):
                 for e in ("label", "va")
             ]
 
-    def read(self, report: ImportReport) -> dict[str, FaceSplit]:
+    def read(self, report: ImportReport) -> dict[str, pd.DataFrame]:
         faces = read_raf_expressions(self.label_list, report)
         listed = [*faces.index, *faces.attrs.pop("rejected")]
         faces["path"] = self._paths(faces.index)
         root = self._find_images(sorted(faces["path"]))
+        self.image_roots = dict.fromkeys(self.splits, root)
         reject_unlabelled(root, self._paths(listed), report)
         kinds = faces.index.str.extract("^(train|test)_", expand=False)
         for name in faces.index[kinds.isna()]:
@@ -94,7 +90,7 @@ class RafDbConfig(ManualConfig):
             train = self.join_machine_labels(
                 train, machine, report, path, listed
             )
-        return {"train": FaceSplit(root, train), "test": FaceSplit(root, test)}
+        return {"train": train, "test": test}
 
     def _paths(self, names):
         # train_00001.jpg is train_00001_aligned.jpg in `Image/aligned`.
@@ -103,7 +99,7 @@ class RafDbConfig(ManualConfig):
         return [f"{stem}{suffix}{end}" for stem, end in parts]
 
     def _find_images(self, names):
-        (top,) = self.image_folders
+        top = self.image_roots["train"]
         wanted = set(names)
         folders = [
             os.path.dirname(each)

@@ -104,7 +104,7 @@ def test_base_leaves_out_images_without_affect(tmp_path):
     write_table(tmp_path / "training.csv", rows)
     for base, count in ((True, 7), (False, 10)):
         config = AffectNetConfig(manual_dir=tmp_path, base=base)
-        faces = config.read(ImportReport())["train"].faces
+        faces = config.read(ImportReport())["train"]
         assert len(faces) == count
     assert np.isnan(faces.valence[rows[2][0]])
 
@@ -124,8 +124,8 @@ def test_base_leaves_out_images_without_affect(tmp_path):
 def test_layouts(tmp_path, layout):
     rows = write_affectnet(tmp_path, **layout)
     config = AffectNetConfig(manual_dir=tmp_path, base=True)
-    for split, each in config.read(ImportReport()).items():
-        faces, root = each.faces, pathlib.Path(each.image_root)
+    for split, faces in config.read(ImportReport()).items():
+        root = pathlib.Path(config.image_roots[split])
         human = by_name(rows[split], 6)
         assert faces.expression.tolist() == [human[n] for n in faces.index]
         assert len(faces) > 6
@@ -139,7 +139,7 @@ def test_numbers_may_be_text(tmp_path):
         folder = tmp_path / str(text)
         write_affectnet_sets(folder, 12, 3, text)
         config = AffectNetConfig(manual_dir=folder)
-        tables.append(config.read(ImportReport())["train"].faces)
+        tables.append(config.read(ImportReport())["train"])
     assert tables[0].equals(tables[1])
     # By number, not by name: 0.jpg, 1.jpg, ..., 10.jpg.
     assert tables[0].index.tolist() == [f"{i}.jpg" for i in (*range(8), 11)]

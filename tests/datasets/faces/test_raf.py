@@ -109,10 +109,8 @@ def test_layouts(tmp_path, images, top, alignment):
     split = config.read(ImportReport())["train"]
     kind = {"eyes": "original", "given": "aligned"}[alignment]
     folder = tmp_path / "rafd" / "basic" / "Image" / kind / images
-    assert split.image_root == str(folder)
-    assert [(folder / path).is_file() for path in split.faces.path] == [
-        True
-    ] * 2
+    assert config.image_roots["train"] == str(folder)
+    assert [(folder / path).is_file() for path in split.path] == [True] * 2
 
 
 def test_bom_and_crlf(tmp_path, cache):
