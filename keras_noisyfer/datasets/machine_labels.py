@@ -85,7 +85,10 @@ def join_table(
             f"{data.names[0]}. Received: none"
         )
     others = np.setdiff1d(range(len(data)), kept)
-    missing, surplus = np.array(data.names)[others], int((found < 0).sum())
+    missing, surplus = (
+        np.array(data.names)[others].tolist(),
+        int((found < 0).sum()),
+    )
     tell_unmatched(missing, len(data), surplus, path, report)
     cells = cells[cells["image"].isin(kept)]
     data = data.select(kept)
