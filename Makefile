@@ -1,6 +1,7 @@
 # make demo    run recipes/quickstart.py              ARGS="--help" passes flags
 # make test    run the tests                          ARGS="-k losses"
 # make test-smoke   a few of each of those left out there, as .ci/run does
+# make test-lowest  with the lowest versions in pyproject.toml, on Python 3.11
 # make test-all     all there are, an hour on two cores; or one part:
 # make test-whole        those of `make test`, of whole networks
 # make test-slow         those of many steps; two runs killed ten times each
@@ -11,6 +12,7 @@
 # make dist    build the wheel and the source archive, and check both
 # make lint    check the code with ruff and mypy
 # make docs    build the documentation's site into build/site
+# make tutorials  run the notebooks in docs/tutorials anew, ten minutes
 # make clean   remove the virtual environments and the caches
 #
 # The first run of a target creates its virtual environment, which takes some
@@ -19,6 +21,8 @@
 ENV_DEMO := .venv-demo
 ENV_TEST := .venv-test
 ENV_DOCS := .venv-docs
+ENV_LOWEST := .venv-lowest
+ENVS := $(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS) $(ENV_LOWEST)
 ARGS ?=
 
 export KERAS_BACKEND ?= tensorflow
@@ -33,7 +37,8 @@ PYTEST := $(ENV_TEST)/bin/python -m pytest
 PARALLEL := -n auto --dist worksteal
 ALL := test-whole test-slow test-distributed test-fuzz test-browser test-jax
 
-.PHONY: demo test test-smoke test-all $(ALL) dist docs lint clean
+.PHONY: demo test test-smoke test-lowest test-all $(ALL) dist docs tutorials \
+  lint clean
 .DEFAULT_GOAL := test
 
 demo: $(ENV_DEMO)/installed
@@ -55,6 +60,9 @@ test-smoke: $(ENV_TEST)/installed
 	  tests/serving tests/test_docs.py tests/test_wheel.py tests/tuning
 	@$(JAX) $(PYTEST) $(PARALLEL) -m "smoke and not slow" tests/backends \
 	  tests/models
+
+test-lowest: $(ENV_LOWEST)/installed
+	@$(ENV_LOWEST)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 # One after the other.
 test-all:
@@ -93,8 +101,11 @@ docs: $(ENV_DOCS)/installed
 	@NO_MKDOCS_2_WARNING=1 $(ENV_DOCS)/bin/python -m mkdocs build --strict \
 	  --quiet $(ARGS)
 
+tutorials: $(ENV_TEST)/installed
+	@$(ENV_TEST)/bin/python docs/notebooks.py $(ARGS)
+
 clean:
-	rm -rf $(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS) .jax-cache build dist *.egg-info
+	rm -rf $(ENVS) .jax-cache build dist *.egg-info
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find keras_noisyfer noisyfer recipes tests -name __pycache__ -prune \
 	  -exec rm -rf {} +
@@ -105,6 +116,8 @@ $(ENV_DEMO)/installed: PACKAGE := --editable .
 $(ENV_TEST)/installed: PACKAGE := --editable \
   .[audit,crowd,demo,dev,export,faces,jax,tune]
 $(ENV_DOCS)/installed: PACKAGE := --requirement docs/requirements.txt
+$(ENV_LOWEST)/installed: PACKAGE := --constraint build/lowest.txt \
+  --editable .[audit,crowd,dev,export,faces,tune]
 
 # The releases of Python that the bounds in pyproject.toml can be installed on.
 IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -120,7 +133,7 @@ endif
 # one that was interrupted, made by another Python or moved is made anew.
 MADE_FOR := $(shell "$(PYTHON)" -c "import sys; \
   print(sys.version.split()[0], sys.base_prefix)" 2>/dev/null) $(CURDIR)
-STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS),$(shell \
+STALE := $(foreach env,$(ENVS),$(shell \
   [ "$$(cat $(env)/installed 2>/dev/null)" = "$(MADE_FOR)" ] \
   && [ -x $(env)/bin/python ] || echo $(env)/installed))
 
@@ -128,7 +141,13 @@ STALE := $(foreach env,$(ENV_DEMO) $(ENV_TEST) $(ENV_DOCS),$(shell \
 
 $(ENV_DEMO)/installed $(ENV_TEST)/installed: pyproject.toml
 $(ENV_DOCS)/installed: docs/requirements.txt
-$(ENV_DEMO)/installed $(ENV_TEST)/installed $(ENV_DOCS)/installed:
+$(ENV_LOWEST)/installed: pyproject.toml .ci/lowest | build/lowest.txt
+
+build/lowest.txt: pyproject.toml .ci/lowest
+	@mkdir -p build
+	@"$(PYTHON)" .ci/lowest > $@
+
+$(ENVS:=/installed):
 	@[ -n "$(PYTHON)" ] || { echo "error: Python 3.11, 3.12 or 3.13 is needed\
 	 and not on PATH; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c "$(IS_SUPPORTED)" 2>/dev/null || { echo "error: Python\

@@ -5,6 +5,7 @@ import importlib
 import json
 import pathlib
 import re
+import sys
 
 import pytest
 
@@ -13,10 +14,19 @@ from keras_noisyfer import comparison
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+sys.path.append(str(DOCS))
+
+from notebooks import NOT_RUN, TUTORIALS, to_markdown  # noqa: E402
+
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text("utf-8")
     for path in [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]
 }
+NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
+PICTURES = set()
+for path in NOTEBOOKS:
+    PAGES[str(path.relative_to(ROOT))], pictures = to_markdown(path)
+    PICTURES |= set(pictures)
 # A line before a block says why it cannot run here.
 BLOCK = re.compile(
     r"^(?:<!-- not run: ([^\n]+) -->\n)?```python\n(.*?)^```", re.M | re.S
@@ -42,7 +52,7 @@ FILE = re.compile(
 )
 # What the examples do for minutes, in seconds.
 SMALL = {
-    r"\b(train_size|count)=\d+": r"\1=300",
+    r"\b(train_size|count)=\d{3,}": r"\1=300",
     r"\bload_synthetic_faces\(": "load_synthetic_faces(test_size=32, ",
     r"\bdraw_faces\(\d{3,}": "draw_faces(64",
     r"(?<!\w)epochs=\d+": "epochs=1",
@@ -175,7 +185,11 @@ def test_every_public_name_is_on_a_page_of_the_api():
 
 
 def test_every_page_is_in_the_navigation():
-    pages = {str(path.relative_to(DOCS)) for path in DOCS.glob("**/*.md")}
+    # Of a notebook the site makes a page.
+    pages = {
+        str(path.relative_to(DOCS).with_suffix(".md"))
+        for path in [*DOCS.glob("**/*.md"), *NOTEBOOKS]
+    }
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
     assert set(re.findall(r": (\S+\.md)$", nav, re.M)) == pages
 
@@ -185,7 +199,8 @@ def test_files_that_pages_name_are_there():
     absent = []
     for page, text in PAGES.items():
         for target in re.findall(r"\]\((?!\w+:)([^)#]+)", text):
-            if not (ROOT / page).parent.joinpath(target).exists():
+            there = (ROOT / page).parent.joinpath(target).exists()
+            if not there and target not in PICTURES:
                 absent.append(f"{page}: {target}")
         # This page names the recipes that commands have taken the place of.
         if page == "docs/command_line.md":
@@ -194,6 +209,26 @@ def test_files_that_pages_name_are_there():
             if not (ROOT / target).exists():
                 absent.append(f"{page}: {target}")
     assert absent == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_tutorial_is_committed_as_it_ran(path):
+    assert path.stat().st_size < 150_000
+    ran, drawn = 0, 0
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        if NOT_RUN in cell["metadata"].get("tags", ()):
+            assert cell["source"][0].startswith("# Not run here: ")
+            continue
+        ran += 1
+        # One after the other, from the first.
+        assert cell["execution_count"] == ran
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error"
+            assert output.get("name") != "stderr"
+            drawn += "image/png" in output.get("data", ())
+    assert ran and drawn
 
 
 def test_readme_is_short():
