@@ -200,16 +200,9 @@ def open_rows(
 ) -> io.TextIOWrapper:
     """Opens a text file in UTF-8, with or without a byte order mark.
 
-    Args:
-        path: The file.
-        newline: As of `open`.
-        quotes: Whether a row may have line breaks in quotes, as in a CSV
-            file.
-
-    Returns:
-        A text stream. It raises `RowTooLong` where a reader would gather
-        ever more of the file in memory: to its end, if quotes are not
-        closed.
+    With `quotes`, as in a CSV file, a row may have line breaks in quotes. The
+    stream raises `RowTooLong` where a reader would gather ever more of the
+    file in memory: to its end, if quotes are not closed.
     """
     return _Rows(pathlib.Path(path).open("rb"), newline, quotes)
 
@@ -290,11 +283,6 @@ def spreadsheet_cell(value: Any) -> Any:
 
     A text that begins like a formula gets an apostrophe in front, so that
     it is shown and not computed: names of files are chosen by others.
-
-    Example:
-
-    >>> spreadsheet_cell("=HYPERLINK(A1)")
-    "'=HYPERLINK(A1)"
     """
     if isinstance(value, str) and value.startswith(tuple("=+-@\t\r\n")):
         return f"'{value}"

@@ -62,15 +62,8 @@ def standardize_labels(
 
 
 def weigh_labels(present: Tensor, sample_weight: Weights) -> Tensor:
-    """Weights of labels: those of their images, 0 where missing.
-
-    Args:
-        present: Which labels are given, floats of shape `(batch_size, ...)`.
-        sample_weight: Weights of the images, shape `(batch_size,)`, or None.
-
-    Returns:
-        A tensor of the shape of `present`.
-    """
+    """Weights of labels: those of their images, of shape `(batch_size,)`; 0
+    where missing, as `present` says in floats of shape `(batch_size, ...)`."""
     if sample_weight is None:
         return present
     shape = (-1, *[1] * (len(present.shape) - 1))
@@ -78,12 +71,7 @@ def weigh_labels(present: Tensor, sample_weight: Weights) -> Tensor:
 
 
 def mean_weights(sample_weight: Labels | None) -> Tensor | None:
-    """The weights of the images over all tasks, for what is of none.
-
-    Args:
-        sample_weight: Dict by task name of weights of shape `(batch_size,)`,
-            or None.
-    """
+    """The weights of the images over all tasks, for what is of none."""
     if sample_weight is None:
         return None
     return ops.mean(ops.stack(list(sample_weight.values())), axis=0)
@@ -138,16 +126,8 @@ def consensus(task: Task, outputs: Tensor, method: str = "mean") -> Tensor:
 
 
 def invert_consensus(task: Task, prediction: Tensor, annotators: int) -> Tensor:
-    """Equal raw outputs of label streams whose consensus is a prediction.
-
-    Args:
-        task: The task.
-        prediction: What `consensus` returned.
-        annotators: Number of streams.
-
-    Returns:
-        Shape `(batch_size, annotators, width)`, which the losses can read.
-    """
+    """Equal raw outputs of label streams, `(batch_size, annotators, width)`,
+    whose consensus is a prediction."""
     if isinstance(task, CategoricalTask):
         prediction = ops.log(ops.maximum(prediction, config.epsilon()))
     return ops.repeat(ops.expand_dims(prediction, axis=1), annotators, axis=1)
@@ -162,23 +142,8 @@ def check_consensus(method: str) -> None:
 
 
 def label_streams(tasks: Tasks) -> list[LabelStream]:
-    """All label streams of a list of tasks, in the order of the networks.
-
-    Args:
-        tasks: Sequence of tasks.
-
-    Returns:
-        A list of `LabelStream`, y^1 ... y^T in the paper's notation.
-
-    Example:
-
-    >>> tasks = [
-    ...     CategoricalTask("expression", num_classes=7),
-    ...     ContinuousTask("affect", dimensions=("valence", "arousal")),
-    ... ]
-    >>> [(stream.name, stream.num_outputs) for stream in label_streams(tasks)]
-    [('expression_0', 7), ('affect_0', 2)]
-    """
+    """All label streams of a list of tasks, in the order of the networks:
+    y^1 ... y^T in the paper's notation."""
     return [stream for task in tasks for stream in task.streams]
 
 

@@ -179,13 +179,5 @@ def shrinkage(norms: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def group_norms(features: Tensor, weights: Tensor) -> Tensor:
-    """`||diag(x_i) w_k||` of each image and class.
-
-    Args:
-        features: Shape `(n, features)`.
-        weights: Shape `(features, num_classes)`.
-
-    Returns:
-        A tensor of shape `(n, num_classes)`.
-    """
+    """`||diag(x_i) w_k||` of each image and class, `(n, num_classes)`."""
     return tf.sqrt(tf.matmul(features**2, weights**2))

@@ -1,11 +1,11 @@
 """The images and labels that flags name."""
 
-import inspect
 import sys
 
 import tensorflow_datasets as tfds
 
 from keras_noisyfer.comparison import DATASETS
+from keras_noisyfer.comparison.data import check_loader_options
 from keras_noisyfer.comparison.table_data import load_table_data
 from noisyfer.flags import UsageError
 
@@ -43,13 +43,9 @@ def load_data(flags):
         sizes = {**DRAWN, "image_size": flags.image_size}
         sizes["train_size"] = flags.train_size or sizes["train_size"]
         try:
-            inspect.signature(known.load).bind("", sizes, 0, **options)
-        except TypeError as error:
-            raise UsageError(
-                f"The data set {flags.data} needs other --data-dir or "
-                f"--data-option: {error}. Received: "
-                f"{', '.join(options) or 'none'}"
-            ) from error
+            check_loader_options(flags.data, options)
+        except ValueError as error:
+            raise UsageError(f"--data-dir or --data-option: {error}") from error
         train, test = (
             known.load(split, sizes, flags.seed, **options)
             for split in ("train", "test")

@@ -223,14 +223,8 @@ def load_case(
         ValueError: if files are missing or wrong, or there are fewer images
             than the profile asks for.
     """
+    check_loader_options(case, data)
     known = DATASETS[case]
-    try:
-        inspect.signature(known.load).bind("train", profile, seed, **data)
-    except TypeError as error:
-        raise ValueError(
-            f"The data set {case!r} must be told where its files are: {error}. "
-            f"Received: {', '.join(data) or 'nothing'}"
-        ) from error
     train = known.load("train", profile, seed, **data)
     train = keep_labels(train, tasks, annotators)
     test = known.load("test", profile, seed, **data)
@@ -256,6 +250,17 @@ def load_case(
             )
     size = profile["image_size"]
     return Case(train, validation, test, (size, size, 3), known.augmentation)
+
+
+def check_loader_options(case: str, data: Mapping[str, Any]) -> None:
+    """Raises a `ValueError` unless a data set's loader takes such arguments."""
+    try:
+        inspect.signature(DATASETS[case].load).bind("", {}, 0, **data)
+    except TypeError as error:
+        raise ValueError(
+            f"The data set {case!r} must be told where its files are: {error}. "
+            f"Received: {', '.join(data) or 'nothing'}"
+        ) from error
 
 
 def keep_labels(

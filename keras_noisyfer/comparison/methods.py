@@ -310,15 +310,8 @@ def check_method(method: str) -> Method:
 def method_data(
     method: str, data: LabelledImages, seed: int = 0
 ) -> LabelledImages:
-    """The images with the labels that a method trains on.
-
-    Args:
-        method: A key of `METHODS`.
-        data: `LabelledImages` with the annotators' labels.
-        seed: Seed that breaks the ties of the majority vote.
-
-    Returns:
-        `LabelledImages`: of all annotators, or of one that stands for them.
+    """The images with the labels that a method trains on: of all annotators,
+    or of one that stands for them. `seed` breaks the ties of a vote.
 
     Raises:
         ValueError: if the method is unknown, or a task has no clean labels

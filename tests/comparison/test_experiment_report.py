@@ -121,11 +121,12 @@ def test_committed_results_can_be_read(tmp_path, capsys):
     for name in drawn:
         (tmp_path / name).unlink()
     write_report(read("table1"), tmp_path)
-    assert "| SCE | 57.28 | 57.28 | 57.48 | 86.34 | 1 |" in (
-        capsys.readouterr().out
-    )
-    # Without the images there are no examples of them.
+    printed = capsys.readouterr().out
+    assert "| SCE | 57.28 | 57.28 | 57.48 | 86.34 | 1 |" in printed
+    # Without the images there are no examples of them, nor of the decoder's.
     drawn.remove("examples_multi-label_object.png")
+    drawn.remove("samples_multi-label.png")
+    assert "No samples are drawn: cells/multi-label/proposed" in printed
     found = sorted(path.name for path in tmp_path.glob("*_multi-label*.png"))
     assert found == drawn
     balance = RECIPES.parent / "results" / "automatic_balance"
