@@ -163,7 +163,11 @@ def run(flags):
     keras.utils.set_random_seed(flags.seed)
     model = make_model(images.tasks, shape, flags)
     dataset = images.batches(
-        shape, BATCH_SIZE, training=True, seed=flags.seed, with_index=True
+        shape,
+        BATCH_SIZE,
+        training=True,
+        augmentation=kn.face_affine if flags.augment else None,
+        seed=flags.seed,
     )
     compile_model(
         model, dataset, flags.epochs, keras.optimizers.Adam(5e-4, beta_1=0.5)
@@ -181,9 +185,11 @@ def run(flags):
     }
     draw(model, test).savefig(output / "generated_faces.png", dpi=120)
     export_decoder(model, output / "saved_decoder" / "1", overwrite=True)
-    write_json(
-        output / "results.json", {"settings": {**vars(flags)}, **metrics}
-    )
+    paths = ("ferplus", "output_dir")
+    settings = {k: v for k, v in vars(flags).items() if k not in paths}
+    settings |= {"noise_code_size": NOISE_CODE_SIZE, **TERMS}
+    settings["data"] = "FER+, three sources" if flags.ferplus else "drawn faces"
+    write_json(output / "results.json", {"settings": settings, **metrics})
     for name, value in metrics.items():
         print(f"{name}: {value:.3f}")
     print(f"Faces and SavedModel: {output}")
@@ -196,10 +202,11 @@ def main(arguments=None):
     add("--ferplus", metavar="FOLDER", help="that `ferplus_cases.py` describes")
     add("--train-size", type=count, default=8000)
     add("--image-size", type=count, default=32, choices=(32, 48, 64))
-    add("--epochs", type=count, default=40)
+    add("--augment", action="store_true", help="turn, scale and flip them")
+    add("--epochs", type=count, default=20)
     add("--judge-epochs", type=count, default=12)
-    add("--warmup-epochs", type=number_flag(int, minimum=0), default=3)
-    add("--lambda-joint", type=number_flag(float, minimum=0), default=0.05)
+    add("--warmup-epochs", type=number_flag(int, minimum=0), default=2)
+    add("--lambda-joint", type=number_flag(float, minimum=0), default=0.01)
     add("--seed", type=number_flag(int, minimum=0), default=0)
     add("--output-dir", default="runs/decoder")
     run_command(run, parser.parse_args(arguments))

@@ -39,6 +39,7 @@ SMOKE = [pytest.mark.slow, pytest.mark.smoke]
 LONG = dict.fromkeys(
     (
         "docs/guides/beyond_one_machine.md",
+        "docs/guides/decoder.md",
         "docs/guides/lambda_gamma.md",
         "docs/guides/remedies.md",
         "docs/guides/resume.md",

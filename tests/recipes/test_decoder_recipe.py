@@ -90,7 +90,7 @@ def test_trains_draws_and_exports(recipe, tmp_path, capsys):
     arguments = [*flags.split(), "--output-dir", str(tmp_path)]
     recipe.main(arguments)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["settings"]["lambda_joint"] == 0.05
+    assert results["settings"]["kl_weight"] == 1e-3
     assert 0 <= results["recognized"] <= 1
     assert (tmp_path / "generated_faces.png").stat().st_size > 1000
     assert (tmp_path / "saved_decoder" / "1" / "saved_model.pb").is_file()
