@@ -104,7 +104,10 @@ def choose_rows(
 def separator_hint(header: list[str]) -> str:
     """What to add to an error where values are not separated by commas."""
     if len(header) == 1 and re.search(r"[;\t|]", str(header[0])):
-        return ". The values must be separated by commas"
+        return (
+            ". The values must be separated by commas; give others as "
+            "`from_dataframe(pandas.read_csv(path, sep=...), ...)`"
+        )
     return ""
 
 

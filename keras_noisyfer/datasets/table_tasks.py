@@ -28,6 +28,8 @@ AFFECT = ("valence", "arousal")
 MAX_CLASSES = 1000
 # As many cells of which no two are alike are no classes.
 MANY_DIFFERENT = 20
+# A class with a fraction of one in so many of the mean may be a misspelling.
+RARE = 12
 
 
 def infer_tasks(
@@ -70,7 +72,8 @@ def infer_tasks(
 
     Warns:
         UserWarning: if columns become tasks of their own whose names, such as
-            `expression_1` and `expression_2`, are rather those of annotators.
+            `expression_1` and `expression_2`, are rather those of annotators;
+            if a class is so rare that it may be a misspelling.
 
     Example:
 
@@ -80,7 +83,12 @@ def infer_tasks(
     frame = table if isinstance(table, pd.DataFrame) else read_csv(table)
     source = frame.attrs.get("csv", "`df`")
     if frame.empty:
-        raise ValueError(f"{source} must have rows of labels. Received: none")
+        surplus = len(frame.attrs.get("surplus", {}))
+        hint = f", but {surplus} rows of too many values" * (surplus > 0)
+        hint += separator_hint(list(frame))
+        raise ValueError(
+            f"{source} must have rows of labels. Received: none{hint}"
+        )
     is_told = columns is not None
     if not is_told:
         columns = infer_columns(frame, ignored)
@@ -126,7 +134,10 @@ def infer_tasks(
         )
     for name, cells in found.items():
         names = (classes or {}).get(name)
-        tasks.append(_categorical(name, texts(cells), names))
+        cells = texts(cells)
+        tasks.append(_categorical(name, cells, names))
+        if names is None:
+            _warn_of_rare_classes(tasks[-1], cells)
     for name, alike in _alike(tasks if not is_told else ()).items():
         dotted = [f"{name}.{each.lstrip('_')}" for each in alike.values()]
         example = {"image": columns["image"], name: [*alike]}
@@ -138,6 +149,19 @@ def infer_tasks(
             stacklevel=2,
         )
     return tasks, columns
+
+
+def _warn_of_rare_classes(task, cells):
+    counts = cells[cells.isin(task.class_names or ())].value_counts()
+    rare = counts[counts * RARE < counts.mean()]
+    if len(rare):
+        told = (f"{name!r} ({count})" for name, count in rare.items())
+        warnings.warn(
+            f"Classes of task {one_line(task.name)!r} with few of its "
+            f"{counts.sum():,} labels: {one_line(', '.join(told))}. If they "
+            "are misspelled, correct them or give `tasks` with class names",
+            stacklevel=3,
+        )
 
 
 def _alike(tasks):
@@ -183,9 +207,15 @@ def infer_columns(
         return columns
     labels: dict[str, dict[str, Any]] = {}
     clean: dict[str, Any] = {}
-    for column in map(str, header):
+    for place, column in enumerate(map(str, header), start=1):
         if column in ("image", *ignored):
             continue
+        if column in ("", f"Unnamed: {place - 1}"):
+            raise ValueError(
+                f"{source} must have a name for each column; a row's number is "
+                "left out by `to_csv(index=False)`. Received: none for "
+                f"column {place}"
+            )
         name, _, annotator = column.partition(".")
         if column == CLEAN:
             raise ValueError(

@@ -310,6 +310,13 @@ def test_ids_that_begin_at_1_are_names(csv):
         ),
         (("image,mood",), "must have rows of labels"),
         (("image;mood", "a;sad"), "must be separated by commas"),
+        # Decimal commas, as Excel writes them in much of Europe.
+        (
+            ("image;valence", "a;0,5", "b;0,25"),
+            "none, but 2 rows of too many values. .* separated by commas; .*",
+        ),
+        # A data frame's index.
+        ((",image,mood", "0,a,sad", "1,b,calm"), "index=False.* for column 1"),
     ],
 )
 def test_what_are_no_classes_is_told(csv, lines, message):
@@ -338,3 +345,19 @@ def test_warns_of_annotators_that_would_be_tasks(csv):
         infer_tasks(csv("image,hair_color,hair_length", "a,red,long", "b,x,y"))
         infer_tasks(csv("image,shape.1,shape.2", *[row[:-4] for row in rows]))
     assert task.class_names == ("flat", "round")
+
+
+def test_warns_of_classes_that_may_be_misspelled(csv):
+    lines = [f"{i}.png,{('sad', 'happy')[i % 2]}" for i in range(100)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        infer_tasks(csv("image,mood", *lines))
+    path = csv("image,mood", *lines, "100.png,hapy", "101.png,hapy")
+    with pytest.warns(UserWarning, match=r"'hapy' \(2\).*misspelled") as told:
+        tasks, _ = infer_tasks(path)
+    assert len(told) == 1 and "102 labels" in str(told[0].message)
+    assert tasks[0].num_classes == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classes = {"mood": ["happy", "hapy", "sad"]}
+        infer_tasks(path, classes=classes)
