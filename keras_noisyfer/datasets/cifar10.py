@@ -74,8 +74,6 @@ def load_cifar10(
     - [Zhang et al., 2021, section 5.1](https://arxiv.org/abs/2010.09849)
     """
     check_choice("split", split, SPLITS)
-    if size is not None:
-        check_number("size", size, 1, integer=True)
     check_number("seed", seed, 0, integer=True)
     arrays = _download(split) if path is None else _read(path, split)
     images, labels = _check(split, *arrays)
@@ -93,11 +91,7 @@ def take_first(data: LabelledImages, size: int | None) -> LabelledImages:
     """The first `size` images of a data set, which has to have as many."""
     if size is None:
         return data
-    if size > len(data):
-        raise ValueError(
-            f"`size` must be at most {len(data)}, the number of images there "
-            f"are. Received: {size}"
-        )
+    check_number("size", size, 1, maximum=len(data), integer=True)
     return data.take(size)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.cifar10 import (
     CLASS_NAMES,
     MAX_IMAGES,
@@ -120,8 +120,6 @@ def load_cifar10n(
             "`label_sets` must be a sequence of different names among "
             f"{', '.join(LABEL_SETS)}. Received: {label_sets!r}"
         )
-    if size is not None:
-        check_number("size", size, 1, integer=True)
     labels_path = _find(labels_path)
     labels = _read(labels_path, ("clean_label", *label_sets))
     data = load_cifar10(path, split, annotators=None)
@@ -165,12 +163,10 @@ def _match(true_labels, data, labels_path):
             f"Received: {labels_path} with {len(true_labels)}"
         )
     orders = [np.arange(count)]
-    folder = os.path.dirname(os.path.abspath(labels_path))
-    for each in (folder, os.path.dirname(folder)):
-        path = os.path.join(each, ORDER_FILE)
-        if os.path.isfile(path):
-            # It gives for each label the index of its image.
-            orders.append(np.argsort(_read_order(path, count)))
+    for folder in pathlib.Path(labels_path).absolute().parents[:2]:
+        # It gives for each label the index of its image.
+        if (folder / ORDER_FILE).is_file():
+            orders.append(np.argsort(_read_order(folder / ORDER_FILE, count)))
             break
     true_labels = true_labels.to_numpy()
     wrong = [(true_labels[each] != expected).sum() for each in orders]

@@ -214,24 +214,19 @@ def check_image_files(
     check_folder("`image_root`", image_root)
     good = np.ones(len(names), bool)
 
-    def check(index, what, *arguments):
+    def check(index, decode):
         try:
-            return what(*arguments)
+            path = locate_image(image_root, names[index])
+            check_image(path, decode=decode)
+            return path
         except UnusableImage as error:
             bad = names[index], error.problem, error.detail
         good[index] = False
         report.reject(*(explain(*bad) if explain else bad))
 
-    def check_header(name):
-        path = locate_image(image_root, name)
-        check_image(path, decode=False)
-        return path
-
     options: Any = {"unit": " files", "delay": 2, "disable": None}
-    paths = [
-        check(index, check_header, name)
-        for index, name in enumerate(tqdm.tqdm(names, "checking", **options))
-    ]
+    indices = tqdm.tqdm(range(len(names)), "checking", **options)
+    paths = [check(index, False) for index in indices]
     left = set(np.flatnonzero(good).tolist()) if decode else set()
     if left:
         dataset = tf.data.Dataset.from_tensor_slices(
@@ -247,7 +242,7 @@ def check_image_files(
                 left.difference_update(indices.tolist())
                 progress.update(len(indices))
     for index in sorted(left):
-        check(index, _check_decoding, paths[index])
+        check(index, True)
     return good
 
 

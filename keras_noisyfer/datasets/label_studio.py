@@ -1,5 +1,6 @@
 """Exports of Label Studio: choices, ratings and numbers by several people."""
 
+import functools
 import json
 import os
 import re
@@ -108,12 +109,8 @@ def load_label_studio(
     if (frame["annotator"] == TRUTH).any():
         columns["clean"] = TRUTH
 
-    def path(cell):
-        return find_image(image_dir, cell)
-
-    return from_dataframe(
-        frame, image_dir, tasks, columns, image_path=path, **options
-    )
+    options["image_path"] = functools.partial(find_image, image_dir)
+    return from_dataframe(frame, image_dir, tasks, columns, **options)
 
 
 def find_image(image_dir: PathLike, written: str) -> str:

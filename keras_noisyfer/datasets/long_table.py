@@ -28,27 +28,24 @@ def from_long(
     seed: int = 0,
     **more: Any,
 ) -> LabelledImages:
-    """Makes `LabelledImages` of a long table.
+    """Makes `LabelledImages` of a long table: a `ValueError` if a task has no
+    label, or a value is out of its range.
 
     Args:
         table: `pandas.DataFrame` with one row a value: `image`, the index of
-            the image; `task`, its name; `annotator`, a name; `value`, the
-            class id or the number, NaN or -1 where missing; and where needed
-            `dimension`, its index in a continuous task, and `clean`, whether
-            it counts as the truth. No two rows are of one value.
-        images: `ImageFiles` or `ImageArray`.
-        tasks: Sequence of tasks; their number of annotators is replaced.
-        report: `ImportReport`.
-        annotators: Dict by task name of the names of the streams, in their
+            the image; `task`, its name; `annotator`, a name; `value`, the class
+            id or the number, NaN or -1 where missing; and where needed
+            `dimension`, its index in a continuous task, and `clean`, whether it
+            counts as the truth. No two rows are of one value.
+        images: `ImageFiles` or `ImageArray`. tasks: Sequence of tasks; their
+        number of annotators is replaced. report: `ImportReport`. annotators:
+        Dict by task name of the names of the streams, in their
             order. By default those who have a label, sorted.
         truths: Names of the tasks that have clean labels in any case.
         unlabelled: Names of the tasks that may have no label; `annotators`
             names their streams.
-        max_annotators: See `crowd_streams`, as `streams` and `seed`.
-        **more: Further arguments of `LabelledImages`.
-
-    Raises:
-        ValueError: if a task has no label, or a value is out of its range.
+        max_annotators: See `crowd_streams`, as `streams` and `seed`. **more:
+        Further arguments of `LabelledImages`.
     """
     table = pd.DataFrame({"dimension": 0, "clean": False} | dict(table))
     kept, labels, clean, known = [], {}, {}, {}

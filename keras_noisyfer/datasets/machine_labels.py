@@ -85,11 +85,8 @@ def join_table(
             f"{data.names[0]}. Received: none"
         )
     others = np.setdiff1d(range(len(data)), kept)
-    missing, surplus = (
-        np.array(data.names)[others].tolist(),
-        int((found < 0).sum()),
-    )
-    tell_unmatched(missing, len(data), surplus, path, report)
+    missing = [data.names[index] for index in others]
+    tell_unmatched(missing, len(data), (found < 0).sum(), path, report)
     cells = cells[cells["image"].isin(kept)]
     data = data.select(kept)
     machine = from_long(
@@ -122,7 +119,7 @@ def tell_unmatched(
     how many of its labels are of no image."""
     if surplus:
         note = f"machine labels of no image, {os.path.basename(path)}"
-        report.notes[note] = surplus
+        report.notes[note] = int(surplus)
     found = count - len(missing)
     for name in missing:
         labels = f"{path} has labels of {found:,} of {count:,} images"

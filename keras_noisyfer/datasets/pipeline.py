@@ -121,18 +121,16 @@ def check_images(images: ArrayLike) -> np.ndarray:
         )
     if images.dtype == np.uint8:
         return images
-    if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(
-            "`images` must be uint8, or floating point in [-1, 1]. "
-            f"Received: dtype={images.dtype}"
-        )
-    low, high = images.min(), images.max()
-    if not (low >= -1.0 and high <= 1.0):
-        raise ValueError(
-            "`images` must be uint8, or floating point in [-1, 1]. "
-            f"Received: values from {low} to {high}"
-        )
-    return images.astype("float32", copy=False)
+    received = f"dtype={images.dtype}"
+    if np.issubdtype(images.dtype, np.floating):
+        low, high = images.min(), images.max()
+        if low >= -1.0 and high <= 1.0:
+            return images.astype("float32", copy=False)
+        received = f"values from {low} to {high}"
+    raise ValueError(
+        "`images` must be uint8, or floating point in [-1, 1]. "
+        f"Received: {received}"
+    )
 
 
 def check_labels(

@@ -51,14 +51,10 @@ def infer_tasks(
     and their classes are the different cells, sorted; integers alone are class
     ids where a 0 is among them, or else names.
 
-    Args:
-        table: The CSV file, or a `pandas.DataFrame`.
-        columns: Dict as for `from_csv`; columns in tuples are continuous
-            tasks, whose dimensions are called as those of the first
-            annotator, or for `affect` valence and arousal.
-        ignored: Names of columns that hold no labels.
-        classes: Dict by task name of sequences of class names; by default
-            the different cells are the classes, misspelled ones too.
+    `columns` are as for `from_csv`; columns in tuples are continuous tasks,
+    whose dimensions are called as those of the first annotator, or for
+    `affect` valence and arousal. Columns `ignored` hold no labels. `classes` is
+    a dict by task name of sequences of class names.
 
     Returns:
         `(tasks, columns)`: a list of tasks and a dict, the arguments of
@@ -74,11 +70,6 @@ def infer_tasks(
         UserWarning: if columns become tasks of their own whose names, such as
             `expression_1` and `expression_2`, are rather those of annotators;
             if a class is so rare that it may be a misspelling.
-
-    Example:
-
-    >>> tasks, columns = infer_tasks("labels.csv")
-    >>> data = from_csv("labels.csv", "faces", tasks, columns)
     """
     frame = table if isinstance(table, pd.DataFrame) else read_csv(table)
     source = frame.attrs.get("csv", "`df`")
@@ -122,7 +113,7 @@ def infer_tasks(
             tasks.append(ContinuousTask(name, dimensions))
             continue
         truth = truths.get(name) if isinstance(truths, dict) else None
-        used = [*groups, *([truth] if truth else [])]
+        used = [*groups, truth] if truth else groups
         check_header(used, frame, source)
         found[name] = pd.concat([frame[column] for column in used])
     unknown = sorted(set(classes or ()) - set(found))
@@ -242,10 +233,8 @@ def infer_columns(
         if all(true):
             clean["affect"] = tuple(clean.pop(each) for each in true)
     if known is not None:
-        labels, clean = (
-            {name: each[name] for name in known if name in each}
-            for each in (labels, clean)
-        )
+        labels = {name: labels[name] for name in known if name in labels}
+        clean = {name: clean[name] for name in known if name in clean}
     columns = {name: list(each.values()) for name, each in labels.items()}
     return {"image": "image", **columns, **({"clean": clean} if clean else {})}
 
@@ -275,12 +264,8 @@ def _categorical(name, cells, class_names):
             # Of ids that begin at 1, class 0 would be nobody's.
             names.sort(key=cell_number)
     elif len({each.casefold() for each in names}) < count:
-        seen: dict[str, str] = {}
-        twins = next(
-            (seen[each.casefold()], each)
-            for each in names
-            if seen.setdefault(each.casefold(), each) != each
-        )
+        folded = pd.Series([each.casefold() for each in names], names)
+        twins = folded.index[folded == folded[folded.duplicated()].iloc[0]]
         raise ValueError(
             f"Classes of {one_line(name)!r} must differ in more than case. "
             f"Received: {one_line(' and '.join(map(repr, twins)))}"

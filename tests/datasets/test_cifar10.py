@@ -208,9 +208,11 @@ def test_rejects_wrong_arrays(save, name, array, message):
 def test_rejects_wrong_sizes(save):
     path = save()
     for value in (0, -1, 2.0, True):
-        with pytest.raises(ValueError, match="`size` must be at least 1, an"):
+        with pytest.raises(
+            ValueError, match="`size` must be at least 1 and .* an int"
+        ):
             load_cifar10(path, "train", size=value)
-    with pytest.raises(ValueError, match="`size` must be at most 12"):
+    with pytest.raises(ValueError, match="`size` must be .*at most 12.*: 13"):
         load_cifar10(path, "train", size=13)
 
 

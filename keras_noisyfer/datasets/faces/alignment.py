@@ -137,16 +137,16 @@ def align_faces(
     """
     check_number("size", size, minimum=1, integer=True)
     paths = [str(each) for each in names]
-    if callable(eyes):
-        find_eyes, how = _one_at_a_time(eyes), "detected"
-    else:
-        eyes, how = np.asarray(eyes, "float64"), "given"
+    # Few detectors may be called by several threads at once.
+    lock = threading.Lock()
+    how = "detected" if callable(eyes) else "given"
+    if how == "given":
+        eyes = np.asarray(eyes, "float64")
         if eyes.shape != (len(paths), 2, 2):
             raise ValueError(
                 "`eyes` must have shape (n, 2, 2) with one entry a name: "
                 f"{len(paths)}. Received: shape={eyes.shape}"
             )
-
     settings = {"made_by": "align_faces", "size": size, "eyes": how}
     if how == "given":
         check_folders(image_root, output_root, paths, settings)
@@ -154,7 +154,11 @@ def align_faces(
 
     def make(index, path):
         image = read_rgb(path)
-        found = eyes[index] if how == "given" else find_eyes(image)
+        if how == "given":
+            found = eyes[index]
+        else:
+            with lock:
+                found = _check_found(eyes(np.asarray(image)))
         check_eyes(found, image.size)
         return align_face(image, *found, size)
 
@@ -196,31 +200,21 @@ def read_eyes(path: PathLike) -> tuple[list[str], np.ndarray]:
 
 def write_eyes(path: PathLike, names: Sequence[str], eyes: np.ndarray) -> None:
     """Writes a table of eye positions that `read_eyes` reads."""
-    table = pd.DataFrame(
-        np.reshape(eyes, (-1, 4)), columns=EYE_COLUMNS, index=names
-    )
+    table = pd.DataFrame(np.reshape(eyes, (-1, 4)), names, EYE_COLUMNS)
     with replacing(path) as unfinished:
         table.to_csv(unfinished, index_label="image")
 
 
-def _one_at_a_time(detector):
-    # Few detectors may be called by several threads at once.
-    lock = threading.Lock()
-
-    def find_eyes(image):
-        with lock:
-            found = detector(np.asarray(image))
-        if found is None:
-            return np.full((2, 2), np.nan)
-        found = np.asarray(found, "float64")
-        if found.shape != (2, 2):
-            raise ValueError(
-                "`eyes` must return an array of shape (2, 2) or None. "
-                f"Received: shape={found.shape}"
-            )
-        return found
-
-    return find_eyes
+def _check_found(eyes):
+    if eyes is None:
+        return np.full((2, 2), np.nan)
+    eyes = np.asarray(eyes, "float64")
+    if eyes.shape != (2, 2):
+        raise ValueError(
+            "`eyes` must return an array of shape (2, 2) or None. "
+            f"Received: shape={eyes.shape}"
+        )
+    return eyes
 
 
 def check_eyes(eyes: np.ndarray, image_size: XY) -> None:

@@ -280,7 +280,7 @@ class ManualConfig(tfds.core.BuilderConfig):
     ) -> pd.DataFrame:
         """Adds by name the labels of a machine that were read from `path`, and
         leaves out faces without them. `known` are the names of all images."""
-        surplus = int((~machine.index.isin(known)).sum())
+        surplus = (~machine.index.isin(known)).sum()
         missing = faces.index.difference(machine.index, sort=False)
         # Those whose label was rejected have been counted.
         missing = missing.difference(machine.attrs["rejected"], sort=False)
