@@ -186,7 +186,12 @@ def from_dataframe(
     good = check_image_files(
         folder.image_root, names[kept], report, decode, explain
     )
-    _sort_entries(report, [*labels, *df.attrs.get("surplus", {})])
+    surplus = df.attrs.get("surplus", {})
+    all_labels = [*labels, *surplus]
+    if surplus and frame.index.dtype.kind == "i":
+        # Numbers of a file's rows.
+        all_labels.sort()
+    _sort_entries(report, all_labels)
     kept = kept[good]
     if not len(kept):
         first = [f"({e}: {d})" for e, _, d in report.entries[:1] if d]
@@ -318,17 +323,15 @@ def read_table(
     cells = cells[~cells["row"].isin(problems)]
     cells = _without_duplicates(cells, columns, names, row_name, report)
     kept = cells["image"][~cells["clean"]]
+    first = dict(zip(*np.unique(images, return_index=True), strict=True))
     for image in np.setdiff1d(images, [*kept, *images[[*problems]], -1]):
-        row = row_name(np.flatnonzero(images == image)[0])
+        row = row_name(first[image])
         report.reject(f"{row} ({names[image]})", "no label")
     return cells, names
 
 
 def _sort_entries(report, labels):
-    """Puts bad rows in the order of the table; those of too many values are
-    at the end of `labels`, and a file's are numbers."""
-    if all(isinstance(label, int | np.integer) for label in labels):
-        labels = sorted(labels)
+    """Puts bad rows in the order of a table with such names of rows."""
     places = {f"row {label}": place for place, label in enumerate(labels)}
     report.entries.sort(
         key=lambda each: places.get(each[0].partition(" (")[0], len(places))

@@ -102,6 +102,18 @@ def test_cells_are_shown_as_they_are_written(folder, cell):
     assert [entry for entry, _, _ in data.report.entries] == [f"row 1 ({cell})"]
 
 
+def test_bad_rows_are_in_the_order_of_the_table(folder):
+    cells = ["gone.png", "a.png", "lost.png", "sub/b.png"]
+    shades = ["dark", "dark", "dark", "none of them"]
+    frame = pd.DataFrame({"image": cells, "shade": shades}, [7, 3, 5, 1])
+    data = from_dataframe(frame, folder, SHADE, COLUMNS, on_error="skip")
+    assert [entry for entry, _, _ in data.report.entries] == [
+        "row 7 (gone.png)",
+        "row 5 (lost.png)",
+        "row 1 (sub/b.png)",
+    ]
+
+
 def test_images_that_are_not_there_to_be_converted(tmp_path, folder):
     report = convert_images(
         folder, tmp_path / "out", ["a.png", "A.PNG"], on_error="skip"
