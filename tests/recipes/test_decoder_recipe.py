@@ -84,7 +84,6 @@ def test_measures_what_a_judge_sees(recipe, test_faces):
 
 
 @pytest.mark.slow
-@pytest.mark.smoke
 def test_trains_draws_and_exports(recipe, tmp_path, capsys):
     flags = "--train-size 64 --epochs 2 --warmup-epochs 1 --judge-epochs 1"
     arguments = [*flags.split(), "--output-dir", str(tmp_path)]
