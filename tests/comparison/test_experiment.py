@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 import sys
 
@@ -82,11 +83,28 @@ def test_lambda_study_shares_the_papers_weight_with_table3(data):
 
 def test_every_experiment_has_both_profiles_but_its_own():
     names = {path.stem for path in EXPERIMENTS.glob("*_*.toml")}
-    assert len(names) == 14
-    for name in names - {"automatic_balance"} | {"table1"}:
+    assert len(names) == 15
+    own = {"automatic_balance", "long_faces"}
+    for name in names - own | {"table1"}:
         small, paper = read(name), read(name, "paper")
         assert small.profile.width < paper.profile.width == 1
         assert small.settings == paper.settings
+
+
+def test_long_training_differs_in_faces_and_augmentation_alone():
+    profiles = {
+        name: dataclasses.asdict(read("long_faces", name).profile)
+        for name in ("small", "augmented", "large", "large-augmented")
+    }
+    sizes = [(p["train_size"], p["augmentation"]) for p in profiles.values()]
+    assert sizes == [(2000, False), (2000, True), (8000, False), (8000, True)]
+    for profile in profiles.values():
+        # As many steps, and as many of them before the game.
+        for epochs in ("epochs", "warmup_epochs"):
+            steps = profile.pop(epochs) * profile["train_size"] / 32
+            assert steps == {"epochs": 1e4, "warmup_epochs": 1e3}[epochs]
+        del profile["train_size"], profile["augmentation"]
+        assert profile == profiles["small"]
 
 
 def test_an_experiment_of_ones_own(tmp_path):
