@@ -180,6 +180,11 @@ def check_data(
             "'image', or a data set of batches. Received: "
             f"{describe(x)}"
         )
+    if hasattr(x, "batches"):
+        raise ValueError(
+            f"`{argument}` must be batches: those that `batches()` of the "
+            f"images makes. Received: {type(x).__name__}"
+        )
     if is_tf_dataset(x) and x.cardinality() == 0:
         raise ValueError(
             f"`{argument}` must hold at least one batch. Received: an empty "
@@ -217,8 +222,16 @@ def check_data(
         _check_values(model, parts)
 
 
-def refuse_class_weight(options: Mapping[str, Any]) -> None:
-    """Raises `ValueError` if the options of a call have `class_weight`."""
+def check_training(
+    model: keras.Model, method: str, options: Mapping[str, Any]
+) -> None:
+    """Raises `ValueError` if a method that trains is called before `compile`,
+    or with `class_weight` among its options."""
+    if not model.compiled:
+        raise ValueError(
+            f"You must call `compile()` before `{method}()`. Received: a "
+            f"{type(model).__name__} that is not compiled"
+        )
     if options.get("class_weight") is not None:
         raise ValueError(
             "`class_weight` must be None, since labels of several tasks have "

@@ -64,6 +64,16 @@ def write_audit(
     >>> write_audit(audit(model, data), data, "runs/audit")
     """
     check_number("thumbnails", thumbnails, minimum=0, integer=True)
+    for argument, each, attribute, expected in (
+        ("found", found, "annotators", "a LabelAudit, what `audit` returns"),
+        ("data", data, "batches", "the LabelledImages that were audited"),
+    ):
+        is_data = hasattr(each, "batches")
+        if not hasattr(each, attribute) or is_data != (argument == "data"):
+            raise ValueError(
+                f"`{argument}` must be {expected}. "
+                f"Received: {type(each).__name__}"
+            )
     if list(found.images["image"]) != list(data.names):
         raise ValueError(
             "`data` must be what was audited. Received: other images, "

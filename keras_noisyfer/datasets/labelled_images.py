@@ -16,6 +16,7 @@ from keras_noisyfer.datasets.pipeline import (
     check_labels,
     check_target_shape,
     make_batches,
+    warn_of_silent_annotators,
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.labels import annotator_axis
@@ -323,7 +324,8 @@ class LabelledImages(Exchange):
 
         Raises:
             ValueError: if an argument is out of its range, or the labels
-                have no annotator axis where training needs it.
+                have no annotator axis where training needs it. Warns if there
+                one of several annotators has no label.
         """
         image_shape = check_target_shape(image_shape, self.images.image_shape)
         labels = check_labels(self.labels, self.tasks, evaluation=not training)
@@ -334,6 +336,8 @@ class LabelledImages(Exchange):
                 f"{minimum} for these tasks. Received: "
                 f"batch_size={batch_size}, {len(self)} image(s)"
             )
+        if training:
+            warn_of_silent_annotators(labels, self.tasks, self.annotators)
         parts: list[Any] = [labels]
         if with_index:
             parts.append(np.arange(len(self), dtype="int32"))
@@ -351,10 +355,9 @@ class LabelledImages(Exchange):
             decode=lambda each: self.images.decode(each, image_shape),
         )
 
-        def name(image, labels, index):
-            return {"image": image, "index": index}, labels
-
-        return batches.map(name) if with_index else batches
+        if not with_index:
+            return batches
+        return batches.map(lambda x, y, i: ({"image": x, "index": i}, y))
 
 
 def make_dataset(
@@ -375,8 +378,7 @@ def make_dataset(
         labels: Dict by task name of arrays, as of `LabelledImages`. With
             `training=False` also clean labels, without an annotator axis.
         tasks: Sequence of tasks.
-        batch_size: See `LabelledImages.batches`.
-        training: Boolean.
+        batch_size, training: See `LabelledImages.batches`.
         **options: `augmentation`, `seed` and `with_index`.
 
     Returns:

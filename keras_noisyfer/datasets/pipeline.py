@@ -1,11 +1,13 @@
 """Checks of images and labels, and batches in the data contract."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.labels import standardize_labels
 from keras_noisyfer.tasks import ContinuousTask
 from keras_noisyfer.typing import (
@@ -23,6 +25,27 @@ PARALLEL_CALLS = os.cpu_count()
 PREFETCHED_BATCHES = 4
 # Elements among which the next is drawn, where they are not small.
 SHUFFLE_BUFFER = 10_000
+
+
+def warn_of_silent_annotators(
+    labels: Labels, tasks: Tasks, annotators: Mapping[str, Sequence[str]]
+) -> None:
+    """Warns if, of a task with labels, an annotator has given none."""
+    for task in tasks:
+        given = task.present(labels[task.name])
+        given = np.asarray(given).any(axis=0).reshape(task.annotators, -1)
+        silent = np.flatnonzero(~given.any(axis=1))
+        if 0 < len(silent) < task.annotators:
+            names = annotators.get(task.name) or map(
+                str, range(task.annotators)
+            )
+            told = one_line(", ".join(np.array([*names])[silent]))
+            warnings.warn(
+                f"Annotators of task {task.name!r} without any label: {told}. "
+                "Their streams learn nothing and yet count in the consensus "
+                "that is predicted: leave their columns out",
+                stacklevel=3,
+            )
 
 
 def make_batches(

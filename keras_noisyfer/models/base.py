@@ -14,8 +14,8 @@ from keras_noisyfer.batches import (
     check_data,
     check_inputs,
     check_shards,
+    check_training,
     is_tf_dataset,
-    refuse_class_weight,
     unpack_batch,
 )
 from keras_noisyfer.checkpoints import ResumeTraining
@@ -209,7 +209,7 @@ class BaseModel(keras.Model):
         if is_tf_dataset(x):
             # Keras' default would warn that a data set shuffles itself.
             kwargs.setdefault("shuffle", False)
-        refuse_class_weight(kwargs)
+        check_training(self, "fit", kwargs)
         check_data(self, x, y, kwargs.get("sample_weight"))
         validation_data = kwargs.get("validation_data")
         if validation_data is not None:
@@ -258,7 +258,7 @@ class BaseModel(keras.Model):
     ) -> Any:
         """Trains on one batch; the arguments are those of
         `keras.Model.train_on_batch`. For a `NumericalFault` see `compile`."""
-        refuse_class_weight(kwargs)
+        check_training(self, "train_on_batch", kwargs)
         check_data(self, x, y, sample_weight)
         with self._call():
             logs = super().train_on_batch(x, y, sample_weight, **kwargs)

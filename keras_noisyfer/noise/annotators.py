@@ -86,7 +86,7 @@ class InstanceDependentAnnotator:
         return drop_labels(labels, self.missing, generator)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ContinuousAnnotator:
     """Misjudges values in `[-1, 1]`; `annotator(truth, seed)` gives labels.
 

@@ -90,6 +90,18 @@ def test_names_are_text_and_nothing_else(written):
     assert any(ANNOTATOR in each for each in texts)
 
 
+def test_swapped_arguments_are_told(written, tmp_path):
+    data, found, _ = written
+    for given, message in (
+        ((data, found), "`found` must be a LabelAudit.*: LabelledImages"),
+        (("model", data), "`found` must be a LabelAudit.*Received: str"),
+        ((found, data.names), "`data` must be .*Received: list"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write_audit(*given, tmp_path / "page")
+    assert not (tmp_path / "page").exists()
+
+
 def test_page_needs_no_other_file(written):
     collected = Collector(written[2].read_text("utf-8"))
     sources = [v for n, v in collected.attributes if n in ("src", "href")]

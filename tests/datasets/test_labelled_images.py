@@ -176,7 +176,7 @@ def test_with_noise_mislabels_the_clean_labels(images):
     data = labelled(images)
     annotators = {
         "shade": [noise.CategoricalAnnotator(1.0)] * 2,
-        "affect": [noise.ContinuousAnnotator(0.0, 0.0)],
+        "affect": [noise.ContinuousAnnotator(bias=0.0, standard_deviation=0.0)],
     }
     noisy = data.with_noise(annotators, seed=5)
     assert [task.annotators for task in noisy.tasks] == [2, 1]
@@ -290,3 +290,29 @@ def test_floats_of_another_scale_are_told():
         warnings.simplefilter("error")
         for right in (2 * images - 1, grey_images(), 0 * images + 1):
             LabelledImages(right, labels, [SHADE]).take(3)
+
+
+def test_warns_in_training_of_annotators_without_a_label():
+    images = np.zeros((4, 8, 8, 3), "uint8")
+    mood = CategoricalTask("mood", num_classes=3, annotators=3)
+    labels = np.array([[0, -1, 1], [2, -1, -1], [1, -1, 0], [0, -1, 1]])
+    data = LabelledImages(
+        images, {"mood": labels}, [mood], annotators={"mood": [*"abc"]}
+    )
+    with pytest.warns(UserWarning, match="'mood' without any label: b. ") as w:
+        data.batches(batch_size=2, training=True)
+    # It names the line of the caller.
+    assert len(w) == 1 and w[0].filename == __file__
+    with pytest.warns(UserWarning, match="without any label: 1. "):
+        make_dataset(images, {"mood": labels}, [mood], 2, training=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.batches(batch_size=2)
+        # Of a task that nobody labels there is no consensus to spoil.
+        nothing = {"mood": np.full_like(labels, -1)}
+        unlabelled = data.with_labels(nothing, data.tasks)
+        unlabelled.batches(batch_size=2, training=True)
+        one = {"mood": labels[:, :1]}
+        data.with_labels(one, [mood.with_annotators(1)]).batches(
+            batch_size=2, training=True
+        )

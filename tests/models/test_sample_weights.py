@@ -7,6 +7,7 @@ import tensorflow as tf
 from small_models import CASES, make_data, make_encoder
 
 from keras_noisyfer import losses, metrics
+from keras_noisyfer.datasets import LabelledImages
 from keras_noisyfer.models import (
     AIR,
     MultiTaskModel,
@@ -203,3 +204,17 @@ def test_class_weights_are_refused(encoder):
         model.fit(images, labels, class_weight={0: 2.0}, verbose=0)
     with pytest.raises(ValueError, match="`class_weight` must be None"):
         model.train_on_batch(images, labels, class_weight={0: 2.0})
+
+
+def test_what_is_not_compiled_or_not_batched_is_told(encoder):
+    images, labels = make_data(TASKS, COUNT)
+    model = MultiTaskModel(encoder)
+    with pytest.raises(ValueError, match=r"`compile\(\)` before `fit"):
+        model.fit(images, labels, verbose=0)
+    with pytest.raises(ValueError, match=r"before `train_on_batch\(\)`"):
+        model.train_on_batch(images, labels)
+    model.compile(run_eagerly=True)
+    data = LabelledImages(images, labels, TASKS)
+    for call in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match=r"`x` must be .*`batches\(\)`"):
+            call(data, verbose=0)

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -49,7 +51,11 @@ CONTINUOUS = noise.ContinuousAnnotator()
         ("mode", noise.CategoricalAnnotator, (0.2, "other")),
         ("pairs", noise.CategoricalAnnotator, (0.2, "pairs")),
         ("missing", noise.CategoricalAnnotator, (0.2, "exclusive", None, 5)),
-        ("missing", noise.ContinuousAnnotator, (0.0, 0.0, -1)),
+        (
+            "missing",
+            functools.partial(noise.ContinuousAnnotator, missing=-1),
+            (),
+        ),
         ("annotators", noise.annotate, (IDS, [], 3)),
         ("annotators", noise.annotate, (IDS, [CATEGORICAL, CONTINUOUS], 3)),
         ("annotators", noise.annotate, (IDS, [0.2], 3)),

@@ -57,8 +57,10 @@ class TestRealisedNoise:
     def test_continuous_annotator_is_measured_as_described(self):
         truth = affect()
         annotators = [
-            noise.ContinuousAnnotator((0.1, -0.05), 0.05, missing=0.1),
-            noise.ContinuousAnnotator(0.0, 0.1),
+            noise.ContinuousAnnotator(
+                bias=(0.1, -0.05), standard_deviation=0.05, missing=0.1
+            ),
+            noise.ContinuousAnnotator(bias=0.0, standard_deviation=0.1),
         ]
         labels = noise.annotate(truth, annotators)
         first, second = noise.realised_noise(labels, truth)

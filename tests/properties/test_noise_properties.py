@@ -114,9 +114,9 @@ def test_perturbed_values(rng, count, dimensions, bias, deviation, seed):
     values = rng.uniform(-1, 1, (count, dimensions))
     values[rng.random(values.shape) < 0.3] = np.nan
     annotators = [
-        noise.ContinuousAnnotator(bias, deviation),
-        noise.ContinuousAnnotator(0.0, 0.0),
-        noise.ContinuousAnnotator(bias, deviation, missing=1.0),
+        noise.ContinuousAnnotator(bias=bias, standard_deviation=deviation),
+        noise.ContinuousAnnotator(bias=0.0, standard_deviation=0.0),
+        noise.ContinuousAnnotator(bias=bias, missing=1.0),
     ]
     labels = noise.annotate(values, annotators, seed=seed)
     assert labels.shape == (count, 3, dimensions)
