@@ -142,6 +142,12 @@ def check_images(images: ArrayLike) -> np.ndarray:
             "`images` must have shape (n, height, width, channels) with "
             f"n >= 1. Received: shape={images.shape}"
         )
+    if images.shape[1] in (1, 3) and min(images.shape[2:]) > 4:
+        raise ValueError(
+            "`images` must have their channels last, (n, height, width, "
+            "channels), as of `np.moveaxis(images, 1, -1)`. "
+            f"Received: shape={images.shape}"
+        )
     if images.dtype == np.uint8:
         return images
     received = f"dtype={images.dtype}"

@@ -316,3 +316,12 @@ def test_warns_in_training_of_annotators_without_a_label():
         data.with_labels(one, [mood.with_annotators(1)]).batches(
             batch_size=2, training=True
         )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_that_come_first_are_refused(channels):
+    images = np.zeros((COUNT, channels, 32, 32), "uint8")
+    labels = {"shade": np.arange(COUNT)}
+    with pytest.raises(ValueError, match=r"channels last.*moveaxis.* 32, 32"):
+        make_dataset(images, labels, [SHADE], 4)
+    make_dataset(np.moveaxis(images, 1, -1), labels, [SHADE], 4)
