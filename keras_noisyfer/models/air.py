@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_noisyfer.arguments import check_number, describe
-from keras_noisyfer.batches import Batch, check_data
+from keras_noisyfer.batches import Batch, check_data, check_training
 from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import is_distributed, require_tensorflow
 from keras_noisyfer.models.multi_task import MultiTaskModel
@@ -207,6 +207,7 @@ class AIR(MultiTaskModel):
             ValueError: if a batch is not in the data contract, or the data
                 set has no end.
         """
+        check_training(self, "fit", kwargs)
         if not isinstance(x, tf.data.Dataset):
             arrays = isinstance(x, dict) or hasattr(x, "shape")
             if not arrays or "validation_split" in kwargs:
