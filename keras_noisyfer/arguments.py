@@ -4,7 +4,7 @@ import inspect
 import math
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -204,3 +204,19 @@ def register(
             f"Received: {key!r}"
         )
     known[key] = entry
+
+
+def check_training(model: Any, method: str, options: Mapping[str, Any]) -> None:
+    """Raises `ValueError` if a method that trains is called before `compile`,
+    or with `class_weight` among its options."""
+    if not model.compiled:
+        raise ValueError(
+            f"You must call `compile()` before `{method}()`. Received: a "
+            f"{type(model).__name__} that is not compiled"
+        )
+    if options.get("class_weight") is not None:
+        raise ValueError(
+            "`class_weight` must be None, since labels of several tasks have "
+            "classes of their own; `sample_weight` weighs the images. "
+            f"Received: {options['class_weight']}"
+        )

@@ -7,7 +7,7 @@ first one; data sets made by this library have been when they were made.
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -220,24 +220,6 @@ def check_data(
         )
     if not ON_TENSORFLOW:
         _check_values(model, parts)
-
-
-def check_training(
-    model: keras.Model, method: str, options: Mapping[str, Any]
-) -> None:
-    """Raises `ValueError` if a method that trains is called before `compile`,
-    or with `class_weight` among its options."""
-    if not model.compiled:
-        raise ValueError(
-            f"You must call `compile()` before `{method}()`. Received: a "
-            f"{type(model).__name__} that is not compiled"
-        )
-    if options.get("class_weight") is not None:
-        raise ValueError(
-            "`class_weight` must be None, since labels of several tasks have "
-            "classes of their own; `sample_weight` weighs the images. "
-            f"Received: {options['class_weight']}"
-        )
 
 
 def check_inputs(inputs: Any) -> Tensor:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_noisyfer.arguments import check_number, describe
-from keras_noisyfer.batches import Batch, check_data, check_training
+from keras_noisyfer.arguments import check_number, check_training, describe
+from keras_noisyfer.batches import Batch, check_data
 from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import is_distributed, require_tensorflow
 from keras_noisyfer.models.multi_task import MultiTaskModel

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import constructor_config
+from keras_noisyfer.arguments import check_training, constructor_config
 from keras_noisyfer.averages import average_callbacks, finalize_averages
 from keras_noisyfer.batches import (
     Batch,
@@ -14,7 +14,6 @@ from keras_noisyfer.batches import (
     check_data,
     check_inputs,
     check_shards,
-    check_training,
     is_tf_dataset,
     unpack_batch,
 )
