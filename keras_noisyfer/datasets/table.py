@@ -245,6 +245,7 @@ def from_csv(
 
     Raises:
         ValueError: if it is not such a file, and as `from_dataframe`.
+        TypeError: if there are other arguments.
 
     Example:
 
@@ -252,6 +253,13 @@ def from_csv(
     >>> data = from_csv("labels.csv", "faces", tasks, columns, where=where)
     >>> dataset = data.batches((64, 64, 3), batch_size=32, training=True)
     """
+    taken = from_dataframe.__kwdefaults__
+    unknown = sorted(set(options) - set(taken))
+    if unknown:
+        raise TypeError(
+            f"`from_csv` takes {', '.join(taken)} beside its first arguments. "
+            f"Received: {', '.join(unknown)}"
+        )
     frame = path if isinstance(path, pd.DataFrame) else read_csv(path)
     return from_dataframe(frame, image_root, tasks, columns, **options)
 

@@ -27,6 +27,8 @@ from keras_noisyfer.typing import PathLike
 from keras_noisyfer.value_checks import unchecked_images
 
 FORMATS = ("saved_model", "onnx", "litert", "litert_int8")
+# Of the files that the formats are.
+FILE_ENDINGS = (".onnx", ".tflite", ".keras", ".h5", ".pb")
 # One of these is in each folder that was written.
 _WRITTEN = ("saved_model.pb", TASKS_FILE)
 
@@ -159,6 +161,11 @@ def _new_folder(path, overwrite):
     if not isinstance(path, (str, os.PathLike)):
         raise ValueError(f"`path` must be a path. Received: {path!r}")
     path = pathlib.Path(path)
+    if path.suffix in FILE_ENDINGS:
+        raise ValueError(
+            "`path` must be a folder, which each format is written to. "
+            f"Received: {path}"
+        )
     exists = path.exists() or path.is_symlink()
     if exists and not overwrite:
         raise ValueError(

@@ -215,6 +215,11 @@ TABLE = (
 )
 
 
+def test_other_arguments_are_refused(csv, root):
+    with pytest.raises(TypeError, match="`from_csv` takes .*where.*: sep"):
+        from_csv(csv("image,mood", "a.png,sad"), root, sep=";")
+
+
 def test_from_csv_finds_the_tasks(csv, root):
     path = csv(*TABLE)
     where = {"split": "train"}

@@ -284,6 +284,7 @@ def test_rejects_arguments(model, tmp_path):
     fails("`formats` must be a list", model, path, formats=("tflite",))
     fails("`formats` must be a list.*: 5$", model, path, formats=5)
     fails("`path` must be a path. Received: None", model, None)
+    fails("`path` must be a folder, .*x.onnx", model, tmp_path / "x.onnx")
     fails("`card` must be a ModelCard. .*str", model, path, card="# Card")
     fails(
         "`calibration` must be a tf.data.Dataset.*NoneType",
