@@ -18,10 +18,12 @@ from keras_noisyfer.comparison.choice_checks import (
     with_annotator_axis,
 )
 from keras_noisyfer.comparison.data import only_clean
+from keras_noisyfer.comparison.noisy_scores import guess_scores
 from keras_noisyfer.comparison.ranking import (
     Ranking,
     count_epochs,
     rank_trials,
+    tell_guessing,
 )
 from keras_noisyfer.comparison.training import prepare_training
 from keras_noisyfer.comparison.trial import Trial
@@ -204,7 +206,8 @@ def compare(
     left_out = _run(trials, epochs, minutes, report)
     trials = [each for each in trials if each.history]
     table = rank_trials(trials, tasks, others, balanced, seed, test)
-    remarks = _remarks(tasks, data, left_out)
+    guesses = guess_scores(tasks, others.labels, balanced)
+    remarks = tell_guessing(table, guesses) + _remarks(tasks, data, left_out)
     ranking = Ranking(table, remarks)
     if folder is not None:
         table.to_csv(folder / "ranking.csv")

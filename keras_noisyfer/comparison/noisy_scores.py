@@ -111,3 +111,29 @@ def _concordance(task, labels, predicted, counts, balanced):
     total = np.where(known, scores, 0.0).sum(axis=(0, -1))
     with np.errstate(invalid="ignore"):
         return total / known.sum(axis=(0, -1))
+
+
+def guess_scores(
+    tasks: Tasks, labels: Labels, balanced: bool = False
+) -> dict[str, float]:
+    """The best scores of the same answer for all images: the share of the
+    most frequent class, or with `balanced` of one class; a CCC of 0.
+
+    The arguments are those of `score_tasks`; returns a dict by task name.
+    """
+    guesses = {}
+    for task in tasks:
+        guesses[task.name] = 0.0
+        if isinstance(task, CategoricalTask):
+            count = len(labels[task.name])
+            scores = (
+                score_tasks(
+                    [task],
+                    labels,
+                    {task.name: np.tile(answer, (count, 1))},
+                    balanced=balanced,
+                )[task.name][0]
+                for answer in np.eye(task.num_classes)
+            )
+            guesses[task.name] = float(max(scores))
+    return guesses

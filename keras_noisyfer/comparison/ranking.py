@@ -203,3 +203,16 @@ def rank_trials(
     lowest = np.percentile(distance[:, 1:], 2.5, axis=1)
     table.insert(2, "behind", lowest > 0)
     return table.iloc[order]
+
+
+def tell_guessing(table: pd.DataFrame, guesses: dict[str, float]) -> list[str]:
+    """A remark if the first method is no better than always the same answer,
+    whose scores by task are `guesses`; else none."""
+    first = table.iloc[0]
+    if any(first[f"{name}_low"] > guess for name, guess in guesses.items()):
+        return []
+    told = ", ".join(f"{name} {guess:.3f}" for name, guess in guesses.items())
+    return [
+        f"Not even {first['title']} is surely better than always the same "
+        f"answer ({told}): train for longer before you choose."
+    ]

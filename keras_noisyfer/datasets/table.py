@@ -253,7 +253,7 @@ def from_csv(
     >>> data = from_csv("labels.csv", "faces", tasks, columns, where=where)
     >>> dataset = data.batches((64, 64, 3), batch_size=32, training=True)
     """
-    taken = from_dataframe.__kwdefaults__
+    taken = from_dataframe.__kwdefaults__ or {}
     unknown = sorted(set(options) - set(taken))
     if unknown:
         raise TypeError(
