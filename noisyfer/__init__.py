@@ -244,7 +244,8 @@ def _export(parser):
         nargs="+",
         choices=("saved_model", "onnx", "litert"),
         default=["saved_model"],
-        help="files to write; all but the first need the extra `export`",
+        help="files to write; all but the first need the extra `export`. "
+        "int8 LiteRT needs images to calibrate it: `kn.export` in Python",
     )
     add("--decoder", metavar="FOLDER", help="write the decoder there, too")
     flag.add_out_flag(parser, "runs/export", "version 1 is in it")
