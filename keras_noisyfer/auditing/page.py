@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import pathlib
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.auditing.audit import LabelAudit
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import replacing
 from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike
 from keras_noisyfer.value_checks import one_line_errors
-
-if TYPE_CHECKING:
-    from keras_noisyfer.auditing.audit import LabelAudit
-    from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 _TEMPLATE = "page.html"
 _SCRIPT = "page.js"
@@ -64,12 +61,11 @@ def write_audit(
     >>> write_audit(audit(model, data), data, "runs/audit")
     """
     check_number("thumbnails", thumbnails, minimum=0, integer=True)
-    for argument, each, attribute, expected in (
-        ("found", found, "annotators", "a LabelAudit, what `audit` returns"),
-        ("data", data, "batches", "the LabelledImages that were audited"),
+    for argument, each, kind, expected in (
+        ("found", found, LabelAudit, "a LabelAudit, what `audit` returns"),
+        ("data", data, LabelledImages, "the LabelledImages that were audited"),
     ):
-        is_data = hasattr(each, "batches")
-        if not hasattr(each, attribute) or is_data != (argument == "data"):
+        if not isinstance(each, kind):
             raise ValueError(
                 f"`{argument}` must be {expected}. "
                 f"Received: {type(each).__name__}"

@@ -28,24 +28,27 @@ def from_long(
     seed: int = 0,
     **more: Any,
 ) -> LabelledImages:
-    """Makes `LabelledImages` of a long table: a `ValueError` if a task has no
-    label, or a value is out of its range.
+    """Makes `LabelledImages` of a long table.
 
     Args:
         table: `pandas.DataFrame` with one row a value: `image`, the index of
-            the image; `task`, its name; `annotator`, a name; `value`, the class
-            id or the number, NaN or -1 where missing; and where needed
-            `dimension`, its index in a continuous task, and `clean`, whether it
-            counts as the truth. No two rows are of one value.
-        images: `ImageFiles` or `ImageArray`. tasks: Sequence of tasks; their
-        number of annotators is replaced. report: `ImportReport`. annotators:
-        Dict by task name of the names of the streams, in their
+            the image; `task`, its name; `annotator`, a name; `value`, the
+            class id or the number, NaN or -1 where missing; and where needed
+            `dimension`, its index in a continuous task, and `clean`, whether
+            it counts as the truth. No two rows are of one value.
+        images: `ImageFiles` or `ImageArray`.
+        tasks: Sequence of tasks; their number of annotators is replaced.
+        report: `ImportReport`.
+        annotators: Dict by task name of the names of the streams, in their
             order. By default those who have a label, sorted.
         truths: Names of the tasks that have clean labels in any case.
         unlabelled: Names of the tasks that may have no label; `annotators`
             names their streams.
-        max_annotators: See `crowd_streams`, as `streams` and `seed`. **more:
-        Further arguments of `LabelledImages`.
+        max_annotators: See `crowd_streams`, as `streams` and `seed`.
+        **more: Further arguments of `LabelledImages`.
+
+    Raises:
+        ValueError: if a task has no label, or a value is out of its range.
     """
     table = pd.DataFrame({"dimension": 0, "clean": False} | dict(table))
     kept, labels, clean, known = [], {}, {}, {}
@@ -122,22 +125,30 @@ def crowd_streams(
 ) -> tuple[np.ndarray, int]:
     """Decides which label stream each label of a task goes to.
 
-    With at most `max_annotators` annotators there is one stream an annotator,
-    and nothing is lost. With more, most streams would be nearly empty. There
-    are then `streams` resampled ones: an image's labels go to them in a random
-    order, at most one a stream; an image with fewer labels leaves random
-    streams without one. What is lost: who gave a label, hence what is
-    particular to one annotator, such as a bias towards a class; and labels
-    beyond `streams`.
+    With at most `max_annotators` annotators there is one stream an
+    annotator, and nothing is lost.
+
+    With more, most streams would be nearly empty. There are then `streams`
+    resampled ones: an image's labels go to them in a random order, at most
+    one a stream; an image with fewer labels leaves random streams without
+    one. What is lost: who gave a label, hence what is particular to one
+    annotator, such as a bias towards a class; and labels beyond `streams`.
 
     The draw for an image depends on `seed`, the image's name and its
-    annotators' names alone: neither on the order of the table nor on the other
-    images. `images` and `annotators` are integer arrays of shape `(labels,)`,
-    indices into the names: at most one label an image and annotator.
+    annotators' names alone: neither on the order of the table nor on the
+    other images.
+
+    `images` and `annotators` are integer arrays of shape `(labels,)`, indices
+    into the names: at most one label an image and annotator.
 
     Returns:
         `(stream, count)`: integer array of shape `(labels,)`, the stream of
         each label, -1 where it is left out; and the number of streams.
+
+    Example:
+
+    >>> crowd_streams(["a.jpg"], [0, 0], ["ann", "bob"], [0, 1])
+    (array([0, 1]), 2)
     """
     images, annotators = np.asarray(images), np.asarray(annotators)
     if len(annotator_names) <= max_annotators:

@@ -176,7 +176,7 @@ def from_dataframe(
 
     cells, names = read_table(frame, parsed, tasks, find, report)
     kept = np.unique(cells["image"][~cells["clean"]])
-    labels = frame.index if frame.index.is_unique else range(len(frame))
+    labels = _row_labels(frame)
     first = cells.groupby(cells["image"].map(names.__getitem__))["row"].min()
 
     def explain(name, *problem):
@@ -277,7 +277,7 @@ def read_table(
         report.reject(f"row {row}", "too many values", detail)
     is_csv = "csv" in frame.attrs
     check_header(columns.used, frame, frame.attrs.get("csv", "`df`"))
-    rows = frame.index if frame.index.is_unique else range(len(frame))
+    rows = _row_labels(frame)
 
     def row_name(row):
         return f"row {rows[row]}"
@@ -336,6 +336,11 @@ def read_table(
         row = row_name(first[image])
         report.reject(f"{row} ({names[image]})", "no label")
     return cells, names
+
+
+def _row_labels(frame):
+    """What rows are called: by the index, or by their places if it repeats."""
+    return frame.index if frame.index.is_unique else range(len(frame))
 
 
 def _sort_entries(report, labels):

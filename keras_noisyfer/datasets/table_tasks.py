@@ -51,10 +51,14 @@ def infer_tasks(
     and their classes are the different cells, sorted; integers alone are class
     ids where a 0 is among them, or else names.
 
-    `columns` are as for `from_csv`; columns in tuples are continuous tasks,
-    whose dimensions are called as those of the first annotator, or for
-    `affect` valence and arousal. Columns `ignored` hold no labels. `classes` is
-    a dict by task name of sequences of class names.
+    Args:
+        table: The CSV file, or a `pandas.DataFrame`.
+        columns: Dict as for `from_csv`; columns in tuples are continuous
+            tasks, whose dimensions are called as those of the first
+            annotator, or for `affect` valence and arousal.
+        ignored: Names of columns that hold no labels.
+        classes: Dict by task name of sequences of class names; by default
+            the different cells are the classes, misspelled ones too.
 
     Returns:
         `(tasks, columns)`: a list of tasks and a dict, the arguments of
@@ -70,6 +74,11 @@ def infer_tasks(
         UserWarning: if columns become tasks of their own whose names, such as
             `expression_1` and `expression_2`, are rather those of annotators;
             if a class is so rare that it may be a misspelling.
+
+    Example:
+
+    >>> tasks, columns = infer_tasks("labels.csv")
+    >>> data = from_csv("labels.csv", "faces", tasks, columns)
     """
     frame = table if isinstance(table, pd.DataFrame) else read_csv(table)
     source = frame.attrs.get("csv", "`df`")
