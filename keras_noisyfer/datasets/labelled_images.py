@@ -16,7 +16,7 @@ from keras_noisyfer.datasets.pipeline import (
     check_labels,
     check_target_shape,
     make_batches,
-    warn_of_silent_annotators,
+    warn_of_silence,
 )
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.labels import annotator_axis
@@ -325,7 +325,7 @@ class LabelledImages(Exchange):
         Raises:
             ValueError: if an argument is out of its range, or the labels
                 have no annotator axis where training needs it. Warns if there
-                one of several annotators has no label.
+                a task, or one of its annotators, has no label.
         """
         image_shape = check_target_shape(image_shape, self.images.image_shape)
         labels = check_labels(self.labels, self.tasks, evaluation=not training)
@@ -337,7 +337,7 @@ class LabelledImages(Exchange):
                 f"batch_size={batch_size}, {len(self)} image(s)"
             )
         if training:
-            warn_of_silent_annotators(labels, self.tasks, self.annotators)
+            warn_of_silence(labels, self.tasks, self.annotators)
         parts: list[Any] = [labels]
         if with_index:
             parts.append(np.arange(len(self), dtype="int32"))

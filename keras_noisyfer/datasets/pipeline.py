@@ -27,15 +27,21 @@ PREFETCHED_BATCHES = 4
 SHUFFLE_BUFFER = 10_000
 
 
-def warn_of_silent_annotators(
+def warn_of_silence(
     labels: Labels, tasks: Tasks, annotators: Mapping[str, Sequence[str]]
 ) -> None:
-    """Warns if, of a task with labels, an annotator has given none."""
+    """Warns if a task has no label, or one of its annotators has given none."""
     for task in tasks:
         given = task.present(labels[task.name])
         given = np.asarray(given).any(axis=0).reshape(task.annotators, -1)
         silent = np.flatnonzero(~given.any(axis=1))
-        if 0 < len(silent) < task.annotators:
+        if len(silent) == task.annotators:
+            warnings.warn(
+                f"Task {task.name!r} has no label to learn from. What is "
+                "predicted for it means nothing: leave the task out",
+                stacklevel=3,
+            )
+        elif len(silent):
             names = annotators.get(task.name) or map(
                 str, range(task.annotators)
             )

@@ -308,14 +308,24 @@ def test_warns_in_training_of_annotators_without_a_label():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.batches(batch_size=2)
-        # Of a task that nobody labels there is no consensus to spoil.
-        nothing = {"mood": np.full_like(labels, -1)}
-        unlabelled = data.with_labels(nothing, data.tasks)
-        unlabelled.batches(batch_size=2, training=True)
         one = {"mood": labels[:, :1]}
         data.with_labels(one, [mood.with_annotators(1)]).batches(
             batch_size=2, training=True
         )
+
+
+@pytest.mark.parametrize("annotators", [1, 3])
+def test_warns_in_training_of_tasks_without_a_label(annotators):
+    images = np.zeros((4, 8, 8, 3), "uint8")
+    mood = CategoricalTask("mood", num_classes=3, annotators=annotators)
+    labels = {
+        "mood": np.full((4, annotators), -1),
+        "shade": np.zeros((4, 1), int),
+    }
+    data = LabelledImages(images, labels, [mood, SHADE])
+    with pytest.warns(UserWarning, match="Task 'mood' has no label") as w:
+        data.batches(batch_size=2, training=True)
+    assert len(w) == 1 and w[0].filename == __file__
 
 
 @pytest.mark.parametrize("channels", [1, 3])
