@@ -21,7 +21,6 @@ import pathlib
 
 from keras_noisyfer.comparison import (
     DATASETS,
-    METHODS,
     load_case,
     read_experiment,
     run_experiment,
@@ -100,7 +99,7 @@ def main(arguments=None):
     add = parser.add_argument
     add("experiment", help="a TOML file, or the name of one in experiments")
     add("--data", metavar="PATH", help="where the files of the data set are")
-    add("--profile", default="small", help="sizes: small, paper")
+    add("--profile", default="small", help="one of the file's")
     add(
         "--seeds",
         nargs="+",
@@ -111,7 +110,6 @@ def main(arguments=None):
     add(
         "--methods",
         nargs="+",
-        choices=METHODS,
         metavar="METHOD",
         help="some of the experiment's methods",
     )
