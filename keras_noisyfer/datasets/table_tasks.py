@@ -280,12 +280,13 @@ def _categorical(name, cells, class_names):
             f"Received: {one_line(' and '.join(map(repr, twins)))}"
         )
     if kind or not 2 <= count <= MAX_CLASSES:
-        task, _, who = one_line(name).partition("_")
-        example = f"'{task}': {one_line(name)!r}"
+        name = one_line(name, 80)
+        task, _, who = name.partition("_")
+        example = f"'{task}': {name!r}"
         if task in AFFECT:
             example = f"'affect': ('valence_{who}', 'arousal_{who}')"
         raise ValueError(
-            f"Column or task {one_line(name)!r} must have 2 to {MAX_CLASSES} "
+            f"Column or task {name!r} must have 2 to {MAX_CLASSES} "
             "classes to be a categorical task. Columns of labels are called "
             f"{task} or {task}.{who or '<annotator>'}, valence and arousal "
             "are values; where they have other names, `columns` says which "

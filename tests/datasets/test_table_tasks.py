@@ -155,6 +155,14 @@ def test_headers_that_do_not_do(csv, lines, message):
         infer_tasks(csv(*lines))
 
 
+def test_a_long_header_makes_no_long_message(csv):
+    with pytest.raises(
+        ValueError, match="must have 2 to 1000 classes"
+    ) as error:
+        infer_tasks(csv("image," + "a" * 5000, "a,sad"))
+    assert len(str(error.value)) < 1000
+
+
 def test_given_columns_must_be_there(csv):
     columns = {"image": "image", "mood": ["m1", "m9"]}
     with pytest.raises(ValueError, match="`columns` must name .*: m9$"):
