@@ -147,6 +147,7 @@ class LabelStudio(WideTable):
 
 class RafLists(Target):
     count = 1000
+    config = RafDbConfig
 
     def make(self):
         self.root = self.folder / "raf"
@@ -157,32 +158,14 @@ class RafLists(Target):
 
     def load(self):
         options = {"base": True, "on_error": self.on_error}
-        RafDbConfig(manual_dir=self.root, **options).read(
+        self.config(manual_dir=self.root, **options).read(
             ImportReport(self.on_error)
         )
 
 
-class RafDataSet(RafLists):
-    """The whole loader, which prepares images too."""
-
-    count = 15
-
-    def load(self):
-        cache = self.folder / "cache"
-        try:
-            load_raf(
-                self.root,
-                base=True,
-                image_size=8,
-                cache_dir=cache,
-                on_error=self.on_error,
-            )
-        finally:
-            shutil.rmtree(cache, ignore_errors=True)
-
-
-class AffectNetTables(Target):
+class AffectNetTables(RafLists):
     count = 700
+    config = AffectNetConfig
 
     def make(self):
         self.root = self.folder / "affectnet"
@@ -190,14 +173,8 @@ class AffectNetTables(Target):
         tables = self.root.glob("*.csv")
         self.files = [(path, damage_text) for path in tables]
 
-    def load(self):
-        options = {"base": True, "on_error": self.on_error}
-        AffectNetConfig(manual_dir=self.root, **options).read(
-            ImportReport(self.on_error)
-        )
 
-
-class AffectNetDataSet(AffectNetTables):
+class WholeLoader:
     """The whole loader, which prepares images too."""
 
     count = 15
@@ -205,7 +182,7 @@ class AffectNetDataSet(AffectNetTables):
     def load(self):
         cache = self.folder / "cache"
         try:
-            load_affectnet(
+            type(self).load_faces(
                 self.root,
                 base=True,
                 image_size=8,
@@ -214,6 +191,14 @@ class AffectNetDataSet(AffectNetTables):
             )
         finally:
             shutil.rmtree(cache, ignore_errors=True)
+
+
+class RafDataSet(WholeLoader, RafLists):
+    load_faces = load_raf
+
+
+class AffectNetDataSet(WholeLoader, AffectNetTables):
+    load_faces = load_affectnet
 
 
 class AffectNetArrays(Target):
