@@ -119,6 +119,10 @@ def test_no_flags_leave_it_to_the_header():
         (["image,mood,clean", "a,b,c"], "true labels clean.<task>.*: clean"),
         (["image,mood", "a,sad"], "'mood' must have 2 to 1000 classes.*: 1"),
         (
+            ["image,who,task,value", "a,ann,mood,sad", "b,bob,mood,glad"],
+            "image, annotator, task, value, or `columns` must say .*who",
+        ),
+        (
             ["image,text"] + [f"{i},text {i}" for i in range(1001)],
             "'text' must have 2 to 1000 classes.*: 1001",
         ),
