@@ -32,6 +32,7 @@ def prepare_training(
     learning_rate: float = 1e-4,
     discriminator_learning_rate: float | None = None,
     decay: bool = False,
+    use_ema: bool = False,
     augmentation: Augmentation | None = None,
     seed: int = 0,
     verbose: Any = "auto",
@@ -54,6 +55,8 @@ def prepare_training(
         discriminator_learning_rate: Of Adam, for the discriminator; by
             default `learning_rate`.
         decay: Whether `learning_rate` falls to a fiftieth along a cosine.
+        use_ema: Whether averages of the weights over time are tested and
+            kept, see `FusedAdam`.
         augmentation: See `LabelledImages.batches`.
         seed: Seed of everything.
         verbose: As in `fit`.
@@ -88,11 +91,10 @@ def prepare_training(
         schedule = keras.optimizers.schedules.CosineDecay(
             learning_rate, len(dataset) * epochs, alpha=0.02
         )
-    optimizers = [FusedAdam(schedule)]
+    optimizers = [FusedAdam(schedule, use_ema=use_ema)]
     if isinstance(model, JointDistributionGAN):
-        optimizers.append(
-            FusedAdam(discriminator_learning_rate or learning_rate)
-        )
+        rate = discriminator_learning_rate or learning_rate
+        optimizers.append(FusedAdam(rate, use_ema=use_ema))
     if chosen.pretrained:
         plain = MultiTaskModel(model.encoder, gamma=model.gamma)
         plain.compile(*optimizers)
