@@ -255,6 +255,12 @@ def _elr(encoder, data, options):
     return MultiTaskModel(encoder, options["gamma"], regularizers=early)
 
 
+# The lowest decorator is the first.
+@method(
+    "gce-mixup",
+    "Generalized cross entropy and mixup",
+    loss=SparseGeneralizedCrossentropy,
+)
 @method("mixup", "Mixup")
 def _mixup(encoder, data, options):
     mixup = Mixup(0.4, seed=options["seed"])

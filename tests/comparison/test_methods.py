@@ -168,13 +168,25 @@ def test_what_cannot_be_a_method_is_refused(options, message):
 def test_losses_of_the_robust_methods():
     losses = {
         method: METHODS[method].make_losses(TASKS)
-        for method in ("vggnet", "sce", "gce")
+        for method in ("vggnet", "sce", "gce", "gce-mixup")
     }
     assert losses.pop("vggnet") == {}
     assert {k: each["expression"].name for k, each in losses.items()} == {
         "sce": "sparse_symmetric_crossentropy",
         "gce": "sparse_generalized_crossentropy",
+        "gce-mixup": "sparse_generalized_crossentropy",
     }
+    for method in ("mixup", "gce-mixup"):
+        model = make_model(method, data(), (32, 32, 3), width=1 / 16)
+        assert model.mixup.alpha == 0.4
+
+
+@pytest.mark.parametrize("use_ema", [False, True])
+def test_both_optimizers_average_the_weights(use_ema):
+    options = {"width": 1 / 16, "use_ema": use_ema, "batch_size": 2}
+    model, _, _ = prepare_training("proposed", data(), **options)
+    optimizers = model.optimizer, model.discriminator_optimizer
+    assert [each.use_ema for each in optimizers] == [use_ema] * 2
 
 
 def test_ablations_switch_parts_of_the_joint_model_off():
