@@ -83,8 +83,8 @@ def test_lambda_study_shares_the_papers_weight_with_table3(data):
 
 def test_every_experiment_has_both_profiles_but_its_own():
     names = {path.stem for path in EXPERIMENTS.glob("*_*.toml")}
-    assert len(names) == 15
-    own = {"automatic_balance", "long_faces"}
+    assert len(names) == 16
+    own = {"automatic_balance", "best_recipe", "long_faces"}
     for name in names - own | {"table1"}:
         small, paper = read(name), read(name, "paper")
         assert small.profile.width < paper.profile.width == 1
