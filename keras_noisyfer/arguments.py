@@ -175,6 +175,15 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
     return config
 
 
+def takes(function: object, count: int) -> bool:
+    """Whether something can be called with so many arguments."""
+    try:
+        inspect.signature(function).bind(*range(count))  # type: ignore
+    except TypeError:
+        return False
+    return True
+
+
 def register(
     argument: str, key: Any, entry: Any, attribute: str, known: dict[str, Any]
 ) -> None:

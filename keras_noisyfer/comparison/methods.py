@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_noisyfer.arguments import register
+from keras_noisyfer.arguments import register, takes
 from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
@@ -44,6 +44,12 @@ if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
+_FUNCTIONS = (
+    ("make_model", "encoder, data, options", 3),
+    ("labels", "data, seed", 2),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A way to train; see `method`."""
@@ -61,9 +67,11 @@ class Method:
         is_class = isinstance(loss, type) and issubclass(loss, keras.Loss)
         for name, kind, right in (
             ("title", "a string", isinstance(self.title, str)),
-            ("make_model", "a function", callable(self.make_model)),
-            ("labels", "a function", callable(self.labels)),
             ("loss", "a class of Keras losses", loss is None or is_class),
+            *(
+                (each, f"a function of {given}", takes(getattr(self, each), n))
+                for each, given, n in _FUNCTIONS
+            ),
         ):
             if not right:
                 raise ValueError(
@@ -255,16 +263,13 @@ def _elr(encoder, data, options):
     return MultiTaskModel(encoder, options["gamma"], regularizers=early)
 
 
-# The lowest decorator is the first.
-@method(
-    "gce-mixup",
-    "Generalized cross entropy and mixup",
-    loss=SparseGeneralizedCrossentropy,
-)
 @method("mixup", "Mixup")
 def _mixup(encoder, data, options):
     mixup = Mixup(0.4, seed=options["seed"])
     return MultiTaskModel(encoder, options["gamma"], mixup=mixup)
+
+
+method("gce-mixup", "GCE and mixup", loss=SparseGeneralizedCrossentropy)(_mixup)
 
 
 @method("crowd-layer", "Crowd layer", one_head=True)

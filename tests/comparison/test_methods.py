@@ -154,7 +154,8 @@ def test_noise_rate_needs_no_clean_labels():
         ({"title": 3}, "`title` must be a string. Received: 3"),
         ({"loss": SparseSymmetricCrossentropy()}, "`loss` must be a class of"),
         ({"loss": "sce"}, "`loss` must be a class of .* 'sce'"),
-        ({"labels": "clean"}, "`labels` must be a function. .*'clean'"),
+        ({"labels": "clean"}, "`labels` must be a function of .*'clean'"),
+        ({"labels": lambda data: data}, "must be a function of data, seed"),
     ],
 )
 def test_what_cannot_be_a_method_is_refused(options, message):
@@ -162,6 +163,8 @@ def test_what_cannot_be_a_method_is_refused(options, message):
         methods.method("own", **{"title": "Own", **options})(print)
     with pytest.raises(ValueError, match="`make_model` must be a function"):
         methods.method("own", "Own")("text")
+    with pytest.raises(ValueError, match="function of encoder, data, options"):
+        methods.method("own", "Own")(lambda encoder, data: None)
     assert "own" not in METHODS
 
 
@@ -241,7 +244,7 @@ def test_a_method_of_ones_own_is_one_registration(monkeypatch):
     )
     assert epochs == 1
     with pytest.raises(ValueError, match="`key` must be another.*'smooth'$"):
-        methods.method("smooth", "Smooth")(data)
+        methods.method("smooth", "Smooth")(lambda *arguments: None)
     # Run again, a cell of a notebook replaces what it has registered.
     methods.method("smooth", "Smoother")(smooth)
     assert methods.METHODS["smooth"].title == "Smoother"
