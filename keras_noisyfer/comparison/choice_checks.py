@@ -27,7 +27,6 @@ DEFAULT_METHODS = (
     "gce",
     "elr",
     "mixup",
-    "gce-mixup",
     "co-teaching",
     "ltnet",
     "proposed",
