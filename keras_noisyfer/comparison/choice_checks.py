@@ -27,6 +27,7 @@ DEFAULT_METHODS = (
     "gce",
     "elr",
     "mixup",
+    "sce-mixup",
     "co-teaching",
     "ltnet",
     "proposed",

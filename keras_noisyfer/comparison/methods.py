@@ -269,6 +269,7 @@ def _mixup(encoder, data, options):
     return MultiTaskModel(encoder, options["gamma"], mixup=mixup)
 
 
+method("sce-mixup", "SCE and mixup", loss=SparseSymmetricCrossentropy)(_mixup)
 method("gce-mixup", "GCE and mixup", loss=SparseGeneralizedCrossentropy)(_mixup)
 
 

@@ -45,7 +45,6 @@ def combine(key, title, loss=None, mixes=True, joint=JointDistributionGAN, **w):
     method(key, title, loss=loss)(make_model)
 
 
-combine("sce-mixup", "SCE and mixup", SCE, joint=None)
 combine("sce-mixup-averages", "SCE, mixup, averages", SCE, joint=None)
 combine("joint-mixup", "GAN and mixup")
 combine("joint-sce-mixup", "GAN, SCE, mixup", SCE)

@@ -171,15 +171,16 @@ def test_what_cannot_be_a_method_is_refused(options, message):
 def test_losses_of_the_robust_methods():
     losses = {
         method: METHODS[method].make_losses(TASKS)
-        for method in ("vggnet", "sce", "gce", "gce-mixup")
+        for method in ("vggnet", "sce", "gce", "sce-mixup", "gce-mixup")
     }
     assert losses.pop("vggnet") == {}
     assert {k: each["expression"].name for k, each in losses.items()} == {
         "sce": "sparse_symmetric_crossentropy",
         "gce": "sparse_generalized_crossentropy",
+        "sce-mixup": "sparse_symmetric_crossentropy",
         "gce-mixup": "sparse_generalized_crossentropy",
     }
-    for method in ("mixup", "gce-mixup"):
+    for method in ("mixup", "sce-mixup", "gce-mixup"):
         model = make_model(method, data(), (32, 32, 3), width=1 / 16)
         assert model.mixup.alpha == 0.4
 
