@@ -121,7 +121,7 @@ def test_an_inverted_consensus_is_that_consensus(batch):
     )
 
 
-@pytest.mark.filterwarnings("ignore:Annotators of task")
+@pytest.mark.filterwarnings("ignore:(Annotators of t|T)ask .* label")
 @settings(max_examples=15)
 @given(task_lists(), st.integers(2, 7), st.integers(2, 9), st.data())
 def test_batches_hold_each_image_with_its_labels(tasks, count, size, data):
