@@ -41,6 +41,13 @@ def run(flags):
     if not path.suffix:
         path = EXPERIMENTS / f"{path}.toml"
     experiment = read_experiment(path, flags.profile)
+    # Only now: the experiment's own modules register methods, too.
+    unknown = sorted(set(flags.methods or ()) - set(experiment.methods))
+    if unknown:
+        raise UsageError(
+            f"--methods must be some of {', '.join(experiment.methods)}. "
+            f"Received: {', '.join(unknown)}"
+        )
     folder = flags.output_dir or (
         f"runs/{experiment.folder or experiment.name}_{flags.profile}"
     )
