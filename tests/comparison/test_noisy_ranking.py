@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from ranked_cases import COUNT, TASKS, make_data, predictions
 from sklearn.metrics import balanced_accuracy_score
-from test_choice import COUNT, TASKS, make_data, predictions
 
 from keras_noisyfer.comparison.noisy_scores import resample_counts, score_tasks
 from keras_noisyfer.comparison.ranking import Ranking, rank_trials
