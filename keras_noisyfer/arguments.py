@@ -175,10 +175,10 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
     return config
 
 
-def takes(function: object, count: int) -> bool:
-    """Whether something can be called with so many arguments."""
+def takes(function: object, arguments: str) -> bool:
+    """Whether something can be called with arguments such as `"x, y"`."""
     try:
-        inspect.signature(function).bind(*range(count))  # type: ignore
+        inspect.signature(function).bind(*arguments.split(", "))  # type: ignore
     except TypeError:
         return False
     return True

@@ -44,10 +44,8 @@ if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
-_FUNCTIONS = (
-    ("make_model", "encoder, data, options", 3),
-    ("labels", "data, seed", 2),
-)
+# What the functions of a method are called with.
+_CALLED = {"make_model": "encoder, data, options", "labels": "data, seed"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +67,8 @@ class Method:
             ("title", "a string", isinstance(self.title, str)),
             ("loss", "a class of Keras losses", loss is None or is_class),
             *(
-                (each, f"a function of {given}", takes(getattr(self, each), n))
-                for each, given, n in _FUNCTIONS
+                (each, f"a function of {given}", takes(vars(self)[each], given))
+                for each, given in _CALLED.items()
             ),
         ):
             if not right:

@@ -324,8 +324,8 @@ class LabelledImages(Exchange):
 
         Raises:
             ValueError: if an argument is out of its range, or the labels
-                have no annotator axis where training needs it. Warns if there
-                a task, or one of its annotators, has no label.
+                have no annotator axis where training needs it. In training
+                warns of a task, or an annotator of it, without any label.
         """
         image_shape = check_target_shape(image_shape, self.images.image_shape)
         labels = check_labels(self.labels, self.tasks, evaluation=not training)

@@ -241,15 +241,15 @@ def infer_columns(
         true = [_named(each, clean) for each in AFFECT]
         if all(true):
             clean["affect"] = tuple(clean.pop(each) for each in true)
-    if known is None and not labels.keys().isdisjoint(KEYS):
+    if known is not None:
+        labels = {name: labels[name] for name in known if name in labels}
+        clean = {name: clean[name] for name in known if name in clean}
+    elif not labels.keys().isdisjoint(KEYS):
         raise ValueError(
             f"{source} must have the columns {', '.join(LONG_COLUMNS)}, or "
             "`columns` must say which are of what. "
             f"Received: {one_line(', '.join(map(str, header)))}"
         )
-    if known is not None:
-        labels = {name: labels[name] for name in known if name in labels}
-        clean = {name: clean[name] for name in known if name in clean}
     columns = {name: list(each.values()) for name, each in labels.items()}
     return {"image": "image", **columns, **({"clean": clean} if clean else {})}
 

@@ -2,13 +2,13 @@
 
 import keras
 
-from keras_noisyfer.comparison import method
+from keras_noisyfer.comparison import METHODS, method
 from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
     SparseSymmetricCrossentropy,
 )
 from keras_noisyfer.mixup import Mixup
-from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
+from keras_noisyfer.models import JointDistributionGAN
 
 GCE, SCE = SparseGeneralizedCrossentropy, SparseSymmetricCrossentropy
 # Mixup's, as that of the library's methods.
@@ -31,13 +31,11 @@ class ProbabilityGAN(JointDistributionGAN):
 
 
 def combine(key, title, loss=None, mixes=True, joint=JointDistributionGAN, **w):
-    """Registers a method of some remedies; `joint` is the class of the model,
-    or None, and what follows are arguments of it."""
+    """Registers the joint distribution with other remedies; `joint` is the
+    class of the model, and what follows are arguments of it."""
 
     def make_model(encoder, data, options):
         mixup = Mixup(ALPHA, seed=options["seed"]) if mixes else None
-        if joint is None:
-            return MultiTaskModel(encoder, options["gamma"], mixup=mixup)
         names = "gamma lambda_joint warmup_epochs joint_every seed".split()
         told = {name: options[name] for name in names}
         return joint(encoder, mixup=mixup, **told | w)
@@ -45,7 +43,9 @@ def combine(key, title, loss=None, mixes=True, joint=JointDistributionGAN, **w):
     method(key, title, loss=loss)(make_model)
 
 
-combine("sce-mixup-averages", "SCE, mixup, averages", SCE, joint=None)
+# The experiment has its weights averaged.
+sce_mixup = METHODS["sce-mixup"].make_model
+method("sce-mixup-averages", "SCE, mixup, averages", loss=SCE)(sce_mixup)
 combine("joint-mixup", "GAN and mixup")
 combine("joint-sce-mixup", "GAN, SCE, mixup", SCE)
 combine("joint-gce-mixup", "GAN, GCE, mixup", GCE)
