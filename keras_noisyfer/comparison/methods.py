@@ -29,7 +29,7 @@ from keras_noisyfer.models import (
     LTNet,
     MultiTaskModel,
 )
-from keras_noisyfer.networks import Decoder, Discriminator, Encoder
+from keras_noisyfer.networks import Encoder
 from keras_noisyfer.noise import (
     dawid_skene,
     estimate_noise_rates,
@@ -217,25 +217,9 @@ def _ltnet(encoder, data, options):
 
 
 @method("proposed", "Joint-distribution GAN")
-def _joint(encoder, data, options, **switches):
-    arguments = {
-        name: getattr(encoder, name)
-        for name in ("tasks", "image_shape", "width")
-    }
-    decoder = None
-    if switches.get("use_decoder", True):
-        decoder = Decoder(**arguments, name="decoder")
-    return JointDistributionGAN(
-        encoder,
-        decoder,
-        Discriminator(**arguments, name="discriminator"),
-        lambda_joint=options["lambda_joint"],
-        gamma=options["gamma"],
-        warmup_epochs=options["warmup_epochs"],
-        joint_every=options["joint_every"],
-        seed=options["seed"],
-        **switches,
-    )
+def _joint(encoder, data, options, model=JointDistributionGAN, **switches):
+    names = "lambda_joint gamma warmup_epochs joint_every seed".split()
+    return model(encoder, **{name: options[name] for name in names} | switches)
 
 
 # === Others ===

@@ -31,6 +31,7 @@ def prepare_training(
     batch_size: int = 128,
     learning_rate: float = 1e-4,
     discriminator_learning_rate: float | None = None,
+    discriminator_beta_1: float = 0.9,
     decay: bool = False,
     use_ema: bool = False,
     augmentation: Augmentation | None = None,
@@ -54,6 +55,7 @@ def prepare_training(
         learning_rate: Of Adam, for the encoder and the decoder.
         discriminator_learning_rate: Of Adam, for the discriminator; by
             default `learning_rate`.
+        discriminator_beta_1: Likewise; 0.5 is usual for GANs.
         decay: Whether `learning_rate` falls to a fiftieth along a cosine.
         use_ema: Whether averages of the weights over time are tested and
             kept, see `FusedAdam`.
@@ -94,7 +96,8 @@ def prepare_training(
     optimizers = [FusedAdam(schedule, use_ema=use_ema)]
     if isinstance(model, JointDistributionGAN):
         rate = discriminator_learning_rate or learning_rate
-        optimizers.append(FusedAdam(rate, use_ema=use_ema))
+        moments = {"beta_1": discriminator_beta_1, "use_ema": use_ema}
+        optimizers.append(FusedAdam(rate, **moments))
     if chosen.pretrained:
         plain = MultiTaskModel(model.encoder, gamma=model.gamma)
         plain.compile(*optimizers)

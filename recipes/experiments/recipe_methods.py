@@ -11,8 +11,15 @@ from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import JointDistributionGAN
 
 GCE, SCE = SparseGeneralizedCrossentropy, SparseSymmetricCrossentropy
+GAN = METHODS["proposed"].make_model
 # Mixup's, as that of the library's methods.
 ALPHA = 0.4
+# The decoder's terms, as those of `recipes/decoder.py`.
+DRAWS = {
+    "reconstruction_weight": 20.0,
+    "kl_weight": 1e-3,
+    "auxiliary_weight": 0.5,
+}
 # A game that the generators do not lose: no decoder, a weak pull.
 CALM = {"use_decoder": False, "lambda_joint": 0.3}
 
@@ -30,15 +37,13 @@ class ProbabilityGAN(JointDistributionGAN):
         return outputs, {**encoded, "labels": labels}, decoded
 
 
-def combine(key, title, loss=None, mixes=True, joint=JointDistributionGAN, **w):
-    """Registers the joint distribution with other remedies; `joint` is the
-    class of the model, and what follows are arguments of it."""
+def combine(key, title, loss=None, mixes=True, **arguments):
+    """Registers the joint distribution with other remedies, and with what
+    follows as arguments of the model."""
 
     def make_model(encoder, data, options):
         mixup = Mixup(ALPHA, seed=options["seed"]) if mixes else None
-        names = "gamma lambda_joint warmup_epochs joint_every seed".split()
-        told = {name: options[name] for name in names}
-        return joint(encoder, mixup=mixup, **told | w)
+        return GAN(encoder, data, options, mixup=mixup, **arguments)
 
     method(key, title, loss=loss)(make_model)
 
@@ -51,10 +56,26 @@ combine("joint-sce-mixup", "GAN, SCE, mixup", SCE)
 combine("joint-gce-mixup", "GAN, GCE, mixup", GCE)
 combine("calm-sce-mixup", "Calm GAN, SCE, mixup", SCE, **CALM)
 combine("calm-gce-mixup", "Calm GAN, GCE, mixup", GCE, **CALM)
-combine(
-    "joint-sce-probabilities",
-    "GAN on probabilities, SCE",
-    SCE,
-    mixes=False,
-    joint=ProbabilityGAN,
-)
+for key, title, arguments in (
+    ("joint-sce", "GAN, SCE", {"loss": SCE}),
+    (
+        "joint-sce-probabilities",
+        "GAN on probabilities, SCE",
+        {"loss": SCE, "model": ProbabilityGAN},
+    ),
+    ("joint-ramp", "GAN, ramp", {"ramp_epochs": 6}),
+    ("joint-moments", "GAN, other moments", {}),
+    (
+        "joint-reconstruction",
+        "GAN, reconstruction",
+        {"reconstruction_weight": 10.0},
+    ),
+    ("joint-draws", "GAN that draws", DRAWS),
+    ("joint-draws-sce", "GAN that draws, SCE", {"loss": SCE, **DRAWS}),
+    (
+        "joint-draws-sce-probabilities",
+        "GAN that draws, on probabilities, SCE",
+        {"loss": SCE, "model": ProbabilityGAN, **DRAWS},
+    ),
+):
+    combine(key, title, mixes=False, **arguments)

@@ -193,6 +193,13 @@ def test_both_optimizers_average_the_weights(use_ema):
     assert [each.use_ema for each in optimizers] == [use_ema] * 2
 
 
+def test_the_discriminator_has_moments_of_its_own():
+    options = {"width": 1 / 16, "batch_size": 2, "discriminator_beta_1": 0.5}
+    model, _, _ = prepare_training("proposed", data(), **options)
+    assert model.optimizer.beta_1 == 0.9
+    assert model.discriminator_optimizer.beta_1 == 0.5
+
+
 def test_ablations_switch_parts_of_the_joint_model_off():
     for method, switch in (
         ("without-joint", "use_joint_score"),
