@@ -96,7 +96,7 @@ def prepare_training(
     optimizers = [FusedAdam(schedule, use_ema=use_ema)]
     if isinstance(model, JointDistributionGAN):
         rate = discriminator_learning_rate or learning_rate
-        moments = {"beta_1": discriminator_beta_1, "use_ema": use_ema}
+        moments: Any = {"beta_1": discriminator_beta_1, "use_ema": use_ema}
         optimizers.append(FusedAdam(rate, **moments))
     if chosen.pretrained:
         plain = MultiTaskModel(model.encoder, gamma=model.gamma)
