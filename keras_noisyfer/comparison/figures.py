@@ -46,16 +46,17 @@ _STYLES = [
 def plot_accuracy_by_step(
     folder: PathLike,
     setting: str,
-    metric: str = "object_accuracy",
+    metric: str | Sequence[str] = "object_accuracy",
     methods: Sequence[str] | None = None,
 ) -> Figure:
-    """Test metric and training loss of each method, by optimizer step.
+    """Test metrics and training losses of each method, by optimizer step.
 
     Fig. 3 of the paper. Plain training's loss falls to zero as it memorizes
-    its labels. A method's loss is its own: the sum over the label streams
-    that it trains on, so that those with one stream begin lower. Lines are
-    means over the seeds, shades reach from the lowest to the highest seed.
-    By default all methods are drawn.
+    its labels. A method's loss, of the task of the first `metric`, is its own:
+    the sum over the label streams that it trains on, so that those with one
+    stream begin lower. Of methods that have them, the joint losses follow,
+    from the end of the warm-up. Lines are means over the seeds, shades reach
+    from the lowest to the highest seed. By default all methods are drawn.
 
     Example:
 
@@ -68,20 +69,39 @@ def plot_accuracy_by_step(
     for method in methods:
         check_among("methods", method, histories["method"])
     histories = histories[histories["method"].isin(methods)]
-    _check_metric(metric, histories)
-    loss = _task_loss(metric, histories)
-
-    figure = Figure(figsize=(11.5, 4), layout="constrained")
-    accuracy, losses = figure.subplots(1, 2)
-    for index, method in enumerate(methods):
-        history = histories[histories["method"] == method]
-        style = _STYLES[index % len(_STYLES)]
-        label = _title(method)
-        _draw_line(accuracy, history, f"test_{metric}", label=label, **style)
-        _draw_line(losses, history, loss, **style)
-    accuracy.set(title=f"test {metric.replace('_', ' ')}")
-    losses.set(title=f"training {loss.replace('_', ' ')}")
+    metrics = [metric] if isinstance(metric, str) else metric
+    for each in metrics:
+        _check_metric(each, histories)
+    loss = _task_loss(metrics[0], histories)
+    there = histories.dropna(axis="columns", how="all")
+    joint = [key for key in JOINT_LOSSES if key in there]
+    columns = [*(f"test_{each}" for each in metrics), loss, *joint]
+    titles = [
+        *(f"test {each.replace('_', ' ')}" for each in metrics),
+        f"training {loss.replace('_', ' ')}",
+        *(JOINT_LOSSES[key] for key in joint),
+    ]
+    across = 2 if len(columns) in (2, 4) else 3
+    down = -(-len(columns) // across)
+    figure = Figure(
+        figsize=(4.5 * across + 2.5, 4 * down), layout="constrained"
+    )
+    panels = figure.subplots(down, across, squeeze=False).flat
+    for panel in panels[len(columns) :]:
+        panel.remove()
+    for panel, column, title in zip(panels, columns, titles, strict=False):
+        panel.set_title(title)
+        for index, method in enumerate(methods):
+            history = histories[histories["method"] == method]
+            history = history.dropna(subset=[column])
+            style = _STYLES[index % len(_STYLES)]
+            # The legend has each method once.
+            if column == columns[0]:
+                style = {**style, "label": _title(method)}
+            if len(history):
+                _draw_line(panel, history, column, **style)
     # Zero, where memorizing ends, is in sight.
+    losses = panels[len(metrics)]
     losses.set_ylim(bottom=min(0, losses.get_ylim()[0]))
     _finish(figure)
     return figure

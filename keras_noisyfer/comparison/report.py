@@ -181,9 +181,9 @@ def _draw(experiment, folder, test, seed):
         there = cells[cells["setting"] == setting]
         if "curves" in experiment.figures:
             tested = set(there["metric"])
-            curve = next(m for m in experiment.metrics if m in tested)
+            curves = [m for m in experiment.metrics if m in tested]
             figure = figures.plot_accuracy_by_step(
-                folder, setting, curve, methods
+                folder, setting, curves, methods
             )
             yield ("accuracy_by_step", setting), figure
         there = set(there["method"][there["seed"] == seed])

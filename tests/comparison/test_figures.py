@@ -132,9 +132,13 @@ def test_histories_hold_finished_cells_and_no_loss_of_the_warm_up(folder):
 
 def test_accuracy_by_step_is_the_mean_with_the_range_of_the_seeds(folder):
     figure = plot_accuracy_by_step(folder, SETTING)
-    accuracy, loss = figure.axes
-    assert accuracy.get_title() == "test object accuracy"
-    assert loss.get_title() == "training object loss"
+    accuracy, loss, generator, discriminator = figure.axes
+    assert [panel.get_title() for panel in figure.axes] == [
+        "test object accuracy",
+        "training object loss",
+        "generator's joint loss",
+        "discriminator's loss",
+    ]
     assert [line.get_label() for line in accuracy.lines] == [
         "VGGNet, all noisy labels",
         "LTNet",
@@ -152,6 +156,10 @@ def test_accuracy_by_step_is_the_mean_with_the_range_of_the_seeds(folder):
     assert [line.get_color() for line in loss.lines] == [
         line.get_color() for line in accuracy.lines
     ]
+    (line,) = generator.lines
+    np.testing.assert_allclose(line.get_data(), [[20, 30], [2.0, 2.5]])
+    assert line.get_color() == accuracy.lines[2].get_color()
+    np.testing.assert_allclose(discriminator.lines[0].get_ydata(), [0.5, 0.4])
     (legend,) = figure.legends
     assert len(legend.get_texts()) == 3
 
@@ -160,7 +168,7 @@ def test_accuracy_by_step_of_chosen_methods_and_another_task(folder):
     figure = plot_accuracy_by_step(
         folder, SETTING, "object_size_ccc", methods=["proposed", "vggnet"]
     )
-    ccc, loss = figure.axes
+    ccc, loss, *_ = figure.axes
     assert [line.get_label() for line in ccc.lines] == [
         "Joint-distribution GAN",
         "VGGNet, all noisy labels",
@@ -169,6 +177,21 @@ def test_accuracy_by_step_of_chosen_methods_and_another_task(folder):
     # That of the task `object_size`, not of `object`.
     assert loss.get_title() == "training object size loss"
     np.testing.assert_allclose(loss.lines[0].get_ydata()[0], 1.0)
+
+
+def test_accuracy_by_step_of_several_metrics(folder):
+    metrics = ["object_size_ccc", "object_accuracy"]
+    figure = plot_accuracy_by_step(folder, SETTING, metrics, ["vggnet"])
+    assert [panel.get_title() for panel in figure.axes] == [
+        "test object size ccc",
+        "test object accuracy",
+        # Of the first; plain training has no joint losses.
+        "training object size loss",
+    ]
+    heights = [panel.lines[0].get_ydata() for panel in figure.axes[:2]]
+    np.testing.assert_allclose(heights[0], np.multiply(heights[1], -1))
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 1
 
 
 def test_lambda_study_orders_lambdas_and_leaves_out_the_warm_up(folder):
