@@ -101,14 +101,17 @@ class EpochLog(keras.callbacks.Callback):
 
         Returns:
             A dict: `epochs` (the numbers of the `last` epoch and of the one
-            `chosen` by the noisy validation labels) and `test`, a dict by
+            `chosen` by the noisy validation labels), `noisy_score` (what
+            the latter was chosen by, see `selection_score`) and `test`, a
+            dict by
             metric of its value after the `last` and the `chosen` epoch and
             of the `best` there was, which nobody without clean labels could
             have had.
         """
         tasks = self.case.validation.labelled_tasks
         scores = [selection_score(row, tasks) for row in self.rows]
-        chosen = self.rows[int(np.argmax(scores))]
+        index = int(np.argmax(scores))
+        chosen = self.rows[index]
         last = self.rows[-1]
         test = {}
         for name in last:
@@ -122,6 +125,7 @@ class EpochLog(keras.callbacks.Callback):
         return {
             "epochs": {"last": last["epoch"], "chosen": chosen["epoch"]},
             "steps": last["step"],
+            "noisy_score": scores[index],
             "test": test,
         }
 

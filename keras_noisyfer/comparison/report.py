@@ -88,7 +88,8 @@ def make_tables(folder: PathLike, experiment: Experiment) -> str:
     """The experiment's tables as Markdown: mean ± standard deviation.
 
     Accuracies are in percent. The paper's numbers are in brackets, or where
-    there is a column for each kind of epoch in one of their own.
+    there is a column for each kind of epoch in one of their own. The last one
+    is that of `make_choice_table`, where there is a choice.
     """
     summary = summarize(folder, experiment)
     by_epoch = experiment.columns == "epoch"
@@ -126,7 +127,57 @@ def make_tables(folder: PathLike, experiment: Experiment) -> str:
         kept = dict(zip(others, names, strict=True))
         title = ", ".join(_title(*each) for each in kept.items())
         parts.append(f"{title}:\n\n{_markdown(table, rows, columns)}")
+    chosen = make_choice_table(folder, experiment)
+    if chosen:
+        parts.append(f"What is chosen among the methods:\n\n{chosen}")
     return "\n\n".join(parts)
+
+
+def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
+    """A Markdown table of what noisy labels choose among the methods.
+
+    Of each setting and seed, the method whose chosen epoch agrees best with
+    the noisy validation labels (`noisy_score` of `cells.csv`), as `compare`
+    chooses; its metrics on clean test images are told as mean ± standard
+    deviation over the seeds. Beside it the one method that is best on clean
+    test images, of those that all these seeds have: nobody without clean
+    labels could have known it. Empty where no setting has two methods.
+    """
+    cells = read_cells(folder, metric=str, chosen=float)
+    if "noisy_score" not in cells:
+        # Of a version before it was written down.
+        return ""
+    cells = cells.dropna(subset=["noisy_score"])
+    cells = cells[cells["method"] != "vggnet-clean"]
+    metrics = [m for m in experiment.metrics if m in set(cells["metric"])]
+    lines = [["setting", "by", "method (seeds)", *metrics]]
+    lines.append(["---"] * 3 + ["---:"] * len(metrics))
+    for setting in experiment.settings:
+        own = cells[cells["setting"] == setting.name]
+        own = own[own["method"].isin(setting.methods)]
+        scores = own.pivot_table("noisy_score", "seed", "method")
+        if scores.shape[1] < 2:
+            continue
+        numbers = own.pivot(
+            index=["seed", "method"], columns="metric", values="chosen"
+        )
+        everywhere = numbers[metrics[0]].unstack().dropna(axis="columns")
+        picks = {"noisy labels": scores.idxmax(axis="columns")}
+        if everywhere.size:
+            best = everywhere.mean().idxmax()
+            picks["clean labels (not fair)"] = pd.Series(best, scores.index)
+        for title, chosen in picks.items():
+            picked = numbers.loc[[*chosen.items()], metrics]
+            names = [
+                f"{_title('method', name)} ({count})"
+                for name, count in chosen.value_counts().items()
+            ]
+            texts = [
+                _spread(each.mean(), each.std(), len(each), metric)
+                for metric, each in picked.items()
+            ]
+            lines.append([setting.name, title, ", ".join(names), *texts])
+    return _join(lines) if len(lines) > 2 else ""
 
 
 def write_report(
@@ -240,10 +291,15 @@ def _draw_cells(experiment, folder, setting, methods, test, seed):
                 yield ("annotators", setting, task, method), figure
 
 
+def _spread(mean, deviation, seeds, metric):
+    text = _value(mean, metric)
+    if seeds > 1 and text != "–":
+        text += f" ± {_value(deviation, metric)}"
+    return text
+
+
 def _number(row, without_paper):
-    text = _value(row.mean, row.metric)
-    if row.seeds > 1 and text != "–":
-        text += f" ± {_value(row.deviation, row.metric)}"
+    text = _spread(row.mean, row.deviation, row.seeds, row.metric)
     if without_paper or pd.isna(row.paper):
         return text
     return f"{text} ({_value(row.paper, row.metric)})"
@@ -277,4 +333,8 @@ def _markdown(table, rows, columns):
         texts = ["–" if pd.isna(each) else each for each in line]
         names = map(_title, rows, names)
         lines.append([*names, *texts])
+    return _join(lines)
+
+
+def _join(lines):
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -41,6 +41,7 @@ COLUMNS = (
     "best",
     "last_epoch",
     "chosen_epoch",
+    "noisy_score",
     "steps",
     "seconds",
 )
@@ -259,6 +260,7 @@ def _add_results(cell, folder):
             **{name: round(each, 5) for name, each in values.items()},
             "last_epoch": results["epochs"]["last"],
             "chosen_epoch": results["epochs"]["chosen"],
+            "noisy_score": round(results["noisy_score"], 5),
             "steps": results["steps"],
             "seconds": round(results["seconds"]),
         }

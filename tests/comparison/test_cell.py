@@ -109,6 +109,8 @@ def test_epoch_is_chosen_by_noisy_labels_alone(tmp_path):
     assert log.summary() == {
         "epochs": {"last": 3, "chosen": 2},
         "steps": 15,
+        # Accuracy and CCC, not the CCC of one dimension.
+        "noisy_score": pytest.approx(0.8),
         "test": {
             "expression_accuracy": {"last": 0.7, "chosen": 0.6, "best": 0.9},
             "affect_mse": {"last": 0.2, "chosen": 0.1, "best": 0.1},

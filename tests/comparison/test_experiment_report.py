@@ -7,6 +7,7 @@ from common import RECIPES
 
 from keras_noisyfer.comparison.experiment import read_experiment
 from keras_noisyfer.comparison.report import (
+    make_choice_table,
     make_tables,
     summarize,
     write_report,
@@ -23,10 +24,11 @@ def read(name):
 
 
 def write(folder, *results):
-    """Results `(setting, method, seed, metric, last, chosen, best)`."""
-    names = COLUMNS[:7]
+    """Results `(setting, method, seed, metric, last, chosen, best)`, after
+    which others of `COLUMNS` may follow."""
+    names = COLUMNS[: len(results[0])]
     with open(folder / "cells.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval=1)
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(
             dict(zip(names, each, strict=True)) for each in results
@@ -60,6 +62,40 @@ def test_mean_and_deviation_over_seeds(tmp_path):
         "| Joint-distribution GAN | 52.00 ± 2.83 | 60.00 ± 0.00 "
         "| 70.50 ± 0.71 | 87.90 | 2 |",
     ]
+
+
+def test_what_noisy_labels_choose(tmp_path):
+    rows = [
+        ("multi-label", method, seed, OBJECT, 0, chosen, 0, 9, 4, score)
+        for method, seed, chosen, score in (
+            ("vggnet-clean", 0, 0.99, 0.9),
+            ("vggnet", 0, 0.4, 0.5),
+            ("sce", 0, 0.5, 0.6),
+            ("elr", 0, 0.6, 0.55),
+            ("vggnet", 1, 0.44, 0.65),
+            ("sce", 1, 0.7, 0.64),
+            # Of one seed alone, so that it is no rival of those of both.
+            ("gce", 1, 0.9, 0.1),
+        )
+    ]
+    write(tmp_path, *rows)
+    assert make_choice_table(tmp_path, read("table1")).splitlines() == [
+        "| setting | by | method (seeds) | object_accuracy |",
+        "| --- | --- | --- | ---: |",
+        "| multi-label | noisy labels | SCE (1), VGGNet, all noisy labels (1) "
+        "| 47.00 ± 4.24 |",
+        "| multi-label | clean labels (not fair) | SCE (2) | 60.00 ± 14.14 |",
+    ]
+    # One method is no choice.
+    write(tmp_path, rows[1], rows[4])
+    assert make_choice_table(tmp_path, read("table1")) == ""
+    # Nor is a table without scores one, as former versions wrote it.
+    (tmp_path / "cells.csv").write_text(
+        "setting,method,seed,metric,last,chosen,best\n"
+        f"multi-label,vggnet,0,{OBJECT},0.4,0.4,0.4\n"
+        f"multi-label,sce,0,{OBJECT},0.5,0.5,0.5\n"
+    )
+    assert make_choice_table(tmp_path, read("table1")) == ""
 
 
 def test_settings_by_methods(tmp_path):

@@ -37,6 +37,7 @@ PROFILE = Profile(
 RESULTS = {
     "epochs": {"last": 9, "chosen": 4},
     "steps": 18,
+    "noisy_score": 0.8125,
     "test": {
         "object_accuracy": {"last": 0.5, "chosen": 0.625, "best": 0.75},
         "affect_ccc": {"last": 0.1, "chosen": 0.2, "best": 0.3},
@@ -107,6 +108,7 @@ def test_adds_each_result_once(tmp_path, executor):
         "best": "0.75",
         "last_epoch": "9",
         "chosen_epoch": "4",
+        "noisy_score": "0.8125",
         "steps": "18",
         "seconds": "61",
     }
