@@ -234,8 +234,8 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
 
     Its keys are the attributes of `Experiment`, `settings` an array of tables
     with those of `Setting`, and `profiles` a table by name of tables with
-    those of `Profile`. What stands in a file that the key `extends` names
-    holds where the file itself says nothing.
+    those of `Profile`. What stands in a file that the key `extends` names, or
+    of a profile in another one, holds where it says nothing itself.
 
     Args:
         path: The file.
@@ -259,16 +259,15 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
         if content.get("imports"):
             # Modules may lie beside the file that names them.
             sys.path.append(str(path.parent.resolve()))
-        _check("profile", [profile], profiles)
         return Experiment(
             **{
                 "name": path.stem,
                 **content,
-                "profile": Profile(**profiles[profile]),
+                "profile": Profile(**_profile(profiles, profile)),
                 "settings": [Setting(**each) for each in content["settings"]],
             }
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must be an experiment. Received: {one_line(error)}"
         ) from error
@@ -306,6 +305,13 @@ def _read(path):
         content = tomllib.load(file)
     base = content.pop("extends", None)
     return content if base is None else {**_read(path.parent / base), **content}
+
+
+def _profile(profiles, name):
+    _check("profile", [name], profiles)
+    content = dict(profiles[name])
+    base = content.pop("extends", None)
+    return content if base is None else {**_profile(profiles, base), **content}
 
 
 def _check(argument, values, known):

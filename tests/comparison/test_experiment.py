@@ -128,6 +128,14 @@ def test_an_experiment_of_ones_own(tmp_path):
     assert extended.settings == experiment.settings
 
 
+def test_a_profile_extends_another(tmp_path):
+    path = tmp_path / "mine.toml"
+    longer = '[profiles.long]\nextends = "small"\nepochs = 9\n'
+    path.write_text(OWN + PROFILE + longer)
+    small, long = (read_experiment(path, p).profile for p in ("small", "long"))
+    assert long == dataclasses.replace(small, epochs=9) != small
+
+
 def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
     (tmp_path / "my_methods.py").write_text(
         "import keras_noisyfer as kn\n"
@@ -163,6 +171,8 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
         ("gamma =", "gama =", "`options` may only have .*: 'gama'"),
         ("epochs = 2", "epoch = 2", "unexpected keyword argument 'epoch'"),
         ("profiles.small", "profiles.big", "`profile` may only have big. "),
+        ("epochs = 2", 'extends = "a"', "`profile` may only have small. .*'a'"),
+        ("epochs = 2", 'extends = "small"', "recursion"),
         ('name = "mine"', "", "missing .* argument: 'name'"),
         ("title = ", "title ", "Expected '='"),
     ],
