@@ -22,6 +22,7 @@ from keras import layers
 
 import keras_noisyfer as kn
 from keras_noisyfer.comparison import evaluate, load_case
+from keras_noisyfer.noise import majority_vote
 from keras_noisyfer.plots import plot_image_grid
 from keras_noisyfer.results import prepare_output_dir, write_json
 from keras_noisyfer.serving import export_decoder
@@ -32,7 +33,6 @@ BATCH_SIZE = 64
 ASKED_OF_EACH = 100
 TERMS = {
     "reconstruction_weight": 20.0,
-    "kl_weight": 1e-3,
     "auxiliary_weight": 0.5,
 }
 
@@ -48,7 +48,21 @@ def load(flags):
         "image_size": flags.image_size,
     }
     case = load_case(name, profile, flags.seed, **data)
-    return case.train, case.test, case.image_shape
+    train = balance(case.train, flags.seed) if flags.balance else case.train
+    return train, case.test, case.image_shape
+
+
+def balance(images, seed):
+    """As many images, drawn anew: equally many of each expression that the
+    noisy labels' majority tells."""
+    task = images.tasks[0]
+    given = images.labels[task.name]
+    label = majority_vote(given, task.num_classes, seed=seed)
+    known = np.flatnonzero(label >= 0)
+    weight = 1 / np.bincount(label[known])[label[known]]
+    draw = np.random.default_rng(seed).choice
+    chosen = draw(known, len(images), p=weight / weight.sum())
+    return images.select(chosen)
 
 
 def make_model(tasks, shape, flags):
@@ -73,6 +87,7 @@ def make_model(tasks, shape, flags):
         lambda_joint=flags.lambda_joint,
         warmup_epochs=flags.warmup_epochs,
         seed=flags.seed,
+        kl_weight=flags.kl_weight,
         **TERMS,
     )
 
@@ -202,11 +217,17 @@ def main(arguments=None):
     add("--ferplus", metavar="FOLDER", help="that `ferplus_cases.py` describes")
     add("--train-size", type=count, default=8000)
     add("--image-size", type=count, default=32, choices=(32, 48, 64))
+    add(
+        "--balance",
+        action="store_true",
+        help="draw rare expressions more often",
+    )
     add("--augment", action="store_true", help="turn, scale and flip them")
     add("--epochs", type=count, default=20)
     add("--judge-epochs", type=count, default=12)
     add("--warmup-epochs", type=number_flag(int, minimum=0), default=2)
     add("--lambda-joint", type=number_flag(float, minimum=0), default=0.01)
+    add("--kl-weight", type=number_flag(float, minimum=0), default=1e-3)
     add("--seed", type=number_flag(int, minimum=0), default=0)
     add("--output-dir", default="runs/decoder")
     run_command(run, parser.parse_args(arguments))

@@ -65,7 +65,7 @@ def decode(
         A dict: with `reconstruction_weight`, the `reconstruction` of the
         images; with `auxiliary_weight`, `asked`, the predictions for the
         image before, and `read`, the encoder's raw outputs for an image
-        that has that one's labels and its own noise code.
+        that has that one's labels and its own noise code, and is moved a bit.
     """
     decoded, raw = {}, outputs["labels"]
     raw = keras.tree.map_structure(ops.stop_gradient, raw)
@@ -82,7 +82,7 @@ def decode(
         # Of faces that there are: a code that is drawn leaves the decoder
         # free to draw patterns, the same ones for all codes.
         code = ops.stop_gradient(noise_code)
-        image = image_of(code, _decided(model, raw))
+        image = _move(image_of(code, _decided(model, raw)), model)
         encoder = model.encoder
         # An encoder that could learn from it would agree with the decoder on
         # patterns that are no faces.
@@ -95,6 +95,15 @@ def decode(
         asked = {t.name: t.activate(raw[t.name]) for t in model.tasks}
         decoded |= {"asked": asked, "read": read["labels"]}
     return decoded
+
+
+def _move(images, model):
+    """Images moved by up to a twenty-fourth of their size, all alike. A
+    pattern that an encoder reads in one place alone would be no face."""
+    most = max(1, model.encoder.image_shape[0] // 24)
+    seed = model.seed_generator
+    by = keras.random.randint((2,), -most, most + 1, seed=seed)
+    return ops.roll(images, by, axis=(1, 2))
 
 
 def _decided(model, raw):
