@@ -12,7 +12,7 @@ from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import consensus
 from keras_noisyfer.losses import noise_code_divergence, reconstruction_loss
 from keras_noisyfer.tasks import CategoricalTask
-from keras_noisyfer.typing import Labels, Tensor
+from keras_noisyfer.typing import Labels, Shape, Tensor
 
 if TYPE_CHECKING:
     from keras_noisyfer.models import JointDistributionGAN
@@ -82,8 +82,11 @@ def decode(
         # Of faces that there are: a code that is drawn leaves the decoder
         # free to draw patterns, the same ones for all codes.
         code = ops.stop_gradient(noise_code)
-        image = _move(image_of(code, _decided(model, raw)), model)
+        image = image_of(code, _decided(model, raw))
         encoder = model.encoder
+        # A pattern that is read in one place alone would be no face.
+        shift = draw_shift(encoder.image_shape, model.seed_generator)
+        image = ops.roll(image, shift, axis=(1, 2))
         # An encoder that could learn from it would agree with the decoder on
         # patterns that are no faces.
         read, _ = encoder.stateless_call(
@@ -97,13 +100,13 @@ def decode(
     return decoded
 
 
-def _move(images, model):
-    """Images moved by up to a twenty-fourth of their size, all alike. A
-    pattern that an encoder reads in one place alone would be no face."""
-    most = max(1, model.encoder.image_shape[0] // 24)
-    seed = model.seed_generator
-    by = keras.random.randint((2,), -most, most + 1, seed=seed)
-    return ops.roll(images, by, axis=(1, 2))
+def draw_shift(
+    image_shape: Shape, seed_generator: keras.random.SeedGenerator
+) -> Tensor:
+    """Pixels by which a batch is moved down and right, an int32 tensor of two:
+    at most a twenty-fourth of the height, at least one either way."""
+    most = max(1, image_shape[0] // 24)
+    return keras.random.randint((2,), -most, most + 1, seed=seed_generator)
 
 
 def _decided(model, raw):

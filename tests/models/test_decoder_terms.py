@@ -1,5 +1,6 @@
 """What a decoder learns beside the game."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -75,7 +76,11 @@ def test_divergence_of_the_noise_code():
     assert float(found) == pytest.approx(3 * second / 4)
 
 
-def test_auxiliary_term_asks_for_what_is_predicted_of_another_image():
+def test_auxiliary_term_asks_for_what_is_predicted_of_another_image(
+    monkeypatch,
+):
+    shift = lambda shape, seed: tf.constant([1, -1])  # noqa: E731
+    monkeypatch.setattr(decoder_terms, "draw_shift", shift)
     model = gan(auxiliary_weight=1.0, gamma=2.0)
     images, labels = make_data(TASKS)
     noise = tf.random.normal((8, 5), seed=1)
@@ -91,7 +96,8 @@ def test_auxiliary_term_asks_for_what_is_predicted_of_another_image():
     code = outputs["mean"] + noise * tf.exp(0.5 * outputs["log_variance"])
     labels = decided(raw, shift=1)
     image = model.decoder({"noise_code": code, "labels": labels})
-    read = model.encoder(image)["labels"]
+    # The image is read moved, one pixel down and one to the left.
+    read = model.encoder(np.roll(image, (1, -1), axis=(1, 2)))["labels"]
     for name, expected in read.items():
         np.testing.assert_allclose(outputs["read"][name], expected, atol=1e-5)
     p, q = asked["expression"], tf.nn.softmax(read["expression"]).numpy()
@@ -104,6 +110,16 @@ def test_auxiliary_term_asks_for_what_is_predicted_of_another_image():
     agreed = {"expression": np.log(p), "affect": asked["affect"]}
     found = decoder_terms.weigh(model, batch, {**outputs, "read": agreed})
     assert float(found) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("side, most", [(16, 1), (32, 1), (48, 2), (96, 4)])
+def test_images_are_moved_by_up_to_a_twenty_fourth(side, most):
+    seed = keras.random.SeedGenerator(0)
+    drawn = [decoder_terms.draw_shift((side, side, 3), seed) for _ in range(99)]
+    assert set(np.ravel(drawn)) == {*range(-most, most + 1)}
+    # The axes move apart.
+    down, right = np.transpose(drawn)
+    assert {*down} == {*right} and np.any(down != right)
 
 
 def test_auxiliary_term_teaches_the_decoder_alone():
