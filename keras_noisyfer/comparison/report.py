@@ -137,11 +137,12 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
     """A Markdown table of what noisy labels choose among the methods.
 
     Of each setting and seed, the method whose chosen epoch agrees best with
-    the noisy validation labels (`noisy_score` of `cells.csv`), as `compare`
-    chooses; its metrics on clean test images are told as mean ± standard
-    deviation over the seeds. Beside it the one method that is best on clean
-    test images, of those that all these seeds have: nobody without clean
-    labels could have known it. Empty where no setting has two methods.
+    the noisy validation labels (`noisy_score` of `cells.csv`, a sum over the
+    tasks; `compare` has their mean rank); its metrics on clean test images
+    are told as mean ± standard deviation over the seeds. Below it the one
+    method that is best on clean test images, of those that all these seeds
+    have: nobody without clean labels could have known it. Empty where no
+    setting has two methods.
     """
     cells = read_cells(folder, metric=str, chosen=float)
     if "noisy_score" not in cells:
