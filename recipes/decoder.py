@@ -48,18 +48,20 @@ def load(flags):
         "image_size": flags.image_size,
     }
     case = load_case(name, profile, flags.seed, **data)
-    train = balance(case.train, flags.seed) if flags.balance else case.train
+    train = balance(case.train, flags.balance, flags.seed)
     return train, case.test, case.image_shape
 
 
-def balance(images, seed):
-    """As many images, drawn anew: equally many of each expression that the
-    noisy labels' majority tells."""
+def balance(images, power, seed):
+    """As many images, drawn anew: those of an expression, by the majority of
+    the noisy labels, more often by this power of how rare it is."""
+    if not power:
+        return images
     task = images.tasks[0]
     given = images.labels[task.name]
     label = majority_vote(given, task.num_classes, seed=seed)
     known = np.flatnonzero(label >= 0)
-    weight = 1 / np.bincount(label[known])[label[known]]
+    weight = np.bincount(label[known])[label[known]] ** -power
     draw = np.random.default_rng(seed).choice
     chosen = draw(known, len(images), p=weight / weight.sum())
     return images.select(chosen)
@@ -219,8 +221,9 @@ def main(arguments=None):
     add("--image-size", type=count, default=32, choices=(32, 48, 64))
     add(
         "--balance",
-        action="store_true",
-        help="draw rare expressions more often",
+        type=number_flag(float, minimum=0, maximum=1),
+        default=0.0,
+        help="how far to draw rare expressions more often, from 0 to 1",
     )
     add("--augment", action="store_true", help="turn, scale and flip them")
     add("--epochs", type=count, default=20)

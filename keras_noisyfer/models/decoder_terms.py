@@ -65,7 +65,8 @@ def decode(
         A dict: with `reconstruction_weight`, the `reconstruction` of the
         images; with `auxiliary_weight`, `asked`, the predictions for the
         image before, and `read`, the encoder's raw outputs for an image
-        that has that one's labels and its own noise code, and is moved a bit.
+        that has that one's labels and its own noise code, and is moved a bit;
+        every other one is mirrored.
     """
     decoded, raw = {}, outputs["labels"]
     raw = keras.tree.map_structure(ops.stop_gradient, raw)
@@ -84,9 +85,13 @@ def decode(
         code = ops.stop_gradient(noise_code)
         image = image_of(code, _decided(model, raw))
         encoder = model.encoder
-        # A pattern that is read in one place alone would be no face.
+        # A pattern that is read in one place alone, or in no mirror, would
+        # be no face.
         shift = draw_shift(encoder.image_shape, model.seed_generator)
         image = ops.roll(image, shift, axis=(1, 2))
+        mirrored = ops.arange(ops.shape(image)[0]) % 2 == 0
+        mirrored = ops.reshape(mirrored, (-1, 1, 1, 1))
+        image = ops.where(mirrored, ops.flip(image, axis=2), image)
         # An encoder that could learn from it would agree with the decoder on
         # patterns that are no faces.
         read, _ = encoder.stateless_call(

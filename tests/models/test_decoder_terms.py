@@ -96,8 +96,11 @@ def test_auxiliary_term_asks_for_what_is_predicted_of_another_image(
     code = outputs["mean"] + noise * tf.exp(0.5 * outputs["log_variance"])
     labels = decided(raw, shift=1)
     image = model.decoder({"noise_code": code, "labels": labels})
-    # The image is read moved, one pixel down and one to the left.
-    read = model.encoder(np.roll(image, (1, -1), axis=(1, 2)))["labels"]
+    # The image is read moved, one pixel down and one to the left, and every
+    # other one mirrored.
+    image = np.roll(image, (1, -1), axis=(1, 2))
+    image[::2] = image[::2, :, ::-1]
+    read = model.encoder(image)["labels"]
     for name, expected in read.items():
         np.testing.assert_allclose(outputs["read"][name], expected, atol=1e-5)
     p, q = asked["expression"], tf.nn.softmax(read["expression"]).numpy()
