@@ -81,8 +81,9 @@ class JointDistributionGAN(MultiTaskModel):
             less leaves more to the labels (Kingma and Welling).
         auxiliary_weight: Weight, for the decoder alone, of how far the labels
             that the encoder reads in an image, decoded from one image's code
-            and another's predicted labels, are from those; at least 0. At 0.5
-            the decoder draws what it is asked for (after Odena et al.).
+            and another's predicted labels, are from those; at least 0. It
+            reads it moved a bit, every other one mirrored. At 0.5 the decoder
+            draws what it is asked for (after Odena et al.).
         use_joint_score, use_marginal_scores: Whether these take part.
         use_decoder: Whether there is one. Without, D compares (image,
             prediction) with (image, Gaussian noise, noisy labels).
