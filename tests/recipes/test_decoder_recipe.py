@@ -52,6 +52,20 @@ def test_asks_as_often_for_each_expression_and_for_known_affect(
         assert (own == affect).all(axis=1).any()
 
 
+def test_rare_expressions_are_drawn_more_often(recipe, test_faces):
+    # Majorities: 30 faces of class 0, 3 of each other; one without a label.
+    labels = test_faces.labels["expression"].reshape(-1, 1).copy()
+    labels[-1] = -1
+    faces = test_faces.with_labels({"expression": labels})
+    assert recipe.balance(faces, 0.0, seed=0) is faces
+    many = faces.select(np.tile(np.arange(len(faces)), 200))
+    # By hand: sqrt(30) / (sqrt(30) + 5 sqrt(3) + sqrt(2)) is 0.352.
+    for power, share in ((1.0, 1 / 7), (0.5, 0.352)):
+        drawn = recipe.balance(many, power, seed=0).labels["expression"]
+        assert len(drawn) == len(many) and (drawn >= 0).all()
+        assert np.mean(drawn == 0) == pytest.approx(share, abs=0.02)
+
+
 class Decoder:
     """Draws nothing, but gives the labels to whoever reads them."""
 
