@@ -234,8 +234,9 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
 
     Its keys are the attributes of `Experiment`, `settings` an array of tables
     with those of `Setting`, and `profiles` a table by name of tables with
-    those of `Profile`. What stands in a file that the key `extends` names, or
-    of a profile in another one, holds where it says nothing itself.
+    those of `Profile`. What stands in a file that the key `extends` names
+    holds where the file itself says nothing; likewise in a profile, of which
+    it names another one of the same table.
 
     Args:
         path: The file.
@@ -267,7 +268,7 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
                 "settings": [Setting(**each) for each in content["settings"]],
             }
         )
-    except (OSError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} must be an experiment. Received: {one_line(error)}"
         ) from error
@@ -307,16 +308,23 @@ def _read(path):
     return content if base is None else {**_read(path.parent / base), **content}
 
 
-def _profile(profiles, name):
-    _check("profile", [name], profiles)
+def _profile(profiles, name, below=()):
+    _check("extends" if below else "profile", [name], profiles)
+    if name in below:
+        raise ValueError(
+            f"`extends` must not lead back to a profile. Received: {name!r}"
+        )
     content = dict(profiles[name])
     base = content.pop("extends", None)
-    return content if base is None else {**_profile(profiles, base), **content}
+    if base is None:
+        return content
+    return {**_profile(profiles, base, (*below, name)), **content}
 
 
 def _check(argument, values, known):
     for value in values:
-        if value not in known:
+        # A list is in no dict.
+        if value not in [*known]:
             raise ValueError(
                 f"`{argument}` may only have {', '.join(known) or 'nothing'}. "
                 f"Received: {value!r}"

@@ -121,8 +121,7 @@ def make_tables(folder: PathLike, experiment: Experiment) -> str:
             )
         seeds = group.groupby(rows)["seeds"].agg(["min", "max"])
         table["seeds"] = [
-            f"{low}" if low == high else f"{low}–{high}"
-            for low, high in seeds.reindex(table.index).to_numpy()
+            _range(*each) for each in seeds.reindex(table.index).to_numpy()
         ]
         kept = dict(zip(others, names, strict=True))
         title = ", ".join(_title(*each) for each in kept.items())
@@ -144,15 +143,15 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
     have: nobody without clean labels could have known it. Empty where no
     setting has two methods.
     """
-    cells = read_cells(folder, metric=str, chosen=float)
-    if "noisy_score" not in cells:
+    if "noisy_score" not in read_cells(folder):
         # Of a version before it was written down.
         return ""
-    cells = cells.dropna(subset=["noisy_score"])
-    cells = cells[cells["method"] != "vggnet-clean"]
+    cells = read_cells(folder, metric=str, chosen=float, noisy_score=float)
+    known = cells["chosen"].notna() & cells["noisy_score"].notna()
+    cells = cells[known & (cells["method"] != "vggnet-clean")]
     metrics = [m for m in experiment.metrics if m in set(cells["metric"])]
-    lines = [["setting", "by", "method (seeds)", *metrics]]
-    lines.append(["---"] * 3 + ["---:"] * len(metrics))
+    lines = [["setting", "by", "method (seeds)", "of methods", *metrics]]
+    lines.append(["---"] * 3 + ["---:"] * (1 + len(metrics)))
     for setting in experiment.settings:
         own = cells[cells["setting"] == setting.name]
         own = own[own["method"].isin(setting.methods)]
@@ -161,14 +160,19 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
             continue
         numbers = own.pivot(
             index=["seed", "method"], columns="metric", values="chosen"
-        )
-        everywhere = numbers[metrics[0]].unstack().dropna(axis="columns")
-        picks = {"noisy labels": scores.idxmax(axis="columns")}
+        ).reindex(columns=metrics)
+        first = numbers.dropna(axis="columns", how="all").columns[0]
+        everywhere = numbers[first].unstack().dropna(axis="columns")
+        count = scores.notna().sum(axis="columns")
+        picks = {"noisy labels": (scores.idxmax(axis="columns"), count)}
         if everywhere.size:
             best = everywhere.mean().idxmax()
-            picks["clean labels (not fair)"] = pd.Series(best, scores.index)
-        for title, chosen in picks.items():
-            picked = numbers.loc[[*chosen.items()], metrics]
+            picks["clean labels, one for all seeds (not fair)"] = (
+                pd.Series(best, scores.index),
+                pd.Series(everywhere.shape[1]),
+            )
+        for title, (chosen, count) in picks.items():
+            picked = numbers.loc[[*chosen.items()]]
             names = [
                 f"{_title('method', name)} ({count})"
                 for name, count in chosen.value_counts().items()
@@ -177,7 +181,8 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
                 _spread(each.mean(), each.std(), len(each), metric)
                 for metric, each in picked.items()
             ]
-            lines.append([setting.name, title, ", ".join(names), *texts])
+            among = _range(count.min(), count.max())
+            lines.append([setting.name, title, ", ".join(names), among, *texts])
     return _join(lines) if len(lines) > 2 else ""
 
 
@@ -290,6 +295,10 @@ def _draw_cells(experiment, folder, setting, methods, test, seed):
                     arrays[f"{task}_class_names"].tolist(),
                 )
                 yield ("annotators", setting, task, method), figure
+
+
+def _range(low, high):
+    return f"{low}" if low == high else f"{low}–{high}"
 
 
 def _spread(mean, deviation, seeds, metric):

@@ -8,6 +8,7 @@ import csv
 import dataclasses
 import fcntl
 import json
+import math
 import multiprocessing
 import os
 import pathlib
@@ -260,7 +261,8 @@ def _add_results(cell, folder):
             **{name: round(each, 5) for name, each in values.items()},
             "last_epoch": results["epochs"]["last"],
             "chosen_epoch": results["epochs"]["chosen"],
-            "noisy_score": round(results["noisy_score"], 5),
+            # Results of a version before it have none.
+            "noisy_score": round(results.get("noisy_score", math.nan), 5),
             "steps": results["steps"],
             "seconds": round(results["seconds"]),
         }

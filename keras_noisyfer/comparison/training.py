@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.comparison.methods import (
     check_method,
     make_model,
@@ -68,6 +69,11 @@ def prepare_training(
         The compiled model, the `tf.data.Dataset` that it is trained on, and
         the number of epochs.
     """
+    if discriminator_learning_rate is None:
+        discriminator_learning_rate = learning_rate
+    rate, beta_1 = discriminator_learning_rate, discriminator_beta_1
+    check_number("discriminator_learning_rate", rate, above=0)
+    check_number("discriminator_beta_1", beta_1, 0, below=1)
     # First, since the order of a tf.data.Dataset depends on the global seed.
     keras.utils.set_random_seed(seed)
     chosen = check_method(method)
@@ -95,8 +101,7 @@ def prepare_training(
         )
     optimizers = [FusedAdam(schedule, use_ema=use_ema)]
     if isinstance(model, JointDistributionGAN):
-        rate = discriminator_learning_rate or learning_rate
-        moments: Any = {"beta_1": discriminator_beta_1, "use_ema": use_ema}
+        moments: Any = {"beta_1": beta_1, "use_ema": use_ema}
         optimizers.append(FusedAdam(rate, **moments))
     if chosen.pretrained:
         plain = MultiTaskModel(model.encoder, gamma=model.gamma)

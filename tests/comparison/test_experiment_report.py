@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import shutil
 
 import numpy as np
@@ -80,12 +81,21 @@ def test_what_noisy_labels_choose(tmp_path):
     ]
     write(tmp_path, *rows)
     assert make_choice_table(tmp_path, read("table1")).splitlines() == [
-        "| setting | by | method (seeds) | object_accuracy |",
-        "| --- | --- | --- | ---: |",
+        "| setting | by | method (seeds) | of methods | object_accuracy |",
+        "| --- | --- | --- | ---: | ---: |",
         "| multi-label | noisy labels | SCE (1), VGGNet, all noisy labels (1) "
-        "| 47.00 ± 4.24 |",
-        "| multi-label | clean labels (not fair) | SCE (2) | 60.00 ± 14.14 |",
+        "| 3 | 47.00 ± 4.24 |",
+        "| multi-label | clean labels, one for all seeds (not fair) | SCE (2) "
+        "| 2 | 60.00 ± 14.14 |",
     ]
+    # In a cell that was finished by a version before, there is no score.
+    write(tmp_path, *rows[1:4], [*rows[4][:9], ""], *rows[5:])
+    assert "labels | SCE (2) | 2–3 | 60.00" in make_choice_table(
+        tmp_path, read("table1")
+    )
+    write(tmp_path, *rows[1:3], [*rows[3][:9], "high"])
+    with pytest.raises(ValueError, match="cells.csv must be .*'high'"):
+        make_choice_table(tmp_path, read("table1"))
     # One method is no choice.
     write(tmp_path, rows[1], rows[4])
     assert make_choice_table(tmp_path, read("table1")) == ""
@@ -96,6 +106,40 @@ def test_what_noisy_labels_choose(tmp_path):
         f"multi-label,sce,0,{OBJECT},0.5,0.5,0.5\n"
     )
     assert make_choice_table(tmp_path, read("table1")) == ""
+
+
+def test_each_setting_has_metrics_of_its_own_tasks(tmp_path):
+    expression = [("sce", 0.5, 0.6), ("vggnet", 0.4, 0.5)]
+    affect = [("mixup", 0.3, 0.2), ("vggnet", 0.25, 0.4)]
+    write(
+        tmp_path,
+        *(
+            (setting, method, 0, metric, 0, chosen, 0, 9, 4, score)
+            for setting, metric, cells in (
+                ("expression", EXPRESSION, expression),
+                ("affect", CCC, affect),
+            )
+            for method, chosen, score in cells
+        ),
+    )
+    experiment = read("table2_faces")
+    both = [
+        dataclasses.replace(setting, name=name, methods=methods)
+        for setting, name, methods in zip(
+            experiment.settings,
+            ("expression", "affect"),
+            (["sce", "vggnet"], ["mixup", "vggnet"]),
+            strict=False,
+        )
+    ]
+    experiment = dataclasses.replace(experiment, settings=both)
+    lines = make_choice_table(tmp_path, experiment).splitlines()[2:]
+    assert [line.split(" | ")[2:] for line in lines] == [
+        ["SCE (1)", "2", "50.00", "– |"],
+        ["SCE (1)", "2", "50.00", "– |"],
+        ["VGGNet, all noisy labels (1)", "2", "–", "0.2500 |"],
+        ["Mixup (1)", "2", "–", "0.3000 |"],
+    ]
 
 
 def test_settings_by_methods(tmp_path):

@@ -200,6 +200,19 @@ def test_the_discriminator_has_moments_of_its_own():
     assert model.discriminator_optimizer.beta_1 == 0.5
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("discriminator_beta_1", 1),
+        ("discriminator_beta_1", "a"),
+        ("discriminator_learning_rate", 0),
+    ],
+)
+def test_what_the_discriminator_cannot_have_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*: '?{value}"):
+        prepare_training("proposed", data(), width=1 / 16, **{name: value})
+
+
 def test_ablations_switch_parts_of_the_joint_model_off():
     for method, switch in (
         ("without-joint", "use_joint_score"),
