@@ -24,7 +24,11 @@ import keras_noisyfer as kn
 from keras_noisyfer.comparison import evaluate, load_case
 from keras_noisyfer.noise import majority_vote
 from keras_noisyfer.plots import plot_image_grid
-from keras_noisyfer.results import prepare_output_dir, write_json
+from keras_noisyfer.results import (
+    keep_settings,
+    prepare_output_dir,
+    write_json,
+)
 from keras_noisyfer.serving import export_decoder
 from noisyfer.flags import number_flag, recipe_parser, run_command
 
@@ -175,6 +179,11 @@ def draw(model, test, rows=6):
 
 def run(flags):
     output = prepare_output_dir(flags.output_dir)
+    paths = ("ferplus", "output_dir")
+    settings = {k: v for k, v in vars(flags).items() if k not in paths}
+    settings |= {"noise_code_size": NOISE_CODE_SIZE, **TERMS}
+    settings["data"] = "FER+, three sources" if flags.ferplus else "drawn faces"
+    keep_settings(output, {"settings": settings})
     images, test, shape = load(flags)
     judge, judged = train_judge(images, test, shape, flags, output)
     keras.utils.set_random_seed(flags.seed)
@@ -202,10 +211,6 @@ def run(flags):
     }
     draw(model, test).savefig(output / "generated_faces.png", dpi=120)
     export_decoder(model, output / "saved_decoder" / "1", overwrite=True)
-    paths = ("ferplus", "output_dir")
-    settings = {k: v for k, v in vars(flags).items() if k not in paths}
-    settings |= {"noise_code_size": NOISE_CODE_SIZE, **TERMS}
-    settings["data"] = "FER+, three sources" if flags.ferplus else "drawn faces"
     write_json(output / "results.json", {"settings": settings, **metrics})
     for name, value in metrics.items():
         print(f"{name}: {value:.3f}")

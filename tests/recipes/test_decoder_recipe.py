@@ -114,3 +114,6 @@ def test_trains_draws_and_exports(recipe, tmp_path, capsys):
     assert again == results
     assert "loss" not in capsys.readouterr().out
     assert "recognized: " in printed
+    with pytest.raises(SystemExit):
+        recipe.main([*arguments, "--balance", "1"])
+    assert "are of balance=0.0; others need" in capsys.readouterr().err
