@@ -66,10 +66,14 @@ def plot_accuracy_by_step(
     histories = read_histories(folder, setting)
     if methods is None:
         methods = histories["method"].unique()
+    metrics = [metric] if isinstance(metric, str) else list(metric)
+    methods = list(methods)
+    for name, each in (("metric", metrics), ("methods", methods)):
+        if not each:
+            raise ValueError(f"`{name}` must not be empty. Received: {each}")
     for method in methods:
         check_among("methods", method, histories["method"])
     histories = histories[histories["method"].isin(methods)]
-    metrics = [metric] if isinstance(metric, str) else metric
     for each in metrics:
         _check_metric(each, histories)
     loss = _task_loss(metrics[0], histories)

@@ -341,6 +341,16 @@ def other_images(folder, test_data):
             "lambda 0.4. Received: 'single'",
         ),
         (
+            lambda folder, _: plot_accuracy_by_step(folder, SETTING, []),
+            "`metric` must not be empty. Received: []",
+        ),
+        (
+            lambda folder, _: plot_accuracy_by_step(
+                folder, SETTING, methods=()
+            ),
+            "`methods` must not be empty. Received: []",
+        ),
+        (
             lambda folder, _: plot_accuracy_by_step(
                 folder, SETTING, "object_precision"
             ),
