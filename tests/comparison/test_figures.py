@@ -110,7 +110,7 @@ def test_data():
     return LabelledImages(ImageArray(images), labels, tasks, clean=labels)
 
 
-SETTING = "Multi-label, 30"
+SETTING, OBJECT = "Multi-label, 30", "object_accuracy"
 
 
 def test_histories_hold_finished_cells_and_no_loss_of_the_warm_up(folder):
@@ -332,53 +332,47 @@ def other_images(folder, test_data):
     ("call", "message"),
     [
         (
-            lambda folder, _: plot_lambda_study(folder / "cells", {0.4: "a"}),
+            lambda f, _: plot_lambda_study(f / "cells", {0.4: "a"}),
             "`folder` must hold the cells.csv .* Received: .*cells$",
         ),
         (
-            lambda folder, _: plot_accuracy_by_step(folder, "single"),
+            lambda f, _: plot_accuracy_by_step(f, "single"),
             "`setting` must be one of Multi-label, 30, lambda 10.0, "
             "lambda 0.4. Received: 'single'",
         ),
         (
-            lambda folder, _: plot_accuracy_by_step(folder, SETTING, []),
-            "`metric` must not be empty. Received: []",
+            lambda f, _: plot_accuracy_by_step(f, SETTING, []),
+            "`metric` must not be empty.",
         ),
         (
-            lambda folder, _: plot_accuracy_by_step(
-                folder, SETTING, methods=()
-            ),
-            "`methods` must not be empty. Received: []",
+            lambda f, _: plot_accuracy_by_step(f, SETTING, OBJECT, ()),
+            "`methods` must not be empty.",
         ),
         (
-            lambda folder, _: plot_accuracy_by_step(
-                folder, SETTING, "object_precision"
-            ),
+            lambda f, _: plot_accuracy_by_step(f, SETTING, "precision"),
             "`metric` must be one of object_accuracy, object_size_ccc. "
-            "Received: 'object_precision'",
+            "Received: 'precision'",
         ),
         (
-            lambda folder, _: plot_accuracy_by_step(
-                folder, SETTING, methods=["vggnet", "sce"]
-            ),
+            lambda f, _: plot_accuracy_by_step(f, SETTING, OBJECT, ["sce"]),
             "`methods` must be one of vggnet, ltnet, proposed. Received: 'sce'",
         ),
         (
-            lambda folder, _: plot_samples(folder, SETTING, seed=1),
+            lambda f, _: plot_samples(f, SETTING, seed=1),
             "`seed` must be one of 0. Received: 1",
         ),
         (
-            lambda folder, _: plot_samples(folder, SETTING, "vggnet"),
+            lambda f, _: plot_samples(f, SETTING, "vggnet"),
             "vggnet.seed0 must hold samples.npz. "
             "Received: history.csv, predictions.npz",
         ),
         (
-            lambda folder, _: plot_samples(folder, SETTING, "air"),
+            lambda f, _: plot_samples(f, SETTING, "air"),
             "`method` must be one of vggnet, .* Received: 'air'",
         ),
         (
-            lambda folder, _: plot_confusion_matrices(
-                folder, SETTING, ["vggnet"], "object_size"
+            lambda f, _: plot_confusion_matrices(
+                f, SETTING, ["vggnet"], "object_size"
             ),
             "`task` must be one of object. Received: 'object_size'",
         ),
