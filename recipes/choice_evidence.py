@@ -187,7 +187,10 @@ def read_experiment(folder):
             ].set_index("method")
             # Clean labels are no choice of anybody's.
             rows = rows.drop(index="vggnet-clean", errors="ignore")
-            rows = rows.rename(index=lambda key: METHODS[key].title)
+            # An experiment's own methods are not known here.
+            rows = rows.rename(
+                index={key: each.title for key, each in METHODS.items()}
+            )
             rows["noisy"] = rows["by"] = rows[f"validation_{task}"]
             rows["clean"] = rows[f"test_{task}"]
             # A choice between fewer tells nothing.
