@@ -171,7 +171,7 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
                 pd.Series(best, scores.index),
                 pd.Series(everywhere.shape[1]),
             )
-        for title, (chosen, count) in picks.items():
+        for title, (chosen, among) in picks.items():
             picked = numbers.loc[[*chosen.items()]]
             names = [
                 f"{_title('method', name)} ({count})"
@@ -181,7 +181,7 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
                 _spread(each.mean(), each.std(), len(each), metric)
                 for metric, each in picked.items()
             ]
-            among = _range(count.min(), count.max())
+            among = _range(among.min(), among.max())
             lines.append([setting.name, title, ", ".join(names), among, *texts])
     return _join(lines) if len(lines) > 2 else ""
 
