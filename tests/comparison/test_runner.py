@@ -149,6 +149,15 @@ def test_takes_up_a_cell_that_outlived_its_run(tmp_path, executor):
     (tmp_path / "cells.csv").unlink()
     run_experiment(experiment("vggnet"), tmp_path, executor=executor)
     assert len(executor.run) == 1 and len(read_rows(tmp_path)) == 2
+    # Also one of a version that wrote no score down.
+    (tmp_path / "cells.csv").unlink()
+    path = next(tmp_path.rglob("results.json"))
+    results = json.loads(path.read_text())
+    del results["noisy_score"]
+    write_json(path, results)
+    run_experiment(experiment("vggnet"), tmp_path, executor=executor)
+    assert len(executor.run) == 1
+    assert {row["noisy_score"] for row in read_rows(tmp_path)} == {"nan"}
     # But not one that was trained with something else.
     (tmp_path / "cells.csv").unlink()
     changed = dataclasses.replace(
