@@ -103,10 +103,9 @@ class EpochLog(keras.callbacks.Callback):
             A dict: `epochs` (the numbers of the `last` epoch and of the one
             `chosen` by the noisy validation labels), `noisy_score` (what
             the latter was chosen by, see `selection_score`) and `test`, a
-            dict by
-            metric of its value after the `last` and the `chosen` epoch and
-            of the `best` there was, which nobody without clean labels could
-            have had.
+            dict by metric of its value after the `last` and the `chosen`
+            epoch and of the `best` there was, which nobody without clean
+            labels could have had.
         """
         tasks = self.case.validation.labelled_tasks
         scores = [selection_score(row, tasks) for row in self.rows]

@@ -93,17 +93,16 @@ def plot_accuracy_by_step(
     panels = figure.subplots(down, across, squeeze=False).flat
     for panel in panels[len(columns) :]:
         panel.remove()
-    for panel, column, title in zip(panels, columns, titles, strict=False):
+    panels = panels[: len(columns)]
+    for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title)
-        for index, method in enumerate(methods):
-            history = histories[histories["method"] == method]
-            history = history.dropna(subset=[column])
-            style = _STYLES[index % len(_STYLES)]
-            # The legend has each method once.
-            if column == columns[0]:
-                style = {**style, "label": _title(method)}
-            if len(history):
-                _draw_line(panel, history, column, **style)
+    for index, method in enumerate(methods):
+        history = histories[histories["method"] == method]
+        style = _STYLES[index % len(_STYLES)]
+        # The legend has each method once.
+        labels = [_title(method)] + [None] * (len(columns) - 1)
+        for panel, column, label in zip(panels, columns, labels, strict=True):
+            _draw_line(panel, history, column, label=label, **style)
     # Zero, where memorizing ends, is in sight.
     losses = panels[len(metrics)]
     losses.set_ylim(bottom=min(0, losses.get_ylim()[0]))
@@ -146,7 +145,7 @@ def plot_lambda_study(
                     "`method` must be one with joint losses. "
                     f"Received: {method!r}"
                 )
-            _draw_line(panel, history.dropna(subset=[key]), key, color=color)
+            _draw_line(panel, history, key, color=color)
     titles = [f"test {metric.replace('_', ' ')}", *JOINT_LOSSES.values()]
     for panel, title in zip(panels, titles, strict=True):
         panel.set_title(title)
@@ -312,6 +311,9 @@ def _task_loss(metric, histories):
 
 
 def _draw_line(panel, history, column, **style):
+    history = history.dropna(subset=[column])
+    if history.empty:
+        return
     by_step = history.groupby("step")[column].agg(["mean", "min", "max"])
     panel.plot(by_step.index, by_step["mean"], **style)
     if history["seed"].nunique() > 1:
