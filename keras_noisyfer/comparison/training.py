@@ -69,9 +69,8 @@ def prepare_training(
         The compiled model, the `tf.data.Dataset` that it is trained on, and
         the number of epochs.
     """
-    if discriminator_learning_rate is None:
-        discriminator_learning_rate = learning_rate
     rate, beta_1 = discriminator_learning_rate, discriminator_beta_1
+    rate = learning_rate if rate is None else rate
     check_number("discriminator_learning_rate", rate, above=0)
     check_number("discriminator_beta_1", beta_1, 0, below=1)
     # First, since the order of a tf.data.Dataset depends on the global seed.
@@ -101,8 +100,7 @@ def prepare_training(
         )
     optimizers = [FusedAdam(schedule, use_ema=use_ema)]
     if isinstance(model, JointDistributionGAN):
-        moments: Any = {"beta_1": beta_1, "use_ema": use_ema}
-        optimizers.append(FusedAdam(rate, **moments))
+        optimizers.append(FusedAdam(rate, beta_1=beta_1, use_ema=use_ema))
     if chosen.pretrained:
         plain = MultiTaskModel(model.encoder, gamma=model.gamma)
         plain.compile(*optimizers)
