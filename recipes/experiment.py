@@ -48,6 +48,11 @@ def run(flags):
             f"--methods must be some of {', '.join(experiment.methods)}. "
             f"Received: {', '.join(unknown)}"
         )
+    if flags.report_only and flags.methods:
+        raise UsageError(
+            "--methods must be left out with --report-only, which tells of "
+            f"all that is there. Received: {', '.join(flags.methods)}"
+        )
     folder = flags.output_dir or (
         f"runs/{experiment.folder or experiment.name}_{flags.profile}"
     )

@@ -6,6 +6,7 @@ It is read from a TOML file; `recipes/experiments` has the paper's tables.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pathlib
@@ -200,6 +201,7 @@ class Experiment:
             )
         for setting in self.settings:
             _check("methods", setting.methods, METHODS)
+            _check("method_options", setting.method_options, setting.methods)
             for options in (setting.options, *setting.method_options.values()):
                 _check("options", options, _options())
 
@@ -255,8 +257,8 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
     """
     path = pathlib.Path(path)
     try:
-        content = _read(path)
-        profiles = content.pop("profiles", {})
+        content = _extended(_read, path.resolve())
+        read_profile = functools.partial(_profile, content.pop("profiles", {}))
         if content.get("imports"):
             # Modules may lie beside the file that names them.
             sys.path.append(str(path.parent.resolve()))
@@ -264,7 +266,7 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
             **{
                 "name": path.stem,
                 **content,
-                "profile": Profile(**_profile(profiles, profile)),
+                "profile": Profile(**_extended(read_profile, profile)),
                 "settings": [Setting(**each) for each in content["settings"]],
             }
         )
@@ -304,21 +306,25 @@ def _options():
 def _read(path):
     with open(path, "rb") as file:
         content = tomllib.load(file)
-    base = content.pop("extends", None)
-    return content if base is None else {**_read(path.parent / base), **content}
+    if "extends" in content:
+        content["extends"] = (path.parent / content["extends"]).resolve()
+    return content
 
 
-def _profile(profiles, name, below=()):
-    _check("extends" if below else "profile", [name], profiles)
-    if name in below:
-        raise ValueError(
-            f"`extends` must not lead back to a profile. Received: {name!r}"
-        )
-    content = dict(profiles[name])
+def _profile(profiles, name):
+    _check("profile` and `extends", [name], profiles)
+    return dict(profiles[name])
+
+
+def _extended(read, key, below=()):
+    """What is read of a key, and where that is silent of what it extends."""
+    if key in below:
+        raise ValueError(f"`extends` must not lead back. Received: {key}")
+    content = read(key)
     base = content.pop("extends", None)
     if base is None:
         return content
-    return {**_profile(profiles, base, (*below, name)), **content}
+    return {**_extended(read, base, (*below, key)), **content}
 
 
 def _check(argument, values, known):

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import keras_tuner
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import Encoder
@@ -117,6 +118,12 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         }
         for name, values in self.space.items():
             check_values(name, values)
+        if discriminator_learning_rate is not None:
+            check_number(
+                "discriminator_learning_rate",
+                discriminator_learning_rate,
+                above=0,
+            )
         self.discriminator_learning_rate = discriminator_learning_rate
         self.batches: dict[str, Any] = {
             "image_shape": image_shape,

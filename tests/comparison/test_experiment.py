@@ -42,7 +42,7 @@ def read(name, profile="small"):
 
 def test_tables_have_the_papers_cells():
     table1, table3 = read("table1"), read("table3_cifar10")
-    assert (len(table1.cells()), len(table3.cells())) == (11, 10)
+    assert (len(table1.cells()), len(table3.cells())) == (13, 10)
     # The two methods that both tables have are trained once.
     folders = [{c.folder for c in each.cells()} for each in (table1, table3)]
     assert len(folders[0] & folders[1]) == 2
@@ -128,6 +128,13 @@ def test_an_experiment_of_ones_own(tmp_path):
     assert extended.settings == experiment.settings
 
 
+def test_files_do_not_extend_each_other_in_a_circle(tmp_path):
+    for name, other in (("mine", "other"), ("other", "mine")):
+        (tmp_path / f"{name}.toml").write_text(f'extends = "./{other}.toml"')
+    with pytest.raises(ValueError, match="`extends` must not lead.*mine.toml"):
+        read_experiment(tmp_path / "mine.toml")
+
+
 def test_a_profile_extends_another(tmp_path):
     path = tmp_path / "mine.toml"
     longer = '[profiles.long]\nextends = "small"\nepochs = 9\n'
@@ -168,9 +175,10 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
         ("epochs = 2", "epochs = 0", "`epochs` must be above 0"),
         ("decay = true", 'decay = "no"', "`decay` must be true or false"),
         ("width = 0", "width = -0", "`width` must be above 0"),
+        ("s.proposed", "s.elr", "`method_options` may only have sce, .*'elr'"),
         ("gamma =", "gama =", "`options` may only have .*: 'gama'"),
         ("epochs = 2", "epoch = 2", "unexpected keyword argument 'epoch'"),
-        ("profiles.small", "profiles.big", "`profile` may only have big. "),
+        ("profiles.small", "profiles.big", "`profile` and .* only have big. "),
         ("epochs = 2", 'extends = "a"', "`extends` may only have small. .*'a'"),
         ("epochs = 2", "extends = [1]", "`extends` may only have small. .*1"),
         ("epochs = 2", 'extends = "small"', "`extends` must not lead .*small"),

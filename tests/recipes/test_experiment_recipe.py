@@ -214,6 +214,12 @@ def test_lambda_study(cifar10, tmp_path, untrained):
     [
         ("table1", ["--data", "no.npz"], 1, "`path` must be an .npz file"),
         ("table1", ["--methods", "best"], 2, "some of vggnet-clean, "),
+        (
+            "table1",
+            ["--report-only", "--methods", "sce"],
+            2,
+            "--methods must be left out with --report-only",
+        ),
         ("table2_raf", ["--data", "nowhere"], 1, "`data_dir`"),
         ("table2_faces", ["--data", "x"], 2, "--data must be left out"),
         ("table2_faces", ["--seeds", "-1"], 2, "must be at least 0"),

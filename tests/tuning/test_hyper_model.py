@@ -93,6 +93,10 @@ def test_fits_on_noisy_labels_and_logs_the_objectives():
         ({"lambda_joint": []}, "`lambda_joint` must be a number, a range"),
         ({"gamma": (0, 1, 2)}, "`gamma` must be a number, a range"),
         ({"discriminator_steps": [1, 1.5]}, "`discriminator_steps`.*integer"),
+        (
+            {"discriminator_learning_rate": 0},
+            "`discriminator_learning_rate` must be above 0",
+        ),
         ({"targets": (1,)}, "`targets` must be the joint losses"),
     ],
 )
