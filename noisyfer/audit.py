@@ -35,9 +35,10 @@ def run(flags):
     settings = training_options(flags)
     with naming_flags(output_dir="--out"):
         output = prepare_output_dir(flags.out)
+    model = load_model(flags.model) if flags.model else None
     data, _ = load_data(flags)
     print(f"Auditing {data}", flush=True)
-    predictions = make_predictions(flags, data, settings)
+    predictions = make_predictions(flags, data, settings, model)
     np.savez_compressed(
         output / "predictions.npz", image=data.names, **predictions
     )
@@ -53,7 +54,7 @@ def run(flags):
     print(f"\nPage: {page}\nTables: {output}")
 
 
-def make_predictions(flags, data, settings):
+def make_predictions(flags, data, settings, model):
     """Predictions for all images, from where the flags say."""
     if flags.predictions:
         names = [task.name for task in data.tasks]
@@ -70,8 +71,8 @@ def make_predictions(flags, data, settings):
             order = [rows[name] for name in data.names]
         arrays = {name: arrays[name][order] for name in names}
         return predict_images(arrays, data)
-    if flags.model:
-        return predict_images(load_model(flags.model), data)
+    if model is not None:
+        return predict_images(model, data)
 
     def train(part):
         model, _ = train_method(flags.method, part, None, **settings)
