@@ -52,17 +52,16 @@ def load(flags):
         "image_size": flags.image_size,
     }
     case = load_case(name, profile, flags.seed, **data)
-    train = balance(case.train, flags.balance, flags.seed)
-    return train, case.test, case.image_shape
+    return case.train, case.test, case.image_shape
 
 
 def balance(images, power, seed):
     """As many images, drawn anew: those of an expression, by the majority of
-    the noisy labels, more often by this power of how rare it is."""
+    its labels, more often by this power of how rare it is."""
     if not power:
         return images
     task = images.tasks[0]
-    given = images.labels[task.name]
+    given = images.labels[task.name].reshape(len(images), -1)
     label = majority_vote(given, task.num_classes, seed=seed)
     known = np.flatnonzero(label >= 0)
     weight = np.bincount(label[known])[label[known]] ** -power
@@ -117,18 +116,34 @@ def train(model, dataset, epochs, output, name):
 
 
 def train_judge(images, test, shape, flags, output):
-    """A classifier of clean labels, and what it makes of the test faces."""
-    clean = images.clean_labels()
+    """A classifier of clean labels, and what it makes of the test faces.
+
+    It is asked about all expressions equally often, so it learns from equally
+    many faces of each.
+    """
+    clean = balance(images.clean_labels(), 1.0, flags.seed)
     judge = kn.MultiTaskModel(
         kn.Encoder(
             clean.tasks, shape, 0.125, batch_normalization=True, dropout=0.2
         )
     )
-    dataset = clean.batches(shape, BATCH_SIZE, training=True, seed=flags.seed)
+    dataset = clean.batches(
+        shape,
+        BATCH_SIZE,
+        training=True,
+        augmentation=kn.face_affine,
+        seed=flags.seed,
+    )
     compile_model(judge, dataset, flags.judge_epochs)
     train(judge, dataset, flags.judge_epochs, output, "judge")
     predicted = judge.predict(test.batches(shape, 250), verbose=0)
-    return judge, evaluate(test, predicted)
+    given = test.labels["expression"].reshape(-1)
+    right = predicted["expression"].argmax(axis=-1) == given
+    of_each = [right[given == n].mean() for n in np.unique(given[given >= 0])]
+    return judge, {
+        "recognized": float(np.mean(of_each)),
+        **evaluate(test, predicted),
+    }
 
 
 def ask(test):
@@ -186,6 +201,7 @@ def run(flags):
     keep_settings(output, {"settings": settings})
     images, test, shape = load(flags)
     judge, judged = train_judge(images, test, shape, flags, output)
+    images = balance(images, flags.balance, flags.seed)
     keras.utils.set_random_seed(flags.seed)
     model = make_model(images.tasks, shape, flags)
     dataset = images.batches(

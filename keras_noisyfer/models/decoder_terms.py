@@ -85,10 +85,10 @@ def decode(
         code = ops.stop_gradient(noise_code)
         image = image_of(code, _decided(model, raw))
         encoder = model.encoder
-        # A pattern that is read in one place alone, or in no mirror, would
-        # be no face.
+        # A pattern that is read in one place alone, or in no mirror, or in
+        # single pixels would be no face.
         shift = draw_shift(encoder.image_shape, model.seed_generator)
-        image = ops.roll(image, shift, axis=(1, 2))
+        image = smooth(ops.roll(image, shift, axis=(1, 2)))
         mirrored = ops.arange(ops.shape(image)[0]) % 2 == 0
         mirrored = ops.reshape(mirrored, (-1, 1, 1, 1))
         image = ops.where(mirrored, ops.flip(image, axis=2), image)
@@ -112,6 +112,16 @@ def draw_shift(
     at most a twenty-fourth of the height, at least one either way."""
     most = max(1, image_shape[0] // 24)
     return keras.random.randint((2,), -most, most + 1, seed=seed_generator)
+
+
+def smooth(images: Tensor) -> Tensor:
+    """Images `(n, height, width, channels)` whose pixels are the mean of those
+    around them: of 3x3 from a height of 48, of 5x5 from one of 96, ..."""
+    size = 1 + 2 * (images.shape[1] // 48)
+    if size == 1:
+        return images
+    options = {"strides": 1, "padding": "same", "data_format": "channels_last"}
+    return ops.average_pool(images, size, **options)
 
 
 def _decided(model, raw):

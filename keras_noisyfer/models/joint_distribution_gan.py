@@ -82,8 +82,8 @@ class JointDistributionGAN(MultiTaskModel):
         auxiliary_weight: Weight, for the decoder alone, of how far the labels
             that the encoder reads in an image, decoded from one image's code
             and another's predicted labels, are from those; at least 0. It
-            reads it moved a bit, every other one mirrored. At 0.5 the decoder
-            draws what it is asked for (after Odena et al.).
+            reads it moved, from 48 pixels on smoothed, every other one
+            mirrored. At 0.5 the decoder draws that (after Odena et al.).
         use_joint_score, use_marginal_scores: Whether these take part.
         use_decoder: Whether there is one. Without, D compares (image,
             prediction) with (image, Gaussian noise, noisy labels).

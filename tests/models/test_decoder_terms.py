@@ -125,6 +125,24 @@ def test_images_are_moved_by_up_to_a_twenty_fourth(side, most):
     assert {*down} == {*right} and np.any(down != right)
 
 
+def test_larger_images_are_read_smoothed():
+    generator = np.random.default_rng(0)
+    small = generator.normal(size=(2, 47, 40, 3)).astype("float32")
+    np.testing.assert_array_equal(decoder_terms.smooth(small), small)
+    for side, reach in ((48, 1), (96, 2)):
+        images = generator.normal(size=(2, side, 40, 3)).astype("float32")
+        found = decoder_terms.smooth(images)
+        for row, column in ((7, 9), (0, 39)):
+            # What is beyond the edge does not count.
+            rows = slice(max(0, row - reach), row + reach + 1)
+            columns = slice(max(0, column - reach), column + reach + 1)
+            np.testing.assert_allclose(
+                found[:, row, column],
+                images[:, rows, columns].mean(axis=(1, 2)),
+                atol=1e-5,
+            )
+
+
 def test_auxiliary_term_teaches_the_decoder_alone():
     model = gan(auxiliary_weight=1.0)
     images, labels = make_data(TASKS)
