@@ -187,25 +187,26 @@ def _audit(parser):
     flag.add_training_flags(parser)
     add = parser.add_argument
     count = flag.number_flag(int, minimum=0)
-    add(
+    add_source = parser.add_mutually_exclusive_group().add_argument
+    add_source(
         "--folds",
         type=count,
         default=0,
         help="predict each part of the images by a model trained on the "
         "others; 0: one model that has seen all of them",
     )
+    add_source("--model", metavar="FILE.keras", help="audit by a trained model")
+    add_source(
+        "--predictions",
+        metavar="FILE.npz",
+        help="audit by the predictions that an earlier audit has written, an "
+        "array for each task; paired by the names in `image` if there are any",
+    )
     add(
         "--score",
         choices=("posterior", "cleanlab"),
         default="posterior",
         help="over all tasks and annotators together, or as cleanlab does",
-    )
-    add("--model", metavar="FILE.keras", help="audit by a trained model")
-    add(
-        "--predictions",
-        metavar="FILE.npz",
-        help="audit by the predictions that an earlier audit has written, an "
-        "array for each task; paired by the names in `image` if there are any",
     )
     add("--thumbnails", type=count, default=200, help="images on the page")
     flag.add_out_flag(parser, "runs/audit", "an earlier audit's is replaced")

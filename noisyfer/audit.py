@@ -1,5 +1,6 @@
 """`noisyfer audit`: which labels are suspect?"""
 
+import keras
 import numpy as np
 
 from keras_noisyfer.auditing.audit import METHODS, audit
@@ -35,7 +36,7 @@ def run(flags):
     settings = training_options(flags)
     with naming_flags(output_dir="--out"):
         output = prepare_output_dir(flags.out)
-    model = load_model(flags.model) if flags.model else None
+    model = None if flags.model is None else read_model(flags.model)
     data, _ = load_data(flags)
     print(f"Auditing {data}", flush=True)
     predictions = make_predictions(flags, data, settings, model)
@@ -54,9 +55,17 @@ def run(flags):
     print(f"\nPage: {page}\nTables: {output}")
 
 
+def read_model(path):
+    with naming_flags(model="--model"):
+        model = load_model(path)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"--model must be a .keras file. Received: {path}")
+    return model
+
+
 def make_predictions(flags, data, settings, model):
     """Predictions for all images, from where the flags say."""
-    if flags.predictions:
+    if flags.predictions is not None:
         names = [task.name for task in data.tasks]
         arrays = read_npz(flags.predictions, MAX_BYTES, required=names)
         order = slice(None)
@@ -91,17 +100,18 @@ def report(flags, data, settings, predictions, output):
         )
         for method in METHODS
     }
+    for name in ("model", "predictions"):
+        if getattr(flags, name) is not None:
+            # Nothing was trained.
+            settings = {name: getattr(flags, name)}
+    settings = {
+        **settings,
+        "folds": flags.folds,
+        "images": len(data),
+        "seed": flags.seed,
+    }
     write_json(
-        output / "measures.json",
-        {
-            "settings": {
-                **settings,
-                "folds": flags.folds,
-                "images": len(data),
-                "seed": flags.seed,
-            },
-            "measures": measures,
-        },
+        output / "measures.json", {"settings": settings, "measures": measures}
     )
     for task in data.tasks:
         rows = [

@@ -1,4 +1,5 @@
 import json
+import pathlib
 
 import numpy as np
 import pandas as pd
@@ -6,6 +7,8 @@ import pytest
 from PIL import Image
 
 from noisyfer import data, main
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 SMALL = ["--epochs", "4", "--width", "0.0625", "--batch-size", "8"]
 
@@ -87,11 +90,17 @@ def test_audits_your_own_files(tmp_path, capsys):
         (["--predictions", "none.npz"], 1, "No such file"),
         # Before the data is loaded.
         (["nowhere.csv", "--image-dir", ".", "--model", "m"], 1, "Received: m"),
+        (["--model", ""], 1, "--model must be a model or the path of one"),
+        (["--model", "{}"], 1, "--model must be a .keras file. Received: "),
+        (["--model", "m.keras", "--folds", 2], 2, "not allowed with argument"),
         (["--method", "best"], 2, "--method must be one of vggnet"),
     ],
 )
 def test_wrong_flags(tmp_path, capsys, arguments, code, message, monkeypatch):
     monkeypatch.setitem(data.DRAWN, "test_size", 4)
+    # Models to serve cannot be audited by.
+    served = str(ROOT / "saved_models" / "quickstart" / "1")
+    arguments = [str(each).format(served) for each in arguments]
     if not arguments[0].endswith(".csv"):
         arguments = [*arguments, "--data", "crowd-faces", "--train-size", 4]
         arguments += ["--image-size", 32]
