@@ -154,6 +154,9 @@ def ask(test):
     chosen = []
     for index in range(test.tasks[0].num_classes):
         own = np.flatnonzero(known & (expressions == index))
+        if not own.size:
+            name = test.tasks[0].class_names[index]
+            raise ValueError(f"No test face with valence and arousal is {name}")
         chosen.append(np.resize(own, ASKED_OF_EACH))
     chosen = np.concatenate(chosen)
     return {"expression": expressions[chosen], "affect": affect[chosen]}
@@ -200,6 +203,7 @@ def run(flags):
     settings["data"] = "FER+, three sources" if flags.ferplus else "drawn faces"
     keep_settings(output, {"settings": settings})
     images, test, shape = load(flags)
+    keras.utils.set_random_seed(flags.seed)
     judge, judged = train_judge(images, test, shape, flags, output)
     images = balance(images, flags.balance, flags.seed)
     keras.utils.set_random_seed(flags.seed)

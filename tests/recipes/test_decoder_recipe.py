@@ -52,6 +52,12 @@ def test_asks_as_often_for_each_expression_and_for_known_affect(
         assert (own == affect).all(axis=1).any()
 
 
+def test_an_expression_that_no_face_shows_is_refused(recipe, test_faces):
+    shown = test_faces.labels["expression"].reshape(-1) != 3
+    with pytest.raises(ValueError, match="No test face .* is d"):
+        recipe.ask(test_faces.select(np.flatnonzero(shown)))
+
+
 def test_rare_expressions_are_drawn_more_often(recipe, test_faces):
     # Majorities: 30 faces of class 0, 3 of each other; one without a label.
     labels = test_faces.labels["expression"].reshape(-1, 1).copy()
