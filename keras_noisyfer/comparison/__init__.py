@@ -10,10 +10,8 @@ from keras_noisyfer.comparison.data import (
     load_case,
 )
 from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
-from keras_noisyfer.comparison.experiment import (
-    Experiment,
-    read_experiment,
-)
+from keras_noisyfer.comparison.experiment import Experiment
+from keras_noisyfer.comparison.experiment_file import read_experiment
 from keras_noisyfer.comparison.methods import METHODS, method
 from keras_noisyfer.comparison.ranking import Ranking
 from keras_noisyfer.comparison.reading import read_cells, read_histories

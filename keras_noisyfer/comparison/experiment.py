@@ -1,18 +1,12 @@
-"""An experiment: which methods are trained on which data, and what is shown.
-
-It is read from a TOML file; `recipes/experiments` has the paper's tables.
-"""
+"""An experiment: which methods are trained on which data, and what is shown."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import importlib
 import inspect
 import pathlib
 import re
-import sys
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +14,6 @@ from keras_noisyfer.arguments import AUTO, check_number, one_line
 from keras_noisyfer.comparison.data import DATASETS
 from keras_noisyfer.comparison.methods import METHODS, make_model
 from keras_noisyfer.comparison.training import prepare_training
-from keras_noisyfer.typing import PathLike
 
 # What a table has rows and columns of.
 AXES = ("setting", "method", "metric", "epoch")
@@ -122,6 +115,21 @@ class Setting:
     method_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not slug(self.name).strip(".-"):
+            raise ValueError(
+                f"`name` must be of letters or digits. Received: {self.name!r}"
+            )
+        check_names("methods", self.methods)
+        if self.tasks is not None:
+            check_names("tasks", self.tasks)
+        if self.annotators is not None:
+            check_number("annotators", self.annotators, 1, integer=True)
+        check_table("options", self.options)
+        for argument in ("method_options", "paper"):
+            for value in check_table(argument, getattr(self, argument)):
+                check_table(argument, value)
+
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
@@ -188,22 +196,34 @@ class Experiment:
     imports: Sequence[str] = ()
 
     def __post_init__(self):
+        check_table("data_options", self.data_options)
         load_modules(self.imports)
-        _check("data", [self.data], DATASETS)
-        _check("rows", self.rows, AXES)
-        _check("columns", [self.columns], AXES)
-        _check("figures", self.figures, FIGURES)
-        names = [setting.name for setting in self.settings]
+        check_known("data", [self.data], DATASETS)
+        check_known("rows", self.rows, AXES)
+        check_known("columns", [self.columns], AXES)
+        check_known("figures", self.figures, FIGURES)
+        # Each has a folder by its name.
+        names = [slug(setting.name) for setting in self.settings]
         if not names or len(set(names)) < len(names):
             raise ValueError(
                 "`settings` must have different names, at least one. "
                 f"Received: {', '.join(names) or 'none'}"
             )
+        profile_keys = {
+            field.name for field in dataclasses.fields(self.profile)
+        }
         for setting in self.settings:
-            _check("methods", setting.methods, METHODS)
-            _check("method_options", setting.method_options, setting.methods)
+            check_known("methods", setting.methods, METHODS)
+            check_known(
+                "method_options", setting.method_options, setting.methods
+            )
             for options in (setting.options, *setting.method_options.values()):
-                _check("options", options, _options())
+                check_known("options", options, _options())
+                # What stands in the profile's place has its ranges.
+                known = options.keys() & profile_keys
+                dataclasses.replace(
+                    self.profile, **{key: options[key] for key in known}
+                )
 
     @property
     def methods(self) -> list[str]:
@@ -231,51 +251,6 @@ class Experiment:
         ]
 
 
-def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
-    """The `Experiment` that a TOML file describes.
-
-    Its keys are the attributes of `Experiment`, `settings` an array of tables
-    with those of `Setting`, and `profiles` a table by name of tables with
-    those of `Profile`. What stands in a file that the key `extends` names
-    holds where the file itself says nothing; likewise in a profile, of which
-    it names another one of the same table.
-
-    Args:
-        path: The file.
-        profile: Name of one of its profiles.
-
-    Returns:
-        An `Experiment`.
-
-    Raises:
-        ValueError: if the file is missing or wrong, or has no such profile.
-
-    Example:
-
-    >>> experiment = read_experiment("recipes/experiments/table1.toml")
-    >>> run_experiment(experiment, "runs/cifar10", data={"path": "cifar10.npz"})
-    """
-    path = pathlib.Path(path)
-    try:
-        content = _extended(_read, path.resolve())
-        read_profile = functools.partial(_profile, content.pop("profiles", {}))
-        if content.get("imports"):
-            # Modules may lie beside the file that names them.
-            sys.path.append(str(path.parent.resolve()))
-        return Experiment(
-            **{
-                "name": path.stem,
-                **content,
-                "profile": Profile(**_extended(read_profile, profile)),
-                "settings": [Setting(**each) for each in content["settings"]],
-            }
-        )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} must be an experiment. Received: {one_line(error)}"
-        ) from error
-
-
 def slug(text: str) -> str:
     """A text as a name of a file or folder."""
     return re.sub(r"[^a-z0-9._]+", "-", text.lower())
@@ -286,10 +261,11 @@ def load_modules(names: Iterable[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
+        # A module may fail in any way.
+        except Exception as error:
             raise ValueError(
                 f"`imports` must be modules that can be imported. "
-                f"Received: {name} ({error})"
+                f"Received: {name} ({one_line(error)})"
             ) from error
 
 
@@ -303,31 +279,25 @@ def _options():
     }
 
 
-def _read(path):
-    with open(path, "rb") as file:
-        content = tomllib.load(file)
-    if "extends" in content:
-        content["extends"] = (path.parent / content["extends"]).resolve()
-    return content
+def check_table(argument, value):
+    if not isinstance(value, Mapping):
+        raise ValueError(f"`{argument}` must be a table. Received: {value!r}")
+    return value.values()
 
 
-def _profile(profiles, name):
-    _check("profile` and `extends", [name], profiles)
-    return dict(profiles[name])
+def check_names(argument, values):
+    if (
+        not isinstance(values, Sequence)
+        or isinstance(values, str)
+        or not values
+        or not all(isinstance(each, str) for each in values)
+    ):
+        raise ValueError(
+            f"`{argument}` must be a list of names. Received: {values!r}"
+        )
 
 
-def _extended(read, key, below=()):
-    """What is read of a key, and where that is silent of what it extends."""
-    if key in below:
-        raise ValueError(f"`extends` must not lead back. Received: {key}")
-    content = read(key)
-    base = content.pop("extends", None)
-    if base is None:
-        return content
-    return {**_extended(read, base, (*below, key)), **content}
-
-
-def _check(argument, values, known):
+def check_known(argument, values, known):
     for value in values:
         # A list is in no dict.
         if value not in [*known]:

@@ -230,10 +230,11 @@ def _draw(experiment, folder, test, seed):
                 "lambda_joint", experiment.profile.lambda_joint
             ): setting.name
             for setting in experiment.settings
-            if setting.name in finished
+            if "proposed" in finished.get(setting.name, ())
         }
-        figure = figures.plot_lambda_study(folder, settings, metric)
-        yield ("lambda", metric), figure
+        if settings:
+            figure = figures.plot_lambda_study(folder, settings, metric)
+            yield ("lambda", metric), figure
     for setting, methods in finished.items():
         there = cells[cells["setting"] == setting]
         if "curves" in experiment.figures:

@@ -70,6 +70,7 @@ def prepare_training(
         the number of epochs.
     """
     rate, beta_1 = discriminator_learning_rate, discriminator_beta_1
+    check_number("learning_rate", learning_rate, above=0)
     rate = learning_rate if rate is None else rate
     check_number("discriminator_learning_rate", rate, above=0)
     check_number("discriminator_beta_1", beta_1, 0, below=1)

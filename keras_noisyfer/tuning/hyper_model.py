@@ -119,10 +119,12 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         for name, values in self.space.items():
             check_values(name, values)
         if discriminator_learning_rate is not None:
-            check_number(
-                "discriminator_learning_rate",
-                discriminator_learning_rate,
-                above=0,
+            discriminator_learning_rate = float(
+                check_number(
+                    "discriminator_learning_rate",
+                    discriminator_learning_rate,
+                    above=0,
+                )
             )
         self.discriminator_learning_rate = discriminator_learning_rate
         self.batches: dict[str, Any] = {

@@ -12,7 +12,8 @@ from keras_noisyfer.comparison import data as comparison_data
 from keras_noisyfer.comparison.cell import run_cell
 from keras_noisyfer.comparison.data import Case, load_case
 from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
-from keras_noisyfer.comparison.experiment import Cell, read_experiment
+from keras_noisyfer.comparison.experiment import Cell
+from keras_noisyfer.comparison.experiment_file import read_experiment
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.results import write_json

@@ -6,7 +6,7 @@ import pytest
 from common import RECIPES
 
 from keras_noisyfer.comparison import METHODS
-from keras_noisyfer.comparison.experiment import read_experiment
+from keras_noisyfer.comparison.experiment_file import read_experiment
 
 EXPERIMENTS = RECIPES / "experiments"
 PROFILE = """
@@ -141,6 +141,17 @@ def test_a_profile_extends_another(tmp_path):
     path.write_text(OWN + PROFILE + longer)
     small, long = (read_experiment(path, p).profile for p in ("small", "long"))
     assert long == dataclasses.replace(small, epochs=9) != small
+    # Also one of a file that is extended, seen from a link in another folder.
+    base = tmp_path / "base.toml"
+    path.rename(base)
+    own = tmp_path / "elsewhere" / "own.toml"
+    own.parent.mkdir()
+    longer = '[profiles.longer]\nextends = "long"\nwidth = 1\n'
+    own.write_text(f'extends = "base.toml"\n{longer}')
+    path.symlink_to(own)
+    longer = read_experiment(path, "longer").profile
+    assert longer == dataclasses.replace(small, epochs=9, width=1)
+    assert read_experiment(path).profile == small
 
 
 def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
@@ -157,6 +168,14 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
     path.write_text(f'imports = ["my_methods"]\n{text}{PROFILE}')
     try:
         assert read_experiment(path).methods == ["mine", "proposed"]
+        # Also seen from another folder.
+        sys.path[:] = [each for each in sys.path if each != str(tmp_path)]
+        sys.modules.pop("my_methods")
+        METHODS.pop("mine")
+        other = tmp_path / "other" / "other.toml"
+        other.parent.mkdir()
+        other.write_text('extends = "../own.toml"')
+        assert read_experiment(other).methods == ["mine", "proposed"]
     finally:
         METHODS.pop("mine", None)
         sys.modules.pop("my_methods", None)
@@ -176,9 +195,33 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
         ("decay = true", 'decay = "no"', "`decay` must be true or false"),
         ("width = 0", "width = -0", "`width` must be above 0"),
         ("s.proposed", "s.elr", "`method_options` may only have sce, .*'elr'"),
+        ("s.proposed = {", "s.sce = 1 #", "`method_options` must be a table"),
+        ("options = {", "options = [] #", "`options` must be a table"),
+        ("options = {", "paper = 3 #", "`paper` must be a table. .*: 3"),
+        (
+            "options = {",
+            "annotators = 'a' #",
+            "`annotators` must be at least 1, an",
+        ),
+        ("gamma = 2", "learning_rate = -2", "`learning_rate` must be above 0"),
+        ('["sce", "proposed"]', "[]", "`methods` must be a list of names"),
+        ('"mine"', '".."', "`name` must be of letters or digits"),
+        ("[[settings]]", "[profiles.other]", "`settings` must have .*: none"),
+        ("title", "imports = [3]\ntitle", "can be imported.*3"),
+        ("title", "extends = 3\ntitle", "`extends` must be a file. .*: 3"),
+        (
+            "[[settings]]",
+            "[[settings]]\nname = 'MINE'\nmethods = ['sce']\n[[settings]]",
+            "`settings` must have different names.*: mine, mine",
+        ),
+        ("title", "data_options = 3\ntitle", "`data_options` must be a table"),
         ("gamma =", "gama =", "`options` may only have .*: 'gama'"),
         ("epochs = 2", "epoch = 2", "unexpected keyword argument 'epoch'"),
-        ("profiles.small", "profiles.big", "`profile` and .* only have big. "),
+        (
+            "profiles.small",
+            "profiles.big",
+            "`profile` must be one of big. .*small",
+        ),
         ("epochs = 2", 'extends = "a"', "`extends` may only have small. .*'a'"),
         ("epochs = 2", "extends = [1]", "`extends` may only have small. .*1"),
         ("epochs = 2", 'extends = "small"', "`extends` must not lead .*small"),

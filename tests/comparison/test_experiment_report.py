@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from common import RECIPES
 
-from keras_noisyfer.comparison.experiment import read_experiment
+from keras_noisyfer.comparison.experiment_file import read_experiment
 from keras_noisyfer.comparison.report import (
     make_choice_table,
     make_tables,
@@ -124,7 +124,9 @@ def test_each_setting_has_metrics_of_its_own_tasks(tmp_path):
     )
     experiment = read("table2_faces")
     both = [
-        dataclasses.replace(setting, name=name, methods=methods)
+        dataclasses.replace(
+            setting, name=name, methods=methods, method_options={}
+        )
         for setting, name, methods in zip(
             experiment.settings,
             ("expression", "affect"),

@@ -161,7 +161,7 @@ def test_takes_up_a_cell_that_outlived_its_run(tmp_path, executor):
     # But not one that was trained with something else.
     (tmp_path / "cells.csv").unlink()
     changed = dataclasses.replace(
-        experiment(),
+        experiment("vggnet"),
         settings=[
             Setting("multi-label", ["vggnet"], options={"gamma": 2.0}),
         ],
@@ -212,7 +212,7 @@ def test_what_cannot_be_run_is_said_first(
     tmp_path, executor, changes, options, message
 ):
     asked = dataclasses.replace(
-        experiment(), settings=[Setting("one", ["sce"], **changes)]
+        experiment("sce"), settings=[Setting("one", ["sce"], **changes)]
     )
     with pytest.raises(ValueError, match=message):
         run_experiment(asked, tmp_path, executor=executor, **options)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from common import load_recipe
 
-from keras_noisyfer.comparison import experiment, runner
+from keras_noisyfer.comparison import experiment_file, runner
 from keras_noisyfer.comparison.data import load_case
 from keras_noisyfer.comparison.experiment import Cell
 from keras_noisyfer.comparison.runner import read_rows
@@ -29,12 +29,12 @@ TINY = {
 
 @pytest.fixture(autouse=True)
 def tiny_profiles(monkeypatch):
-    whole = experiment.Profile
+    whole = experiment_file.Profile
 
     def tiny(**settings):
         return whole(**settings | TINY)
 
-    monkeypatch.setattr(experiment, "Profile", tiny)
+    monkeypatch.setattr(experiment_file, "Profile", tiny)
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def untrained(monkeypatch):
 def write_untrained(folder):
     given = json.loads((folder / "cell.json").read_text())
     cell = Cell(**given["cell"])
-    if cell.options.get("gamma") == "wrong":
-        raise ValueError("gamma")
+    if cell.options.get("strength") == -1:
+        raise ValueError("strength")
     case = load_case(
         cell.data,
         given["profile"],
@@ -225,7 +225,12 @@ def test_lambda_study(cifar10, tmp_path, untrained):
         ("table2_faces", ["--seeds", "-1"], 2, "must be at least 0"),
         ("table3_cifar10", ["--jobs", "0"], 2, "--jobs: must be at least 1"),
         ("lambda_cifar10", ["--report-only"], 1, "must hold the cells.csv"),
-        ("lambda_cifar10", ["--profile", "big"], 1, "only have paper, small"),
+        (
+            "lambda_cifar10",
+            ["--profile", "big"],
+            1,
+            "must be one of paper, small",
+        ),
         ("table9", [], 1, "table9.toml must be an experiment"),
     ],
 )
@@ -255,8 +260,8 @@ def test_a_failed_cell_leaves_a_report_of_the_others(
         title = "one fails"
         [[settings]]
         name = "multi-label"
-        methods = ["sce", "vggnet"]
-        method_options.sce = {{ gamma = "wrong" }}
+        methods = ["elr", "vggnet"]
+        method_options.elr = {{ strength = -1.0 }}
         """
     )
     output = tmp_path / "run"
