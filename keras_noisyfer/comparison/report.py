@@ -194,8 +194,8 @@ def write_report(
 ) -> None:
     """Prints the tables and writes them and the figures into the folder.
 
-    `<name>.md` are the tables; a figure is called by its kind and setting,
-    such as `samples_multi-label.png`.
+    `<name>.md` are the tables; a figure is called by its experiment, kind and
+    setting, such as `table1_samples_multi-label.png`.
 
     Args:
         experiment: `Experiment`.
@@ -210,7 +210,8 @@ def write_report(
     path = folder / f"{experiment.name}.md"
     path.write_text(tables + "\n", encoding="utf-8")
     for names, figure in _draw(experiment, folder, test, seed):
-        path = folder / ("_".join(map(slug, names)) + ".png")
+        name = "_".join(map(slug, (experiment.name, *names)))
+        path = folder / f"{name}.png"
         figure.savefig(path, dpi=120)
 
 

@@ -199,17 +199,17 @@ def test_committed_results_can_be_read(tmp_path, capsys):
     for name in ("table1", "table3_cifar10", "lambda_cifar10"):
         tables = make_tables(tmp_path, read(name))
         assert tables + "\n" == (COMMITTED / f"{name}.md").read_text()
-    drawn = sorted(path.name for path in tmp_path.glob("*_multi-label*.png"))
+    drawn = sorted(path.name for path in tmp_path.glob("table1_*.png"))
     for name in drawn:
         (tmp_path / name).unlink()
     write_report(read("table1"), tmp_path)
     printed = capsys.readouterr().out
     assert "| SCE | 57.28 | 57.28 | 57.48 | 86.34 | 1 |" in printed
     # Without the images there are no examples of them, nor of the decoder's.
-    drawn.remove("examples_multi-label_object.png")
-    drawn.remove("samples_multi-label.png")
+    drawn.remove("table1_examples_multi-label_object.png")
+    drawn.remove("table1_samples_multi-label.png")
     assert "No samples are drawn: cells/multi-label/proposed" in printed
-    found = sorted(path.name for path in tmp_path.glob("*_multi-label*.png"))
+    found = sorted(path.name for path in tmp_path.glob("table1_*.png"))
     assert found == drawn
     balance = RECIPES.parent / "results" / "automatic_balance"
     tables = make_tables(balance, read("automatic_balance"))

@@ -146,15 +146,15 @@ def test_table1_trains_in_processes_and_reports_again(
     assert table in capsys.readouterr().out
     assert files(tmp_path) == {
         ".lock",
-        "accuracy_by_step_multi-label.png",
-        "annotators_multi-label_object_ltnet.png",
-        "annotators_multi-label_object_proposed.png",
+        "table1_accuracy_by_step_multi-label.png",
+        "table1_annotators_multi-label_object_ltnet.png",
+        "table1_annotators_multi-label_object_proposed.png",
         "cells",
         "cells.csv",
-        "confusion_matrices_multi-label_object.png",
-        "examples_multi-label_object.png",
+        "table1_confusion_matrices_multi-label_object.png",
+        "table1_examples_multi-label_object.png",
         "settings.json",
-        "samples_multi-label.png",
+        "table1_samples_multi-label.png",
         "table1.md",
     }
     monkeypatch.setattr(runner, "ProcessExecutor", None)
@@ -179,7 +179,12 @@ def test_table3_shares_cells_with_table1(cifar10, tmp_path, untrained):
     table = (tmp_path / "table3_cifar10.md").read_text()
     assert "| single-label | 50.00 ± 0.00 (77.82) |" in table
     assert "chosen on noisy validation labels" in table
-    assert "accuracy_by_step_single-label.png" in files(tmp_path)
+    # Neither replaces a figure of the other one.
+    assert {
+        "table1_accuracy_by_step_multi-label.png",
+        "table3_cifar10_accuracy_by_step_multi-label.png",
+        "table3_cifar10_accuracy_by_step_single-label.png",
+    } <= files(tmp_path)
 
 
 @pytest.mark.slow
@@ -195,9 +200,9 @@ def test_table2_on_drawn_faces(tmp_path, untrained):
     line = "| synthetic faces, affect | Joint-distribution GAN | – | 0.5000"
     assert line in table
     assert {
-        "accuracy_by_step_synthetic-faces-affect.png",
-        "confusion_matrices_synthetic-faces-multi-task_expression.png",
-        "examples_synthetic-faces-expression_expression.png",
+        "table2_faces_accuracy_by_step_synthetic-faces-affect.png",
+        "table2_faces_confusion_matrices_synthetic-faces-multi-task_expression.png",
+        "table2_faces_examples_synthetic-faces-expression_expression.png",
     } <= files(tmp_path)
 
 
@@ -206,7 +211,7 @@ def test_lambda_study(cifar10, tmp_path, untrained):
     weights = [cell.options.get("lambda_joint") for cell in untrained]
     # 0.4 is the profile's.
     assert weights == [0.2, None, 0.6, 0.8, 1.0, "auto"]
-    assert "lambda_object_accuracy.png" in files(tmp_path)
+    assert "lambda_cifar10_lambda_object_accuracy.png" in files(tmp_path)
 
 
 @pytest.mark.parametrize(
