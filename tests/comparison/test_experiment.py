@@ -205,7 +205,7 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
         ),
         ("gamma = 2", "learning_rate = -2", "`learning_rate` must be above 0"),
         ('["sce", "proposed"]', "[]", "`methods` must be a list of names"),
-        ('"mine"', '".."', "`name` must be of letters or digits"),
+        ('"mine"', '".."', "`name` must have letters a to z or digits"),
         ("[[settings]]", "[profiles.other]", "`settings` must have .*: none"),
         ("title", "imports = [3]\ntitle", "can be imported.*3"),
         ("title", "extends = 3\ntitle", "`extends` must be a file. .*: 3"),
