@@ -118,7 +118,8 @@ class Setting:
     def __post_init__(self):
         if not isinstance(self.name, str) or not slug(self.name).strip(".-"):
             raise ValueError(
-                f"`name` must have letters a to z or digits. Received: {self.name!r}"
+                "`name` must have letters a to z or digits. "
+                f"Received: {self.name!r}"
             )
         check_names("methods", self.methods)
         if self.tasks is not None:
