@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer.datasets.image_files import MAX_PIXELS, pixel_count
+from keras_noisyfer.datasets.image_sources import decode_pixels
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike, Tasks
 
@@ -43,6 +44,10 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
             tf.cast(pixels, tf.float32), (height, width), antialias=True
         )
 
+    def scale_integers(pixels):
+        # As training has read them.
+        return tf.round(scale(pixels))
+
     def predict(pixels):
         outputs = model.predictor(pixels / 127.5 - 1.0, training=False)
         return model.predict_consensus(outputs["labels"])
@@ -61,8 +66,7 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
         )
         with tf.control_dependencies([check]):
             image = tf.identity(image)
-        pixels = tf.io.decode_image(image, channels, expand_animations=False)
-        return scale(pixels)
+        return scale_integers(decode_pixels(image, channels))
 
     def serve_bytes(image_bytes):
         return predict(
@@ -80,7 +84,7 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
         folder,
         {
             "serving_default": (
-                lambda image: predict(scale(image)),
+                lambda image: predict(scale_integers(image)),
                 tf.TensorSpec(shape, tf.uint8, name="image"),
             ),
             "serve_float": (

@@ -1,3 +1,4 @@
+import io
 import json
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from keras_noisyfer import (
     CategoricalTask,
@@ -16,6 +18,7 @@ from keras_noisyfer import (
     export_decoder,
     make_dataset,
 )
+from keras_noisyfer.datasets.image_sources import decode_image
 from keras_noisyfer.serving.model_card import ModelCard
 
 # Of a shallower encoder int8 loses more.
@@ -110,7 +113,7 @@ def test_images_of_any_size_are_scaled(folder, model):
     rng = np.random.default_rng(1)
     large = rng.integers(0, 256, (70, 50, 3)).astype("uint8")
     small = tf.image.resize(large[None], (32, 32), antialias=True)
-    expected = model.predict(np.array(small) / 127.5 - 1, verbose=0)
+    expected = model.predict(np.round(small) / 127.5 - 1, verbose=0)
     signatures = tf.saved_model.load(str(folder)).signatures
     assert_predicted(
         signatures["serving_default"](image=tf.constant(large[None])), expected
@@ -126,6 +129,21 @@ def test_images_of_any_size_are_scaled(folder, model):
     for name, values in outputs.items():
         np.testing.assert_allclose(values[0], expected[name][0], atol=1e-4)
         np.testing.assert_allclose(values[1], white[name][0], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+@pytest.mark.parametrize("side", [32, 64, 130, 300])
+def test_files_are_served_as_training_reads_them(folder, model, kind, side):
+    # Noise, of which every other way to scale makes something else.
+    rng = np.random.default_rng(side)
+    pixels = rng.integers(0, 256, (side, side + 7, 3)).astype("uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    file = tf.constant(buffer.getvalue())
+    read = decode_image(file, (32, 32, 3)).numpy()
+    expected = model.predict(read[None] / 127.5 - 1, verbose=0)
+    serve = tf.saved_model.load(str(folder)).signatures["serve_bytes"]
+    assert_predicted(serve(image_bytes=file[None]), expected)
 
 
 def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
