@@ -14,6 +14,7 @@ from keras_noisyfer.comparison.choice_checks import (
     check_size,
     checksum,
     choose_methods,
+    describe_function,
     list_searches,
     with_annotator_axis,
 )
@@ -145,24 +146,22 @@ def compare(
     train, others = data.split([len(data) - size, size], seed)
     tasks = others.labelled_tasks
     check_size(tasks, others)
-    settings = {
-        "data": {"images": len(data), "content": checksum(data)},
-        "settings": {
+    folder = None
+    if output_dir is not None:
+        settings = {
             "held_out": held_out,
             "image_shape": image_shape,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
-            "augmentation": getattr(augmentation, "__name__", None),
+            "augmentation": describe_function("augmentation", augmentation),
             "balanced": balanced,
             "test": None if test is None else checksum(test),
             "seed": seed,
             **options,
-        },
-    }
-    folder = None
-    if output_dir is not None:
+        }
+        content = {"images": len(data), "content": checksum(data)}
         folder = prepare_output_dir(output_dir)
-        keep_settings(folder, settings)
+        keep_settings(folder, {"data": content, "settings": settings})
 
     def build(method, images=train, **searched):
         return prepare_training(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -160,3 +162,40 @@ def checksum(data: LabelledImages) -> int:
     for each in arrays:
         number = zlib.crc32(np.ascontiguousarray(each).tobytes(), number)
     return number
+
+
+def describe_function(argument: str, function: Any) -> str | None:
+    """What tells a function from another one, or from an edited one.
+
+    Raises:
+        ValueError: if it has no code to tell by, as an object that is called.
+    """
+    if function is None:
+        return None
+    if isinstance(function, functools.partial):
+        whole = describe_function(argument, function.func)
+        return f"{whole}, {function.args}, {function.keywords}"
+    if not inspect.isfunction(function):
+        raise ValueError(
+            f"`{argument}` must be a function where `output_dir` is given, "
+            f"which tells by its code what it keeps. Received: {function!r}"
+        )
+    if function.__module__.startswith("keras_noisyfer."):
+        return function.__name__
+    known = inspect.getclosurevars(function).nonlocals
+    defaults = function.__defaults__, function.__kwdefaults__
+    text = f"{_describe_code(function.__code__)} {known} {defaults}"
+    # Where in memory something is, the next process has elsewhere.
+    text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    return f"{function.__name__} {zlib.crc32(text.encode()):08x}"
+
+
+def _describe_code(code):
+    constants = []
+    for each in code.co_consts:
+        if inspect.iscode(each):
+            each = _describe_code(each)
+        elif isinstance(each, frozenset):
+            each = sorted(each, key=repr)
+        constants.append(each)
+    return code.co_code, code.co_names, constants

@@ -1,5 +1,7 @@
 """Ranking remedies without clean labels."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -144,6 +146,45 @@ def test_fewer_epochs_need_another_folder(scripted, tmp_path):
     run(data, tmp_path)
     with pytest.raises(ValueError, match="of 3 epochs; .*Received: epochs=2"):
         run(data, tmp_path, epochs=2)
+
+
+def test_another_augmentation_needs_another_folder(scripted, tmp_path):
+    data, _ = scripted
+
+    def scale(images, seed, by=1.0):
+        return images * by
+
+    def scale_by(by):
+        return lambda images, seed: images * by
+
+    kinds = (
+        None,
+        kn.face_affine,
+        scale,
+        functools.partial(scale, by=0.5),
+        functools.partial(scale, by=0.0),
+        lambda images, seed: images,
+        lambda images, seed: -images,
+        scale_by(2.0),
+        scale_by(3.0),
+    )
+    for index, kind in enumerate(kinds):
+        run(data, tmp_path / str(index), augmentation=kind)
+        # The same one goes on.
+        run(data, tmp_path / str(index), augmentation=kind)
+        for other in kinds[:index]:
+            with pytest.raises(ValueError, match="Received: augmentation="):
+                run(data, tmp_path / str(index), augmentation=other)
+    again = scale_by(2.0)
+    run(data, tmp_path / "7", augmentation=again)
+
+    class Layer:
+        def __call__(self, images, seed):
+            return images
+
+    run(data, augmentation=Layer())
+    with pytest.raises(ValueError, match="`augmentation` must be a function"):
+        run(data, tmp_path / "8", augmentation=Layer())
 
 
 def test_a_budget_halves_the_field(scripted):
