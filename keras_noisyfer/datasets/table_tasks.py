@@ -30,6 +30,8 @@ MAX_CLASSES = 1000
 MANY_DIFFERENT = 20
 # A class with a fraction of one in so many of the mean may be a misspelling.
 RARE = 12
+# Of what is read as a missing label, what a class may be called.
+MAYBE_CLASSES = ("-1", "na", "none", "null")
 
 
 def infer_tasks(
@@ -138,6 +140,7 @@ def infer_tasks(
         tasks.append(_categorical(name, cells, names))
         if names is None:
             _warn_of_rare_classes(tasks[-1], cells)
+            _warn_of_missing(name, cells)
     for name, alike in _alike(tasks if not is_told else ()).items():
         dotted = [f"{name}.{each.lstrip('_')}" for each in alike.values()]
         example = {"image": columns["image"], name: [*alike]}
@@ -160,6 +163,18 @@ def _warn_of_rare_classes(task, cells):
             f"Classes of task {one_line(task.name)!r} with few of its "
             f"{counts.sum():,} labels: {one_line(', '.join(told))}. If they "
             "are misspelled, correct them or give `tasks` with class names",
+            stacklevel=3,
+        )
+
+
+def _warn_of_missing(name, cells):
+    said = cells[cells.str.lower().isin(MAYBE_CLASSES)]
+    if len(said):
+        words = one_line(", ".join(map(repr, said.unique())))
+        warnings.warn(
+            f"{len(said):,} of the {len(cells):,} labels of task "
+            f"{one_line(name)!r} are read as missing: {words}. If that is a "
+            "class, give `tasks` with class names",
             stacklevel=3,
         )
 
@@ -270,10 +285,11 @@ def _categorical(name, cells, class_names):
         kind = "file names"
     elif count == len(cells) > MANY_DIFFERENT:
         kind = "different cells, as of ids"
+    # Also beside names: of a column that is no annotator's.
+    elif any(n is not None and not n.is_integer() for n in numbers):
+        kind = "numbers that are not whole"
     elif names and None not in numbers:
-        if not all(each.is_integer() for each in numbers):
-            kind = "numbers that are not whole"
-        elif 0 in numbers:
+        if 0 in numbers:
             count, names = 1 + int(max(numbers)), None
         else:
             # Of ids that begin at 1, class 0 would be nobody's.

@@ -158,6 +158,9 @@ def _fit_loss(task, loss):
     if getattr(loss, "reduction", None) not in (None, "sum_over_batch_size"):
         raise ValueError(f"with a reduction of its own, {loss.reduction!r}")
     name = getattr(loss, "name", getattr(loss, "__name__", "label_loss"))
+    if not name.isidentifier():
+        # Of a lambda; TensorFlow takes it for no name.
+        name = "label_loss"
     for kind in kinds:
         made = LabelLoss(loss, kind, name)
         try:

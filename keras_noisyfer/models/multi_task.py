@@ -1,5 +1,6 @@
 """Plain training of an encoder on noisy multi-task labels."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -338,6 +339,10 @@ class MultiTaskModel(BaseModel):
         if ON_JAX:
             return jax_training.train_step(self, *arguments)
         (data,) = arguments
+        if not self.trainable_variables:
+            warnings.warn(
+                "The model does not have any trainable weights.", stacklevel=2
+            )
         kept = self.fault_guard.keep(self)
         batch = self.unpack_batch(data)
         with tf.GradientTape() as tape:

@@ -378,3 +378,21 @@ def test_warns_of_classes_that_may_be_misspelled(csv):
         warnings.simplefilter("error")
         classes = {"mood": ["happy", "hapy", "sad"]}
         infer_tasks(path, classes=classes)
+
+
+@pytest.mark.parametrize("word", ["-1", "NA", "none"])
+def test_a_class_that_is_read_as_missing_is_told(word):
+    cells = [word, "happy", "sad", ""] * 4
+    frame = pd.DataFrame({"image": [*map(str, range(16))], "mood.ann": cells})
+    with pytest.warns(UserWarning, match=f"4 of the 16 .* missing: '{word}'"):
+        (task,), _ = infer_tasks(frame)
+    assert task.class_names == ("happy", "sad")
+
+
+def test_decimals_beside_names_are_no_annotators(recwarn):
+    names, shares = ["happy", "sad"] * 3, [0.1, 0.5, 0.2] * 2
+    frame = pd.DataFrame({"image": [*"abcdef"], "mood.ann": names})
+    assert infer_tasks(frame)[0] and not recwarn.list
+    frame["mood.confidence"] = shares
+    with pytest.raises(ValueError, match="Received: 5 numbers that are not wh"):
+        infer_tasks(frame)

@@ -101,3 +101,24 @@ def test_batches_that_replicas_cannot_share_are_refused():
     ):
         with pytest.raises(ValueError, match="`x` must have .* 2 replicas"):
             check_shards(model, batch_size, x=given)
+
+
+def test_losses_without_a_name_train_and_frozen_weights_are_told(encoder):
+    model = MultiTaskModel(encoder)
+    by_hand = keras.losses.sparse_categorical_crossentropy
+    loss = {"mood": lambda y_true, y_pred: by_hand(y_true, y_pred)}
+    model.compile(loss=loss)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
+    labels = {
+        "mood": rng.integers(0, 3, (4, 2)),
+        "pain": rng.uniform(-1, 1, (4, 1, 2)).astype("float32"),
+    }
+    model.train_on_batch(images, labels)
+    encoder.trainable = False
+    try:
+        model.compile(run_eagerly=True)
+        with pytest.warns(UserWarning, match="not have any trainable weights"):
+            model.train_on_batch(images, labels)
+    finally:
+        encoder.trainable = True
