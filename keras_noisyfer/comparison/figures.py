@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from keras_noisyfer.arguments import AUTO
 from keras_noisyfer.comparison.methods import METHODS
@@ -330,6 +331,8 @@ def _draw_line(panel, history, column, **style):
 def _finish(figure):
     for panel in figure.axes:
         panel.set_xlabel("optimizer steps")
+        # More of so long numbers would touch.
+        panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.grid(alpha=0.3)
     figure.legend(loc="outside right upper")
 
