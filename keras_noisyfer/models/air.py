@@ -208,12 +208,15 @@ class AIR(MultiTaskModel):
                 set has no end.
         """
         check_training(self, "fit", kwargs)
+        if kwargs.get("validation_split"):
+            raise ValueError(
+                "`validation_split` must be left out; `validation_data` takes "
+                f"held-out images. Received: {kwargs['validation_split']}"
+            )
         if not isinstance(x, tf.data.Dataset):
-            arrays = isinstance(x, dict) or hasattr(x, "shape")
-            if not arrays or "validation_split" in kwargs:
+            if not isinstance(x, dict) and not hasattr(x, "shape"):
                 raise ValueError(
-                    "`x` must be a tf.data.Dataset or an array of images, and "
-                    "validation data be given as `validation_data`. "
+                    "`x` must be a tf.data.Dataset or an array of images. "
                     f"Received: {type(x).__name__}"
                 )
             check_data(self, x, y, sample_weight)

@@ -71,14 +71,23 @@ class Predictor:
         """Predicts for images.
 
         Args:
-            images: Sequence of `PIL.Image.Image` of mode RGB, of any sizes.
+            images: Sequence of `PIL.Image.Image` of mode RGB or L, of any
+                sizes.
 
         Returns:
             Dict by task name: class probabilities of shape
             `(n, num_classes)`, or values of shape `(n, dimensions)`.
+
+        Raises:
+            ValueError: if an image is of another mode, such as RGBA, of which
+                there are several RGB copies; `rows` reads those.
         """
         files = []
         for image in images:
+            if image.mode not in ("RGB", "L"):
+                raise ValueError(
+                    f"`images` must be of mode RGB or L. Received: {image.mode}"
+                )
             file = io.BytesIO()
             # Lossless; what it would take to compress is lost time.
             image.save(file, "PNG", compress_level=0)

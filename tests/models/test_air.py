@@ -325,7 +325,7 @@ def test_rejects_bad_input(trained):
     with pytest.raises(ValueError, match="at least one batch"):
         model.fit(make_dataset().take(0), verbose=0)
     images, labels = make_data()
-    with pytest.raises(ValueError, match="given as `validation_data`"):
+    with pytest.raises(ValueError, match="`validation_split` must .*: 0.5"):
         model.fit(images, labels, validation_split=0.5, verbose=0)
     with pytest.raises(ValueError, match="`x` must be a tf.data.Dataset or an"):
         model.fit(iter([(images, labels)]), verbose=0)

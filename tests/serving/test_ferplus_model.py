@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from common import RECIPES
+from PIL import Image
 
 from keras_noisyfer.serving.predictor import Predictor
 
@@ -30,6 +31,17 @@ def test_it_is_small_and_says_what_it_is():
     predictor = Predictor(FOLDER)
     assert len(predictor.tasks["expression"]["classes"]) == 7
     assert predictor.tasks["affect"]["dimensions"] == ["valence", "arousal"]
+
+
+def test_pictures_of_several_rgb_copies_are_refused():
+    predictor = Predictor(FOLDER)
+    gray = Image.fromarray(
+        np.arange(60 * 60, dtype="uint16").astype("uint8").reshape(60, 60)
+    )
+    both = predictor.predict([gray, gray.convert("RGB")])["expression"]
+    np.testing.assert_allclose(both[0], both[1], atol=1e-4)
+    with pytest.raises(ValueError, match="`images` must be .*Received: RGBA"):
+        predictor.predict([gray.convert("RGBA")])
 
 
 @pytest.mark.slow
