@@ -280,13 +280,15 @@ def _options():
     }
 
 
-def check_table(argument, value):
+def check_table(argument: str, value: Any) -> Iterable[Any]:
+    """The values of a table; raises `ValueError` if it is none."""
     if not isinstance(value, Mapping):
         raise ValueError(f"`{argument}` must be a table. Received: {value!r}")
     return value.values()
 
 
-def check_names(argument, values):
+def check_names(argument: str, values: Any) -> None:
+    """Raises `ValueError` if these are no names, at least one."""
     if (
         not isinstance(values, Sequence)
         or isinstance(values, str)
@@ -298,7 +300,10 @@ def check_names(argument, values):
         )
 
 
-def check_known(argument, values, known):
+def check_known(
+    argument: str, values: Iterable[Any], known: Iterable[str]
+) -> None:
+    """Raises `ValueError` if a value is not among those known."""
     for value in values:
         # A list is in no dict.
         if value not in [*known]:
