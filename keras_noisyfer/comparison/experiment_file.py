@@ -17,6 +17,7 @@ from keras_noisyfer.comparison.experiment import (
     check_known,
     check_table,
 )
+from keras_noisyfer.comparison.reading import check_among
 from keras_noisyfer.typing import PathLike
 
 
@@ -58,11 +59,7 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
         for each in settings:
             check_table("settings", each)
         settings = [Setting(**each) for each in settings]
-        if profile not in profiles:
-            raise ValueError(
-                f"`profile` must be one of {', '.join(profiles) or 'none'}. "
-                f"Received: {profile!r}"
-            )
+        check_among("profile", profile, profiles)
         values = _extended(functools.partial(_profile, profiles), profile)
         return Experiment(
             **{
