@@ -22,7 +22,6 @@ from keras import layers
 
 import keras_noisyfer as kn
 from keras_noisyfer.comparison import evaluate, load_case
-from keras_noisyfer.comparison.noisy_scores import score_tasks
 from keras_noisyfer.noise import majority_vote
 from keras_noisyfer.plots import plot_image_grid
 from keras_noisyfer.results import (
@@ -138,9 +137,11 @@ def train_judge(images, test, shape, flags, output):
     compile_model(judge, dataset, flags.judge_epochs)
     train(judge, dataset, flags.judge_epochs, output, "judge")
     predicted = judge.predict(test.batches(shape, 250), verbose=0)
-    scores = score_tasks(test.tasks, test.labels, predicted, balanced=True)
+    given = test.labels["expression"].reshape(-1)
+    right = predicted["expression"].argmax(axis=-1) == given
+    of_each = [right[given == n].mean() for n in np.unique(given[given >= 0])]
     return judge, {
-        "recognized": float(scores["expression"][0]),
+        "recognized": float(np.mean(of_each)),
         **evaluate(test, predicted),
     }
 
