@@ -4,7 +4,7 @@ import inspect
 import math
 import numbers
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -98,12 +98,14 @@ def check_number(
     return value
 
 
-def check_choice(argument: str, value: Any, choices: Sequence[str]) -> None:
+def check_choice(argument: str, value: Any, choices: Iterable[Any]) -> None:
     """Raises a `ValueError` unless an argument is one of some words."""
+    # A list is in no dict.
+    choices = list(dict.fromkeys(choices))
     if value not in choices:
+        words = one_line(", ".join(map(str, choices)) or "nothing", 600)
         raise ValueError(
-            f"`{argument}` must be one of {', '.join(choices)}. "
-            f"Received: {value!r}"
+            f"`{argument}` must be one of {words}. Received: {value!r}"
         )
 
 

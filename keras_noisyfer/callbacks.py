@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_choice, check_number
 from keras_noisyfer.plots import (
     plot_image_grid,
     plot_training_curves,
@@ -52,11 +52,7 @@ class LiveCurves(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
-        if self.metric not in logs:
-            raise ValueError(
-                f"`metric` must be one of {', '.join(logs)}. "
-                f"Received: {self.metric!r}"
-            )
+        check_choice("metric", self.metric, logs)
         for name, value in logs.items():
             self._history.setdefault(name, []).append(value)
         self._display.show(

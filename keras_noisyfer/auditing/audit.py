@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_choice, check_number
 from keras_noisyfer.auditing.annotator_report import annotator_report
 from keras_noisyfer.auditing.class_posteriors import fit_class_posterior
 from keras_noisyfer.auditing.cleanlab_scores import (
@@ -126,11 +126,7 @@ def audit(
             "`data` must have a name of its own for each image. Received: "
             f"{len(set(data.names))} names for {len(data)} images"
         )
-    if method not in METHODS:
-        raise ValueError(
-            f"`method` must be one of {', '.join(METHODS)}. "
-            f"Received: {method!r}"
-        )
+    check_choice("method", method, METHODS)
     check_number("seed", seed, minimum=0, maximum=2**32 - 1, integer=True)
     labels = {
         task.name: _with_annotators(task, data.labels[task.name])

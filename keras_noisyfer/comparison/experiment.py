@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pathlib
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from keras_noisyfer.arguments import AUTO, check_number, one_line
+from keras_noisyfer.arguments import AUTO, check_choice, check_number, one_line
 from keras_noisyfer.comparison.data import DATASETS
 from keras_noisyfer.comparison.methods import METHODS, make_model
 from keras_noisyfer.comparison.training import prepare_training
@@ -199,10 +200,12 @@ class Experiment:
     def __post_init__(self):
         check_table("data_options", self.data_options)
         load_modules(self.imports)
-        check_known("data", [self.data], DATASETS)
-        check_known("rows", self.rows, AXES)
-        check_known("columns", [self.columns], AXES)
-        check_known("figures", self.figures, FIGURES)
+        check_choice("data", self.data, DATASETS)
+        check_choice("columns", self.columns, AXES)
+        for axis in self.rows:
+            check_choice("rows", axis, AXES)
+        for figure in self.figures:
+            check_choice("figures", figure, FIGURES)
         # Each has a folder by its name.
         names = [slug(setting.name) for setting in self.settings]
         if not names or len(set(names)) < len(names):
@@ -214,12 +217,13 @@ class Experiment:
             field.name for field in dataclasses.fields(self.profile)
         }
         for setting in self.settings:
-            check_known("methods", setting.methods, METHODS)
-            check_known(
-                "method_options", setting.method_options, setting.methods
-            )
+            for key in setting.methods:
+                check_choice("methods", key, METHODS)
+            for key in setting.method_options:
+                check_choice("method_options", key, setting.methods)
             for options in (setting.options, *setting.method_options.values()):
-                check_known("options", options, _options())
+                for key in options:
+                    check_choice("options", key, _options())
                 # What stands in the profile's place has its ranges.
                 known = options.keys() & profile_keys
                 dataclasses.replace(
@@ -270,6 +274,7 @@ def load_modules(names: Iterable[str]) -> None:
             ) from error
 
 
+@functools.cache
 def _options():
     """What `train_method` and the model take beside what a profile has."""
     return {
@@ -298,16 +303,3 @@ def check_names(argument: str, values: Any) -> None:
         raise ValueError(
             f"`{argument}` must be a list of names. Received: {values!r}"
         )
-
-
-def check_known(
-    argument: str, values: Iterable[Any], known: Iterable[str]
-) -> None:
-    """Raises `ValueError` if a value is not among those known."""
-    for value in values:
-        # A list is in no dict.
-        if value not in [*known]:
-            raise ValueError(
-                f"`{argument}` may only have {', '.join(known) or 'nothing'}. "
-                f"Received: {value!r}"
-            )

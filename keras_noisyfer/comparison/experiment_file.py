@@ -9,15 +9,13 @@ import pathlib
 import sys
 import tomllib
 
-from keras_noisyfer.arguments import one_line
+from keras_noisyfer.arguments import check_choice, one_line
 from keras_noisyfer.comparison.experiment import (
     Experiment,
     Profile,
     Setting,
-    check_known,
     check_table,
 )
-from keras_noisyfer.comparison.reading import check_among
 from keras_noisyfer.typing import PathLike
 
 
@@ -59,7 +57,7 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
         for each in settings:
             check_table("settings", each)
         settings = [Setting(**each) for each in settings]
-        check_among("profile", profile, profiles)
+        check_choice("profile", profile, profiles)
         values = _extended(functools.partial(_profile, profiles), profile)
         return Experiment(
             **{
@@ -71,7 +69,7 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path} must be an experiment. Received: {one_line(error)}"
+            f"{path} must be an experiment. Received: {one_line(error, 1000)}"
         ) from error
 
 
@@ -92,7 +90,7 @@ def _read(path):
 
 
 def _profile(profiles, name):
-    check_known("extends", [name], profiles)
+    check_choice("extends", name, profiles)
     check_table(f"profiles.{name}", profiles[name])
     return dict(profiles[name])
 

@@ -18,10 +18,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_noisyfer.arguments import AUTO
+from keras_noisyfer.arguments import AUTO, check_choice
 from keras_noisyfer.comparison.methods import METHODS
 from keras_noisyfer.comparison.reading import (
-    check_among,
     read_arrays,
     read_class_predictions,
     read_histories,
@@ -73,7 +72,7 @@ def plot_accuracy_by_step(
         if not each:
             raise ValueError(f"`{name}` must not be empty. Received: {each}")
     for method in methods:
-        check_among("methods", method, histories["method"])
+        check_choice("methods", method, histories["method"])
     histories = histories[histories["method"].isin(methods)]
     for each in metrics:
         _check_metric(each, histories)
@@ -296,7 +295,7 @@ def _check_metric(metric, histories):
         for name in histories
         if name.startswith("test_")
     ]
-    check_among("metric", metric, known)
+    check_choice("metric", metric, known)
 
 
 def _task_loss(metric, histories):
@@ -339,7 +338,7 @@ def _finish(figure):
 
 def _check_test_data(test_data, task, clean):
     labels = test_data.clean_labels().labels
-    check_among("task", task, labels)
+    check_choice("task", task, labels)
     given = labels[task].reshape(-1)
     if not np.array_equal(given, clean):
         same = len(given) == len(clean)

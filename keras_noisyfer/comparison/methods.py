@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_noisyfer.arguments import register, takes
+from keras_noisyfer.arguments import check_choice, register, takes
 from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.losses import (
     SparseGeneralizedCrossentropy,
@@ -287,11 +287,7 @@ def check_method(method: str) -> Method:
         ValueError: if `method` is none of `METHODS`, or needs a package that
             is not installed.
     """
-    if method not in METHODS:
-        raise ValueError(
-            f"`method` must be one of {', '.join(METHODS)}. "
-            f"Received: {method!r}"
-        )
+    check_choice("method", method, METHODS)
     module, extra = METHODS[method].requires or (None, None)
     if module is not None and importlib.util.find_spec(module) is None:
         raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_noisyfer.arguments import one_line
+from keras_noisyfer.arguments import check_choice, one_line
 from keras_noisyfer.comparison.experiment import Cell
 from keras_noisyfer.files import open_rows, read_npz
 from keras_noisyfer.plots import JOINT_LOSSES
@@ -101,7 +101,7 @@ def read_class_predictions(
     predictions = {}
     for method in methods:
         arrays = read_arrays(folder, setting, method, seed, "predictions.npz")
-        check_among("task", task, categorical_tasks(arrays))
+        check_choice("task", task, categorical_tasks(arrays))
         clean = arrays[f"{task}_clean"].reshape(-1).astype(int)
         predictions[method] = arrays[task].astype(int)
     count = 1 + max(each.max() for each in (clean, *predictions.values()))
@@ -121,17 +121,6 @@ def categorical_tasks(arrays: Mapping[str, np.ndarray]) -> list[str]:
         for name, each in arrays.items()
         if name.endswith("_clean") and each.dtype.kind in "iu"
     ]
-
-
-def check_among(argument: str, value: object, known: Iterable[Any]) -> None:
-    """Raises `ValueError` if a value is none of those there are."""
-    known = list(dict.fromkeys(known))
-    if value not in known:
-        raise ValueError(
-            f"`{argument}` must be one of "
-            f"{one_line(', '.join(map(str, known)))}. "
-            f"Received: {value!r}"
-        )
 
 
 def _read_table(path, columns=None):
@@ -155,7 +144,7 @@ def _select(folder, setting, method=None, seed=None):
     wanted = {"setting": setting, "method": method, "seed": seed}
     for name, value in wanted.items():
         if value is not None:
-            check_among(name, value, cells[name])
+            check_choice(name, value, cells[name])
             cells = cells[cells[name] == value]
     return cells
 

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_noisyfer.arguments import one_line
+from keras_noisyfer.arguments import check_choice, one_line
 from keras_noisyfer.comparison.cell import run_cell
 from keras_noisyfer.comparison.data import keep_labels, load_case
 from keras_noisyfer.comparison.experiment import Cell, Experiment
@@ -127,11 +127,8 @@ def run_experiment(
         for task in case.test.labelled_tasks
         for name in monitor_modes(metrics_for(task))
     }
-    if set(experiment.metrics) - tested:
-        raise ValueError(
-            f"`metrics` may only have {', '.join(sorted(tested))}. "
-            f"Received: {', '.join(experiment.metrics)}"
-        )
+    for name in experiment.metrics:
+        check_choice("metrics", name, sorted(tested))
     for method in dict.fromkeys(cell.method for cell in asked):
         method_data(method, case.train)
     keep_settings(folder, {"profile": profile})

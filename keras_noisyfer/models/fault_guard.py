@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_noisyfer.arguments import check_choice
 from keras_noisyfer.distribution import (
     gather_over_replicas,
     replica_count,
@@ -24,11 +25,7 @@ _MAX_IMAGES = 1024
 
 def check_on_nonfinite(model: keras.Model, on_nonfinite: str) -> None:
     """Raises `ValueError` if `compile` cannot have `on_nonfinite`."""
-    if on_nonfinite not in ON_NONFINITE:
-        raise ValueError(
-            f"`on_nonfinite` must be one of {', '.join(ON_NONFINITE)}. "
-            f"Received: {on_nonfinite!r}"
-        )
+    check_choice("on_nonfinite", on_nonfinite, ON_NONFINITE)
     # Where a step is spread over replicas it is not taken back.
     replicas = replicas_of(model)
     if on_nonfinite == "skip" and replicas > 1:

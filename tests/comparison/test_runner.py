@@ -217,7 +217,7 @@ def test_what_cannot_be_run_is_said_first(
     with pytest.raises(ValueError, match=message):
         run_experiment(asked, tmp_path, executor=executor, **options)
     wrong = dataclasses.replace(experiment("sce"), metrics=["accuracy"])
-    with pytest.raises(ValueError, match="`metrics` may only have .*affect_c"):
+    with pytest.raises(ValueError, match="`metrics` must be one of .*affect_c"):
         run_experiment(wrong, tmp_path, executor=executor)
     assert not executor.run
 
