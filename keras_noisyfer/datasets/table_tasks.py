@@ -1,5 +1,7 @@
 """The tasks of a table of labels, read off its header and its cells."""
 
+import collections
+import itertools
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +34,7 @@ MANY_DIFFERENT = 20
 RARE = 12
 # Of what is read as a missing label, what a class may be called.
 MAYBE_CLASSES = ("-1", "na", "none", "null")
+NO_CLASSES = {"-1", *MISSING_CELLS}
 
 
 def infer_tasks(
@@ -70,7 +73,8 @@ def infer_tasks(
         ValueError: if there is no column of images or of labels, or a task
             has fewer than 2 or more than 1,000 classes, or cells that are
             file names, decimals or all different, as ids are, or two that
-            differ in case alone, or `classes` names a task that is not there.
+            differ in case alone, or a column shares none of its classes with
+            the others, or `classes` names a task that is not there.
 
     Warns:
         UserWarning: if columns become tasks of their own whose names, such as
@@ -127,6 +131,8 @@ def infer_tasks(
         used = [*groups, truth] if truth else groups
         check_header(used, frame, source)
         found[name] = pd.concat([frame[column] for column in used])
+        if not (classes or {}).get(name):
+            _check_shared(name, frame[used])
     unknown = sorted(set(classes or ()) - set(found))
     if unknown:
         raise ValueError(
@@ -152,6 +158,30 @@ def infer_tasks(
             stacklevel=2,
         )
     return tasks, columns
+
+
+def _check_shared(name, frame):
+    """Annotators of a task use the same words: raises `ValueError` at a column
+    that has no class in common with another one, such as one of remarks."""
+    words = {
+        column: set(texts(frame[column]).str.casefold()) - NO_CLASSES
+        for column in frame
+    }
+    # One label alone may well be the only one of its class.
+    words = {column: each for column, each in words.items() if len(each) > 1}
+    counts = collections.Counter(itertools.chain(*words.values()))
+    alone = [
+        column
+        for column, own in words.items()
+        if len(words) > 1 and all(counts[each] == 1 for each in own)
+    ]
+    if alone:
+        raise ValueError(
+            f"Columns of {one_line(name, 80)!r} must have classes in common "
+            "with one another. If one holds no labels, name those that do in "
+            "`columns`; if all do, give `tasks` with class names. Received: "
+            f"none in {one_line(', '.join(alone))}"
+        )
 
 
 def _warn_of_rare_classes(task, cells):
@@ -277,7 +307,7 @@ def _named(dimension, columns):
 def _categorical(name, cells, class_names):
     if class_names:
         return CategoricalTask(name, class_names=class_names)
-    cells = cells[~cells.str.lower().isin({"-1", *MISSING_CELLS})]
+    cells = cells[~cells.str.lower().isin(NO_CLASSES)]
     names = sorted(cells.unique())
     numbers = [cell_number(each) for each in names]
     count, kind = len(names), ""

@@ -389,10 +389,12 @@ def test_a_class_that_is_read_as_missing_is_told(word):
     assert task.class_names == ("happy", "sad")
 
 
-def test_decimals_beside_names_are_no_annotators(recwarn):
-    names, shares = ["happy", "sad"] * 3, [0.1, 0.5, 0.2] * 2
-    frame = pd.DataFrame({"image": [*"abcdef"], "mood.ann": names})
-    assert infer_tasks(frame)[0] and not recwarn.list
-    frame["mood.confidence"] = shares
-    with pytest.raises(ValueError, match="Received: 5 numbers that are not wh"):
+@pytest.mark.parametrize("cells", [[0.1, 0.5, 0.2], ["", "dark", "blurred"]])
+def test_a_column_of_other_words_is_no_annotator(cells, recwarn):
+    frame = pd.DataFrame({"image": [*"abc"], "mood.a": ["sad", "sad", "calm"]})
+    # One label of a class that nobody else gave.
+    frame["mood.b"] = ["", "", "angry"]
+    assert infer_tasks(frame) and not recwarn.list
+    frame["mood.remark"] = cells
+    with pytest.raises(ValueError, match="none in mood.a, mood.remark$"):
         infer_tasks(frame)
