@@ -1,5 +1,7 @@
 """Labels of a batch: checked on the way in, agreed upon on the way out."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from keras import config, ops
 
@@ -200,6 +202,38 @@ def check_predictions(
             f"{np.count_nonzero(~np.isfinite(values))} that are not"
         )
     return values
+
+
+def output_names(task: Task) -> tuple[str, ...] | None:
+    """Names of a task's classes or dimensions, in their order; None of
+    classes that are numbers."""
+    return getattr(task, "class_names", None) or getattr(
+        task, "dimensions", None
+    )
+
+
+def check_output_names(
+    argument: str, tasks: Tasks, known: Mapping[str, Sequence[str] | None]
+) -> None:
+    """Refuses tasks of other classes or dimensions, or in another order, than
+    a model's outputs have.
+
+    Args:
+        argument: Name of the argument that the tasks are of.
+        tasks: Sequence of tasks.
+        known: Dict by task name of the outputs' names, where they are known.
+
+    Raises:
+        ValueError: if the names of a task differ.
+    """
+    for task in tasks:
+        given, own = output_names(task), known.get(task.name)
+        if given and own and tuple(given) != tuple(own):
+            raise ValueError(
+                f"`{argument}` must have the classes or dimensions of the "
+                f"model for task '{task.name}', in their order: "
+                f"{', '.join(own)}. Received: {', '.join(given)}"
+            )
 
 
 def annotator_axis(task: Task, labels: np.ndarray) -> np.ndarray:

@@ -15,7 +15,13 @@ from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.machine_labels import check_new_table, write_table
 from keras_noisyfer.files import check_archive
-from keras_noisyfer.labels import check_predictions
+from keras_noisyfer.labels import (
+    check_output_names,
+    check_predictions,
+    output_names,
+)
+from keras_noisyfer.serving.predictor import read_tasks
+from keras_noisyfer.serving.signatures import TASKS_FILE
 from keras_noisyfer.tasks import CategoricalTask, check_tasks
 from keras_noisyfer.typing import PathLike, Shape, Tasks, Tensor
 
@@ -51,9 +57,10 @@ def relabel(
             give only those of people you trust.
         data: `LabelledImages`.
         tasks: The tasks that `model` predicts, with the class names in its
-            order. A task that `data` has too is mapped by class names, never
-            by position: classes that `data` does not know are left out of
-            the choice.
+            order; one of this library tells them itself, and others are
+            refused: give `model.tasks`. A task that `data` has too is mapped
+            by class names, never by position: classes that `data` does not
+            know are left out of the choice.
         path: CSV file to write the labels to, which is not there yet; by
             default none. `LabelledImages.with_machine_labels` reads them onto
             the data again, as those of an annotator that is called as the
@@ -75,9 +82,9 @@ def relabel(
         not probabilities count as logits.
 
     Raises:
-        ValueError: if the model's outputs do not fit `tasks`, the classes of
-            a task have nothing in common with those of `data`, or `path`
-            cannot be written to.
+        ValueError: if the model's outputs, or their names where it tells
+            them, do not fit `tasks`, the classes of a task have nothing in
+            common with those of `data`, or `path` cannot be written to.
 
     Example:
 
@@ -100,7 +107,8 @@ def relabel(
     targets = [given.get(t.name, t).with_annotators(1) for t in tasks]
     for task, target in zip(tasks, targets, strict=True):
         _check_match(task, target)
-    model = load_model(model)
+    path_of_model, model = model, load_model(model)
+    check_output_names("tasks", tasks, _own_names(path_of_model, model))
     images = data.batches(image_shape or _input_shape(model), batch_size)
     outputs = _predict(model, images.map(lambda x, _: x), preprocess)
 
@@ -128,6 +136,25 @@ def relabel(
             realised = noise.realised_noise(relabelled.labels[task], clean)
             print(noise.format_realised_noise(task, realised))
     return relabelled
+
+
+def _own_names(path, model):
+    """What a model itself tells of its outputs, one of this library or its
+    export: dict by task name of the names of classes or dimensions."""
+    tasks = getattr(model, "tasks", None)
+    if isinstance(model, keras.Model) and tasks:
+        return {task.name: output_names(task) for task in tasks}
+    if not isinstance(path, (str, os.PathLike)):
+        return {}
+    path = pathlib.Path(path, TASKS_FILE)
+    known = {}
+    if path.is_file():
+        for name, each in read_tasks(path).items():
+            (names,) = each.values()
+            # Classes without names are numbered.
+            if names != [str(n) for n in range(len(names))]:
+                known[name] = names
+    return known
 
 
 def _check_match(task, target):

@@ -9,6 +9,7 @@ from keras_noisyfer.auditing.page import write_audit
 from keras_noisyfer.auditing.predictions import predict_images
 from keras_noisyfer.comparison.training import train_method
 from keras_noisyfer.files import read_npz
+from keras_noisyfer.labels import check_output_names, output_names
 from keras_noisyfer.relabelling import load_model
 from keras_noisyfer.results import (
     format_table,
@@ -40,8 +41,13 @@ def run(flags):
     data, _ = load_data(flags)
     print(f"Auditing {data}", flush=True)
     predictions = make_predictions(flags, data, settings, model)
+    names = {
+        f"{task.name}.outputs": output_names(task)
+        for task in data.tasks
+        if output_names(task)
+    }
     np.savez_compressed(
-        output / "predictions.npz", image=data.names, **predictions
+        output / "predictions.npz", image=data.names, **predictions, **names
     )
     found = audit(predictions, data, method=flags.score)
     page = write_audit(found, data, output, flags.thumbnails)
@@ -63,32 +69,53 @@ def read_model(path):
     return model
 
 
+def read_predictions(path, data):
+    """The predictions of an earlier audit, or one's own, in the order of the
+    images."""
+    names = [task.name for task in data.tasks]
+    arrays = read_npz(path, MAX_BYTES, required=names)
+    outputs = {
+        name: arrays[f"{name}.outputs"].tolist()
+        for name in names
+        if f"{name}.outputs" in arrays
+    }
+    check_output_names("data", data.tasks, outputs)
+    order = slice(None)
+    if "image" in arrays:
+        rows = {name: row for row, name in enumerate(arrays["image"])}
+        missing = [name for name in data.names if name not in rows]
+        if missing:
+            raise ValueError(
+                "--predictions must be of all images. Received: "
+                f"{path}, with none of {missing[0]}"
+            )
+        counts = {arrays[name].shape[:1] for name in ("image", *names)}
+        if len(counts) > 1:
+            raise ValueError(
+                "--predictions must be as many of each task as of images. "
+                f"Received: {path}, with {len(arrays['image'])} images"
+            )
+        order = [rows[name] for name in data.names]
+    return {name: arrays[name][order] for name in names}
+
+
 def make_predictions(flags, data, settings, model):
     """Predictions for all images, from where the flags say."""
     if flags.predictions is not None:
-        names = [task.name for task in data.tasks]
-        arrays = read_npz(flags.predictions, MAX_BYTES, required=names)
-        order = slice(None)
-        if "image" in arrays:
-            rows = {name: row for row, name in enumerate(arrays["image"])}
-            missing = [name for name in data.names if name not in rows]
-            if missing:
-                raise ValueError(
-                    "--predictions must be of all images. Received: "
-                    f"{flags.predictions}, with none of {missing[0]}"
-                )
-            order = [rows[name] for name in data.names]
-        arrays = {name: arrays[name][order] for name in names}
-        return predict_images(arrays, data)
+        with naming_flags(model="--predictions", data="the table"):
+            arrays = read_predictions(flags.predictions, data)
+            return predict_images(arrays, data)
     if model is not None:
-        return predict_images(model, data)
+        with naming_flags(model="--model", data="the table"):
+            return predict_images(model, data)
 
     def train(part):
         model, _ = train_method(flags.method, part, None, **settings)
         return model
 
     if flags.folds:
-        return predict_images(train, data, flags.folds, seed=flags.seed)
+        with naming_flags(folds="--folds"):
+            return predict_images(train, data, flags.folds, seed=flags.seed)
     return predict_images(train(data), data)
 
 

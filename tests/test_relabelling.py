@@ -149,6 +149,15 @@ def test_own_models_and_their_exports_agree(tmp_path):
         np.testing.assert_allclose(
             machine.extras["shade_probabilities"], expected, atol=1e-5
         )
+    # Both know the order of their classes.
+    shade = CategoricalTask(
+        "shade", class_names=sorted(SHADE.class_names)[::-1]
+    )
+    affect = ContinuousTask("affect", ("arousal", "valence"))
+    for own in (model, tmp_path / "1"):
+        for task in (shade, affect):
+            with pytest.raises(ValueError, match="in their order: (dark|val)"):
+                relabel(own, data, [task], image_shape=(32, 32, 3))
 
 
 def test_preprocessing(data):

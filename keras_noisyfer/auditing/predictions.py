@@ -9,7 +9,11 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from keras_noisyfer.arguments import check_number
-from keras_noisyfer.labels import check_predictions
+from keras_noisyfer.labels import (
+    check_output_names,
+    check_predictions,
+    output_names,
+)
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Shape
 
@@ -94,26 +98,13 @@ def _predict_out_of_sample(train, data, folds, image_shape, seed):
 
 
 def _predict(model, data, image_shape):
-    for task, own in zip(data.tasks, getattr(model, "tasks", ()), strict=False):
-        _check_task(task, own)
+    # One of other tasks is refused by its predictions.
+    own = {t.name: output_names(t) for t in getattr(model, "tasks", ())}
+    check_output_names("data", data.tasks, own)
     if image_shape is None and hasattr(model, "encoder"):
         image_shape = model.encoder.image_shape
     images = data.batches(image_shape).map(lambda image, _: image)
     return model.predict(images, verbose=0)
-
-
-def _check_task(task, own):
-    """Refuses a model whose outputs are of classes or dimensions in another
-    order; one of other tasks is refused by its predictions."""
-    if task.name != own.name or type(task) is not type(own):
-        return
-    for name in ("class_names", "dimensions"):
-        first, second = (getattr(each, name, None) for each in (task, own))
-        if None not in (first, second) and tuple(first) != tuple(second):
-            raise ValueError(
-                f"`model` must have the {name} of `data` for task "
-                f"'{task.name}', {tuple(first)}. Received: {tuple(second)}"
-            )
 
 
 def _check_predictions(what, predictions, data):

@@ -53,7 +53,7 @@ class Predictor:
 
     def __init__(self, path: PathLike):
         self.path = _version_folder(path)
-        self.tasks = _read_tasks(self.path / TASKS_FILE)
+        self.tasks = read_tasks(self.path / TASKS_FILE)
         self._model = load_saved_model(self.path)
         self._predict = self._model.signatures.get("serve_bytes")
         outputs = getattr(self._predict, "structured_outputs", {})
@@ -218,7 +218,8 @@ def load_saved_model(path: PathLike) -> Any:
         ) from error
 
 
-def _read_tasks(path):
+def read_tasks(path: PathLike) -> dict[str, dict[str, list[str]]]:
+    """What `export` tells of the tasks, see `Predictor.tasks`."""
     tasks = read_json(path)
     if not isinstance(tasks, dict) or not all(map(_is_task, tasks.values())):
         raise ValueError(

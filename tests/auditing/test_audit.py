@@ -368,11 +368,12 @@ def test_a_model_of_other_classes_or_dimensions_is_refused(
     for tasks, message in (
         (
             [kn.CategoricalTask("mood", class_names=CLASSES[::-1]), affect],
-            "have the class_names of `data` for task 'mood'",
+            "model for task 'mood', in their order: ",
         ),
         (
-            [mood, kn.ContinuousTask("affect", ("arousal", "valence"))],
-            "have the dimensions of `data` for task 'affect'",
+            # Tasks are found by name, in whatever order they are.
+            [kn.ContinuousTask("affect", ("arousal", "valence")), mood],
+            "model for task 'affect', in their order: arousal, valence",
         ),
     ):
         encoder = kn.Encoder(tasks, (32, 32, 3), width=1 / 16)

@@ -71,16 +71,23 @@ def test_audits_your_own_files(tmp_path, capsys):
 
     # Predictions that name their images may come in any order.
     with np.load(output / "predictions.npz") as file:
-        arrays = {name: array[::-1] for name, array in file.items()}
+        arrays = dict(file)
+    for name in ("image", "mood", "affect"):
+        arrays[name] = arrays[name][::-1]
     np.savez(predictions, **arrays)
     run(tmp_path / "again", *flags)
     again = pd.read_csv(tmp_path / "again" / "labels.csv")
     pd.testing.assert_frame_equal(again, labels)
-    arrays["image"][0] = "gone.png"
-    np.savez(predictions, **arrays)
-    with pytest.raises(SystemExit):
-        run(tmp_path / "third", *flags)
-    assert "with none of 19.png" in capsys.readouterr().err
+    gone = np.where(arrays["image"] == "19.png", "gone.png", arrays["image"])
+    for name, array, message in (
+        ("image", gone, "with none of 19.png"),
+        ("mood", arrays["mood"][1:], "with 20 images"),
+        ("mood.outputs", ["glad", "calm"], "the table must have the classes"),
+    ):
+        np.savez(predictions, **{**arrays, name: array})
+        with pytest.raises(SystemExit):
+            run(tmp_path / "third", *flags)
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
