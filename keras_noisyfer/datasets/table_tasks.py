@@ -79,7 +79,8 @@ def infer_tasks(
     Warns:
         UserWarning: if columns become tasks of their own whose names, such as
             `expression_1` and `expression_2`, are rather those of annotators;
-            if a class is so rare that it may be a misspelling.
+            if a class is so rare that it may be a misspelling; if most ids
+            below the largest are nobody's.
 
     Example:
 
@@ -147,6 +148,7 @@ def infer_tasks(
         if names is None:
             _warn_of_rare_classes(tasks[-1], cells)
             _warn_of_missing(name, cells)
+            _warn_of_gaps(tasks[-1], cells)
     for name, alike in _alike(tasks if not is_told else ()).items():
         dotted = [f"{name}.{each.lstrip('_')}" for each in alike.values()]
         example = {"image": columns["image"], name: [*alike]}
@@ -209,6 +211,17 @@ def _warn_of_missing(name, cells):
         )
 
 
+def _warn_of_gaps(task, cells):
+    given = set(cells[~cells.str.lower().isin(NO_CLASSES)])
+    if task.class_names is None and task.num_classes > 2 * len(given):
+        warnings.warn(
+            f"Task {one_line(task.name)!r} has {task.num_classes} classes by "
+            f"its largest id, of which {len(given)} are given. If the ids are "
+            "names, give `tasks` with them as class names",
+            stacklevel=3,
+        )
+
+
 def _alike(tasks):
     """Tasks whose names differ in their end alone, and that share classes:
     dict by what their names have in common of dicts of ends by name."""
@@ -247,8 +260,14 @@ def infer_columns(
     if set(LONG_COLUMNS) <= set(header):
         check_header(LONG_COLUMNS, frame, source)
         columns = {name: name for name in LONG_COLUMNS}
-        if (texts(frame["annotator"]) == CLEAN).any():
-            columns["clean"] = CLEAN
+        for who in texts(frame["annotator"]).unique():
+            if who == CLEAN:
+                columns["clean"] = CLEAN
+            elif who.casefold() == CLEAN:
+                raise ValueError(
+                    f"{source} must call the annotator of true labels clean. "
+                    f"Received: {who}"
+                )
         return columns
     labels: dict[str, dict[str, Any]] = {}
     clean: dict[str, Any] = {}
@@ -262,10 +281,15 @@ def infer_columns(
                 f"column {place}"
             )
         name, _, annotator = column.partition(".")
-        if column == CLEAN:
+        if column.casefold() == CLEAN or name.casefold() == CLEAN != name:
             raise ValueError(
                 f"{source} must call a column of true labels clean.<task>. "
-                "Received: clean"
+                f"Received: {column}"
+            )
+        if column.endswith("."):
+            raise ValueError(
+                f"{source} must name an annotator after a column's dot. "
+                f"Received: {one_line(column)}"
             )
         if name == CLEAN:
             clean[annotator] = column
