@@ -125,7 +125,7 @@ def relabel(
         else:
             output = np.clip(output, *task.value_range)
             labels[task.name] = output[:, None].astype("float32")
-    relabelled = data.with_labels(labels, targets)
+    relabelled = data.with_labels(labels, targets, annotators={})
     relabelled.extras.update(extras)
     if path is not None:
         name = pathlib.Path(path).stem

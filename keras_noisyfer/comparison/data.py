@@ -194,7 +194,7 @@ def only_clean(data: LabelledImages) -> LabelledImages:
         else np.full_like(data.labels[task.name], float(task.missing_value))
         for task in data.tasks
     }
-    return data.with_labels(labels).clean_labels()
+    return data.with_labels(labels, annotators={}).clean_labels()
 
 
 def load_case(

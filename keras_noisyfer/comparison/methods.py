@@ -166,7 +166,8 @@ def _consensus_labels(data, consensus, **options):
 def _one_annotator(data, labels):
     # All methods see labels of the same form, with an annotator axis.
     return data.with_labels(
-        {name: np.expand_dims(each, 1) for name, each in labels.items()}
+        {name: np.expand_dims(each, 1) for name, each in labels.items()},
+        annotators={},
     )
 
 

@@ -32,7 +32,7 @@ _MODULES = {
     "load_label_studio": "label_studio",
     "load_raf": "faces.raf",
     "load_synthetic_faces": "synthetic_faces",
-    "make_dataset": "labelled_images",
+    "make_dataset": "arrays",
     "read_eyes": "faces.alignment",
 }
 

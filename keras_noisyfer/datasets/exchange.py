@@ -1,10 +1,11 @@
 """Labels in the formats of pandas, cleanlab and crowd-kit."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
+from keras_noisyfer.arguments import describe
 from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -20,12 +21,17 @@ class Exchange:
     clean: dict[str, np.ndarray]
     annotators: dict[str, list[str]]
 
+    if TYPE_CHECKING:
+
+        def with_labels(self, labels: dict[str, np.ndarray]) -> Self: ...
+
     def to_dataframe(self) -> pd.DataFrame:
         """The labels as a long table, one row a value.
 
         `from_dataframe` with each column for the key of its name, and
         `"clean": "clean"` if there are clean labels, gives the same labels
-        back: all that there are, not images and annotators without any.
+        back: all that there are, not images and annotators without any. Give
+        `max_annotators=None`, too, if there are more than five annotators.
 
         Returns:
             A `pandas.DataFrame` with the columns `image`, its name; `task`,
@@ -75,6 +81,55 @@ class Exchange:
         table = self._long(self._streams(self._categorical(task)))
         columns = {"image": "task", "annotator": "worker", "value": "label"}
         return table[[*columns]].rename(columns=columns)
+
+    def without_labels(self, rows: pd.DataFrame) -> Self:
+        """The same images without some of their labels, such as suspect ones.
+
+        Args:
+            rows: `pandas.DataFrame` with a row a label: `image`, its name,
+                `task` and `annotator`, its name or number; as of
+                `LabelAudit.suspects`.
+
+        Raises:
+            ValueError: if a row names no label of these images.
+
+        Example:
+
+        >>> found = audit(model, data)
+        >>> cleaner = data.without_labels(found.suspects(100))
+        """
+        keys = ["image", "task", "annotator"]
+        if not isinstance(rows, pd.DataFrame) or not {*keys} <= {*rows}:
+            raise ValueError(
+                f"`rows` must be a DataFrame with the columns {keys}. "
+                f"Received: {describe(rows)}"
+            )
+        images = pd.Index(self.names)
+        if not images.is_unique:
+            raise ValueError(
+                "The images must have different names. Received: "
+                f"{images[images.duplicated()][0]} more than once"
+            )
+        rows, labels = rows[keys].astype(str), {}
+        known = np.zeros(len(rows), bool)
+        for task in self.tasks:
+            labels[task.name] = given = np.array(
+                annotator_axis(task, self.labels[task.name])
+            )
+            streams = pd.Index([who for _, who, _ in self._streams(task)])
+            image = images.get_indexer(rows["image"])
+            stream = streams.get_indexer(rows["annotator"])
+            own = np.array(rows["task"] == task.name)
+            own &= (image >= 0) & (stream >= 0)
+            given[image[own], stream[own]] = float(task.missing_value)
+            known |= own
+        if not known.all():
+            first = rows[~known].iloc[0].to_dict()
+            raise ValueError(
+                "`rows` must be labels of these images, tasks and annotators. "
+                f"Received: {first}"
+            )
+        return self.with_labels(labels)
 
     def _categorical(self, name):
         found = [task for task in self.tasks if task.name == name]

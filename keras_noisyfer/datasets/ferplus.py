@@ -162,7 +162,7 @@ def load_ferplus(
     )
     if split == "train":
         return data
-    return data.with_labels(data.clean, data.tasks)
+    return data.with_labels(data.clean, data.tasks, annotators={})
 
 
 def _plurality(votes):

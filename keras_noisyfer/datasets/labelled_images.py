@@ -1,6 +1,7 @@
 """Images of any origin with their labels, before they are batched."""
 
 import copy
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -8,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer import noise
-from keras_noisyfer.arguments import check_by_task
+from keras_noisyfer.arguments import check_by_task, check_number
 from keras_noisyfer.datasets.exchange import Exchange
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.pipeline import (
     check_annotators,
+    check_indices,
     check_labels,
     check_target_shape,
     make_batches,
@@ -22,7 +24,6 @@ from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.labels import annotator_axis
 from keras_noisyfer.tasks import ContinuousTask, check_tasks
 from keras_noisyfer.typing import (
-    ArrayLike,
     Augmentation,
     Labels,
     PathLike,
@@ -141,6 +142,7 @@ class LabelledImages(Exchange):
 
     def take(self, count: int) -> Self:
         """The first `count` images with their labels; all if there are less."""
+        check_number("count", count, minimum=1, integer=True)
         return self.select(slice(None, count))
 
     def split(self, sizes: Sequence[int], seed: int = 0) -> list[Self]:
@@ -160,9 +162,18 @@ class LabelledImages(Exchange):
 
         >>> train, held_out = data.split([len(data) - 1000, 1000])
         """
-        if min(sizes) < 1 or sum(sizes) > len(self):
+        check_number("seed", seed, minimum=0, integer=True)
+        valid = isinstance(sizes, (list, tuple, np.ndarray)) and len(sizes)
+        if (
+            not valid
+            or not all(
+                isinstance(each, numbers.Integral) and each > 0
+                for each in sizes
+            )
+            or sum(sizes) > len(self)
+        ):
             raise ValueError(
-                "`sizes` must be positive and add up to at most "
+                "`sizes` must be integers above 0 that add up to at most "
                 f"{len(self)}, the number of images. Received: {sizes}"
             )
         order = np.random.default_rng(seed).permutation(len(self))
@@ -170,7 +181,12 @@ class LabelledImages(Exchange):
         return [self.select(part) for part in map(np.sort, parts)]
 
     def select(self, indices: Sequence[int] | np.ndarray | slice) -> Self:
-        """The images of increasing indices, with their labels."""
+        """The images of indices, of a mask or of a slice, with their labels.
+
+        Raises:
+            ValueError: if there is no such image.
+        """
+        check_indices(indices, len(self))
         arrays = {
             kind: {name: e[indices] for name, e in getattr(self, kind).items()}
             for kind in ("labels", "clean", "extras")
@@ -180,24 +196,37 @@ class LabelledImages(Exchange):
         report = copy.copy(self.report)
         return self._replace(images=images, report=report, **arrays)
 
-    def with_labels(self, labels: Labels, tasks: Tasks | None = None) -> Self:
+    def with_labels(
+        self,
+        labels: Labels,
+        tasks: Tasks | None = None,
+        annotators: Mapping[str, Sequence[str]] | None = None,
+    ) -> Self:
         """The same images with other labels.
 
         Args:
             labels: Dict by task name, as the argument of the class.
             tasks: Sequence of tasks; by default those there are, with as
                 many annotators as `labels` has.
+            annotators: Dict by task name of the annotators' names; by default
+                the same ones where there are as many as before.
         """
         if tasks is None:
             tasks = []
-            for name, array in labels.items():
+            for name, array in check_by_task(
+                "labels", labels, self.tasks
+            ).items():
                 task = self._task(name)
                 count = annotator_axis(task, np.asarray(array)).shape[1]
                 tasks.append(task.with_annotators(count))
-        names = {task.name for task in check_tasks(tasks)}
-        clean = {n: each for n, each in self.clean.items() if n in names}
-        same = [n for n in self.annotators if labels.get(n) is self.labels[n]]
-        annotators = {name: self.annotators[name] for name in same}
+        counts = {task.name: task.annotators for task in check_tasks(tasks)}
+        clean = {n: each for n, each in self.clean.items() if n in counts}
+        if annotators is None:
+            annotators = {
+                name: names
+                for name, names in self.annotators.items()
+                if len(names) == counts.get(name)
+            }
         return self._replace(
             tasks=tasks, labels=labels, clean=clean, annotators=annotators
         )
@@ -244,7 +273,12 @@ class LabelledImages(Exchange):
             if task.name not in self.clean and task.annotators > 1:
                 given = np.full_like(given[:, :1], float(task.missing_value))
             labels[task.name] = given
-        return self.with_labels(labels)
+        known = {
+            n: v
+            for n, v in self.annotators.items()
+            if len(v) == 1 and n not in self.clean
+        }
+        return self.with_labels(labels, annotators=known)
 
     def with_noise(self, annotators: dict[str, Any], seed: int = 0) -> Self:
         """The same images, labelled anew by simulated annotators.
@@ -261,6 +295,7 @@ class LabelledImages(Exchange):
 
         >>> noisy = data.with_noise({"object": noise.PAPER_ANNOTATORS})
         """
+        check_number("seed", seed, minimum=0, integer=True)
         labels = dict(self.labels)
         annotators = check_by_task("annotators", annotators, self.tasks)
         for name, group in annotators.items():
@@ -286,7 +321,10 @@ class LabelledImages(Exchange):
                 num_classes=getattr(task, "num_classes", None),
                 seed=np.random.default_rng([seed, self.tasks.index(task)]),
             )
-        return self.with_labels(labels)
+        known = {
+            n: v for n, v in self.annotators.items() if n not in annotators
+        }
+        return self.with_labels(labels, annotators=known)
 
     def batches(
         self,
@@ -358,43 +396,3 @@ class LabelledImages(Exchange):
         if not with_index:
             return batches
         return batches.map(lambda x, y, i: ({"image": x, "index": i}, y))
-
-
-def make_dataset(
-    images: ArrayLike,
-    labels: Labels,
-    tasks: Tasks,
-    batch_size: int = 128,
-    training: bool = False,
-    **options: Any,
-) -> tf.data.Dataset:
-    """A `tf.data.Dataset` of batches `(image, labels)` from arrays.
-
-    Checks every label and image before any training begins.
-
-    Args:
-        images: Array of shape `(n, height, width, channels)`: uint8, or
-            float in [-1, 1].
-        labels: Dict by task name of arrays, as of `LabelledImages`. With
-            `training=False` also clean labels, without an annotator axis.
-        tasks: Sequence of tasks.
-        batch_size, training: See `LabelledImages.batches`.
-        **options: `augmentation`, `seed` and `with_index`.
-
-    Returns:
-        A `tf.data.Dataset`, as of `LabelledImages.batches`.
-
-    Raises:
-        ValueError: if shapes or dtypes are wrong, a value is out of its
-            range, a task is missing or unknown, or the numbers of images and
-            labels differ.
-
-    Example:
-
-    >>> dataset = make_dataset(
-    ...     images, {"expression": labels}, tasks, training=True
-    ... )
-    >>> model.fit(dataset, epochs=10)
-    """
-    data = LabelledImages(np.asarray(images), labels, tasks)
-    return data.batches(None, batch_size, training, **options)

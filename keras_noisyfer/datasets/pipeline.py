@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -186,6 +187,20 @@ def check_labels(
             "float32" if continuous else "int32", copy=False
         )
     return checked
+
+
+def check_indices(indices: Any, count: int) -> None:
+    """Raises `ValueError` unless indices, a mask or a slice are of at least
+    one of `count` images."""
+    try:
+        chosen = np.arange(count)[indices]
+    except (IndexError, TypeError, ValueError):
+        chosen = np.empty(0)
+    if chosen.ndim != 1 or not len(chosen):
+        raise ValueError(
+            f"`indices` must be of some of the {count} images: integers, a "
+            f"mask or a slice. Received: {one_line(indices, 100)}"
+        )
 
 
 def check_annotators(

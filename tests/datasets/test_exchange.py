@@ -102,3 +102,32 @@ def test_other_tasks(data, name):
     for convert in (data.to_cleanlab, data.to_crowdkit):
         with pytest.raises(ValueError, match=f"categorical task.*'{name}'"):
             convert(name)
+
+
+def test_labels_are_left_out_by_their_names(data):
+    rows = pd.DataFrame(
+        {
+            # Of a continuous task, as an audit calls its annotator.
+            "image": ["b.png", "more/d.png", "b.png"],
+            "task": ["mood", "age", "affect"],
+            "annotator": ["zoe", "ann", "0"],
+            "score": 0.1,
+        }
+    )
+    left = data.without_labels(rows)
+    expected = {name: array.copy() for name, array in data.labels.items()}
+    expected["mood"][0, 0] = expected["age"][2, 0] = -1
+    expected["affect"][0] = NAN
+    for name, array in expected.items():
+        found = left.labels[name].reshape(array.shape)
+        np.testing.assert_array_equal(found, array)
+    assert left.annotators == data.annotators
+    # What was there is as it was.
+    assert data.labels["mood"][0, 0] == 2
+    check_same(data, data.without_labels(rows[:0]))
+    for column, other in (("image", "c.png"), ("annotator", "joe")):
+        wrong = rows.assign(**{column: [*rows[column][:2], other]})
+        with pytest.raises(ValueError, match=f"labels of these.*{other}"):
+            data.without_labels(wrong)
+    with pytest.raises(ValueError, match="`rows` must be a DataFrame with"):
+        data.without_labels(rows[["image", "task"]])

@@ -7,11 +7,9 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_noisyfer import noise
+from keras_noisyfer.datasets.arrays import make_dataset
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
-from keras_noisyfer.datasets.labelled_images import (
-    LabelledImages,
-    make_dataset,
-)
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
@@ -132,9 +130,26 @@ def test_split_draws_disjoint_parts_in_their_order(images):
     again, _ = data.split([5, 4], seed=3)
     assert again.names == first.names
     assert data.split([5, 4], seed=4)[0].names != first.names
-    for sizes in ([COUNT, 1], [3, 0]):
-        with pytest.raises(ValueError, match="`sizes` must be positive"):
+    for sizes in ([COUNT, 1], [3, 0], [], 5, [4.0]):
+        with pytest.raises(ValueError, match="`sizes` must be integers above"):
             data.split(sizes)
+
+
+def test_selects_the_images_there_are(images):
+    data = labelled(images)
+    mask = np.arange(COUNT) < 3
+    for indices in ([0, 1, 2], mask, slice(3)):
+        assert data.select(indices).names == ["0.png", "1.png", "2.png"]
+    wrong = [], 5, [COUNT], [0.5], ["a"], mask[1:], slice(0), None
+    for indices in wrong:
+        with pytest.raises(ValueError, match="`indices` must be of some of"):
+            data.select(indices)
+    for count in (-1, 0, 2.5):
+        with pytest.raises(ValueError, match="`count` must be at least 1"):
+            data.take(count)
+    for draw in (data.split, data.with_noise):
+        with pytest.raises(ValueError, match="`seed` must be at least 0"):
+            draw([3] if draw == data.split else {}, seed=-1)
 
 
 def test_index_names_the_images_of_a_batch(images):
@@ -214,6 +229,24 @@ def test_with_labels_counts_the_annotators(images):
     assert set(other.clean) == {"shade"} and other.images is data.images
     with pytest.raises(ValueError, match="class ids from 0 to 11"):
         data.with_labels({"shade": np.full(COUNT, 12)})
+    with pytest.raises(ValueError, match="`labels` must be a dict by task"):
+        data.with_labels(np.zeros(COUNT))
+
+
+def test_annotators_keep_their_names(images):
+    labels = np.zeros((COUNT, 2), int)
+    two = labelled(images).with_labels(
+        {"shade": labels}, annotators={"shade": ["ann", "bob"]}
+    )
+    # A label that was corrected.
+    labels = np.where(np.arange(COUNT)[:, None] == 3, 5, labels)
+    assert two.with_labels({"shade": labels}).annotators == two.annotators
+    # Others than these.
+    drawn = two.with_noise({"shade": noise.PAPER_ANNOTATORS[:2]})
+    one = two.with_labels({"shade": labels[:, :1]})
+    clean = one.with_labels(one.labels, annotators={"shade": ["ann"]})
+    for each in (drawn, one, clean.clean_labels(), two.clean_labels()):
+        assert each.annotators == {}
 
 
 @pytest.mark.parametrize("kind", ["labels", "clean", "extras"])

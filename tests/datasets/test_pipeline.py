@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_noisyfer.datasets.arrays import make_dataset
 from keras_noisyfer.datasets.augmentation import crop_and_flip, face_affine
-from keras_noisyfer.datasets.labelled_images import make_dataset
 from keras_noisyfer.datasets.pipeline import make_batches
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 

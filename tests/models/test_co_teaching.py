@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_noisyfer.datasets.labelled_images import make_dataset
+from keras_noisyfer.datasets.arrays import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import draw_faces
 from keras_noisyfer.models.co_teaching import CoTeaching
 from keras_noisyfer.networks import Encoder

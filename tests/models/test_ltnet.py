@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_noisyfer import noise
 from keras_noisyfer.batches import Batch
-from keras_noisyfer.datasets.labelled_images import make_dataset
+from keras_noisyfer.datasets.arrays import make_dataset
 from keras_noisyfer.datasets.synthetic_faces import draw_faces
 from keras_noisyfer.models import MultiTaskModel
 from keras_noisyfer.models.ltnet import LTNet, RowsOnSimplex
