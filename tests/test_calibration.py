@@ -50,3 +50,14 @@ def test_plot_names_the_error():
 def test_what_does_not_fit_is_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         reliability(labels, PROBABILITIES)
+
+
+@pytest.mark.parametrize("factor", [100.0, -1.0, np.nan])
+def test_what_are_no_probabilities_is_refused(factor):
+    wrong = np.array(PROBABILITIES)
+    wrong[1] *= factor
+    with pytest.raises(ValueError, match="`probabilities` must be at least 0"):
+        expected_calibration_error(LABELS, wrong)
+    for bins in (0, 2.5, "3"):
+        with pytest.raises(ValueError, match="`bins` must be at least 1"):
+            reliability(LABELS, PROBABILITIES, bins)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_noisyfer.noise.checks import check_rate, make_generator, require
+from keras_noisyfer.arguments import check_number
+from keras_noisyfer.noise.checks import make_generator, require
 from keras_noisyfer.noise.flips import check_mode, flip_labels
 from keras_noisyfer.noise.instance import (
     check_probabilities,
@@ -31,8 +32,8 @@ class CategoricalAnnotator:
     missing: float = 0.0
 
     def __post_init__(self):
-        check_rate("rate", self.rate)
-        check_rate("missing", self.missing)
+        check_number("rate", self.rate, minimum=0, maximum=1)
+        check_number("missing", self.missing, minimum=0, maximum=1)
         check_mode(self.mode, self.pairs)
 
     def __call__(
@@ -70,8 +71,8 @@ class InstanceDependentAnnotator:
     missing: float = 0.0
 
     def __post_init__(self):
-        check_rate("rate", self.rate)
-        check_rate("missing", self.missing)
+        check_number("rate", self.rate, minimum=0, maximum=1)
+        check_number("missing", self.missing, minimum=0, maximum=1)
         check_probabilities(self.probabilities)
 
     def __call__(
@@ -100,7 +101,7 @@ class ContinuousAnnotator:
     missing: float = 0.0
 
     def __post_init__(self):
-        check_rate("missing", self.missing)
+        check_number("missing", self.missing, minimum=0, maximum=1)
 
     def __call__(self, truth: ArrayLike, seed: Seed = 0) -> np.ndarray:
         generator = make_generator(seed, "annotator")

@@ -27,11 +27,6 @@ def require(condition: Any, expected: str, received: object) -> None:
         raise ValueError(f"{expected}. Received: {received}")
 
 
-def check_rate(name: str, rate: float) -> None:
-    """Checks a probability."""
-    require(0 <= rate <= 1, f"`{name}` must lie in [0, 1]", rate)
-
-
 def check_array(
     name: str, array: ArrayLike, kind: type, *ranks: int
 ) -> np.ndarray:

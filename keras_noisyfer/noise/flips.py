@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.noise.checks import (
     MISSING,
     check_class_ids,
-    check_rate,
     make_generator,
     require,
 )
@@ -53,7 +53,7 @@ def flip_labels(
 
     - [Zhang et al., 2021, section 5.1](https://arxiv.org/abs/2010.09849)
     """
-    check_rate("rate", rate)
+    check_number("rate", rate, minimum=0, maximum=1)
     check_mode(mode, pairs)
     labels = check_class_ids("labels", labels, num_classes)
     generator = make_generator(seed, "flip_labels")

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from keras_noisyfer.arguments import check_number
 from keras_noisyfer.noise.checks import (
     MISSING,
     check_array,
     check_class_ids,
-    check_rate,
     make_generator,
     require,
 )
@@ -47,7 +47,7 @@ def instance_flip_probabilities(
     >>> instance_flip_probabilities([0, 0, 0], probabilities, rate=0.25)
     array([0.  , 0.25, 0.5 ])
     """
-    check_rate("rate", rate)
+    check_number("rate", rate, minimum=0, maximum=1)
     probabilities = check_probabilities(probabilities)
     labels = check_class_ids("labels", labels, probabilities.shape[1])
     rows = len(probabilities)

@@ -6,7 +6,6 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.noise.checks import (
     MISSING,
     check_labels,
-    check_rate,
     make_generator,
     require,
 )
@@ -26,7 +25,7 @@ def drop_labels(labels: ArrayLike, rate: float, seed: Seed = 0) -> np.ndarray:
     Returns:
         int32 or float32 array, shaped like `labels`.
     """
-    check_rate("rate", rate)
+    check_number("rate", rate, minimum=0, maximum=1)
     labels = check_labels("labels", labels)
     categorical = labels.dtype == "int32"
     shape = labels.shape if categorical else labels.shape[:-1]
