@@ -57,8 +57,10 @@ def export(
     The SavedModel's signatures: `serving_default` takes `image`, uint8 of
     shape `(batch_size, height, width, channels)`; `serve_float` the same as
     float32 in [-1, 1]; `serve_bytes` takes `image_bytes`, JPEG or PNG files of
-    shape `(batch_size,)`. `assets.extra/tasks.json` names the classes and the
-    dimensions. `MODEL_CARD.md` says what the model is and what it is not for.
+    shape `(batch_size,)`, and turns them upright by their EXIF data and puts
+    them on white, as a viewer shows them. `assets.extra/tasks.json` names the
+    classes and the dimensions. `MODEL_CARD.md` says what the model is and what
+    it is not for.
 
     Args:
         model: A trained `MultiTaskModel`, such as a

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_noisyfer.datasets.image_files import MAX_PIXELS, pixel_count
-from keras_noisyfer.datasets.image_sources import decode_pixels
+from keras_noisyfer.serving.client_images import decode_upright
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import PathLike, Tasks
 
@@ -66,7 +66,7 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
         )
         with tf.control_dependencies([check]):
             image = tf.identity(image)
-        return scale_integers(decode_pixels(image, channels))
+        return scale_integers(decode_upright(image, channels))
 
     def serve_bytes(image_bytes):
         return predict(

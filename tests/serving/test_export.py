@@ -146,6 +146,22 @@ def test_files_are_served_as_training_reads_them(folder, model, kind, side):
     assert_predicted(serve(image_bytes=file[None]), expected)
 
 
+def test_photographs_are_served_as_a_predictor_reads_them(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    picture = Image.fromarray(rng.integers(0, 256, (40, 36, 4), "uint8"))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture.save(tmp_path / "on_white.png")
+    picture.convert("RGB").save(tmp_path / "turned.jpg", exif=turned)
+    paths = [tmp_path / "on_white.png", tmp_path / "turned.jpg"]
+    predictor = Predictor(folder)
+    expected = [row["expression_happy"] for row in predictor.rows(paths)]
+    serve = tf.saved_model.load(str(folder)).signatures["serve_bytes"]
+    files = tf.constant([path.read_bytes() for path in paths])
+    found = serve(image_bytes=files)["expression"][:, 1]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
     served = tf.saved_model.load(str(folder))
     weights = sum(int(np.prod(each.shape)) for each in served.variables)
