@@ -16,10 +16,11 @@ _WIDE_DTYPES = ("int64", "uint32", "uint64") * (
     keras.backend.backend() == "tensorflow"
 )
 # Names of the models' inputs, of the networks' other variables, scores and
-# logged losses; Keras logs what it validates as `val_...`.
+# logged losses, and of a row's other entries in `Predictor.rows`; Keras logs
+# what it validates as `val_...`.
 RESERVED_NAMES = (
     "image index sample_weight noise_code joint loss generator_joint "
-    "discriminator second val"
+    "discriminator second val error left top right bottom"
 ).split()
 
 
@@ -373,8 +374,7 @@ def check_tasks(tasks: Tasks) -> tuple[Task, ...]:
     """Checks a list of tasks and returns it as a tuple.
 
     Raises:
-        ValueError: if it is empty, holds something else than tasks, or two
-            tasks share a name.
+        ValueError: if it is empty, holds something else, or names are shared.
     """
     tasks = (tasks,) if isinstance(tasks, Task) else tuple(tasks)
     for task in tasks:
@@ -384,15 +384,16 @@ def check_tasks(tasks: Tasks) -> tuple[Task, ...]:
                 f"objects. Received: {task!r}"
             )
     names = [task.name for task in tasks]
-    continuous = [task for task in tasks if isinstance(task, ContinuousTask)]
-    # Each has a CCC in the logs, and so has each of its dimensions.
-    logged = [
-        f"{task.name}_{each}" for task in continuous for each in task.dimensions
-    ]
-    logged += [task.name for task in continuous]
-    if not tasks or any(len(set(x)) < len(x) for x in (names, logged)):
+    # Dimensions have a CCC each in the logs, and all an entry in a row of
+    # predictions.
+    entries = list(names)
+    for task in tasks:
+        parts = getattr(task, "dimensions", None) or task.class_names or ()
+        entries += [f"{task.name}_{each}" for each in parts]
+    if not tasks or len(set(entries)) < len(entries):
         raise ValueError(
             "`tasks` must be one or more tasks with different names, none of "
-            f"them <task>_<dimension> of another. Received: names={names}"
+            "them <task>_<dimension> or <task>_<class> of another. "
+            f"Received: names={names}"
         )
     return tasks

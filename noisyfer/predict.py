@@ -109,13 +109,14 @@ def shorten(row, tasks):
 
 @contextlib.contextmanager
 def row_writer(path):
-    """A function that adds a row to a file, which is kept if the rest fails.
+    """A function that adds a row to a file, which is kept if the rest fails;
+    what was there stays until the first row.
 
     Raises:
         ValueError: if the file cannot be written.
     """
     try:
-        file = open(path, "w", encoding="utf-8", newline="")
+        file = open(path, "a", encoding="utf-8", newline="")
     except OSError as error:
         raise ValueError(
             f"--out must be a file that can be written ({error.strerror}). "
@@ -126,11 +127,16 @@ def row_writer(path):
 
         def write(row):
             nonlocal writer
+            is_first, writer = (
+                writer is None,
+                writer or csv.DictWriter(file, row),
+            )
+            if is_first:
+                file.truncate(0)
             if path.endswith(".jsonl"):
                 file.write(json.dumps(row) + "\n")
                 return
-            if writer is None:
-                writer = csv.DictWriter(file, row)
+            if is_first:
                 writer.writeheader()
             # JSON lines are for programs: they have the cells as they are.
             writer.writerow(

@@ -123,6 +123,12 @@ def test_rejects_task_arguments():
         check_tasks([EXPRESSION, EXPRESSION])
     with pytest.raises(ValueError, match="none of them <task>_<dimension>"):
         check_tasks([AFFECT, ContinuousTask("affect_valence", ("pain",))])
+    # Two entries of a row of predictions.
+    moods = CategoricalTask("mood", class_names=("happy", "sad_now"))
+    with pytest.raises(ValueError, match="or <task>_<class> of another"):
+        check_tasks(
+            [moods, CategoricalTask("mood_sad", class_names=("now", "x"))]
+        )
     with pytest.raises(ValueError, match="`tasks` must hold"):
         check_tasks(["expression"])
 

@@ -98,11 +98,17 @@ def _predict_out_of_sample(train, data, folds, image_shape, seed):
 
 
 def _predict(model, data, image_shape):
+    if hasattr(model, "encoder"):
+        own = model.encoder.image_shape
+        image_shape = own if image_shape is None else tuple(image_shape)
+        if image_shape != tuple(own):
+            raise ValueError(
+                f"`image_shape` must be that of the model, {tuple(own)}. "
+                f"Received: {image_shape}"
+            )
     # One of other tasks is refused by its predictions.
-    own = {t.name: output_names(t) for t in getattr(model, "tasks", ())}
-    check_output_names("data", data.tasks, own)
-    if image_shape is None and hasattr(model, "encoder"):
-        image_shape = model.encoder.image_shape
+    names = {t.name: output_names(t) for t in getattr(model, "tasks", ())}
+    check_output_names("data", data.tasks, names)
     images = data.batches(image_shape).map(lambda image, _: image)
     return model.predict(images, verbose=0)
 

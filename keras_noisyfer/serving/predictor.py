@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from keras_noisyfer.arguments import check_number, one_line
+from keras_noisyfer.arguments import check_number, describe, one_line
 from keras_noisyfer.datasets.image_files import (
     UnusableImage,
     read_rgb,
@@ -79,14 +79,21 @@ class Predictor:
             `(n, num_classes)`, or values of shape `(n, dimensions)`.
 
         Raises:
-            ValueError: if an image is of another mode, such as RGBA, of which
-                there are several RGB copies; `rows` reads those.
+            ValueError: if there is none, or one is of another mode, such as
+                RGBA, of which there are several RGB copies; `rows` reads those.
         """
         files = []
+        if not isinstance(images, (list, tuple)) or not images:
+            raise ValueError(
+                "`images` must be a list of images, at least one. "
+                f"Received: {describe(images)}"
+            )
         for image in images:
-            if image.mode not in ("RGB", "L"):
+            mode = getattr(image, "mode", describe(image))
+            if mode not in ("RGB", "L"):
                 raise ValueError(
-                    f"`images` must be of mode RGB or L. Received: {image.mode}"
+                    "`images` must be PIL images of mode RGB or L. "
+                    f"Received: {mode}"
                 )
             file = io.BytesIO()
             # Lossless; what it would take to compress is lost time.
@@ -129,7 +136,12 @@ class Predictor:
                 f"`paths` must be a list of paths. Received: {paths!r}"
             )
         batch: list[Any] = []
-        for path in (os.fspath(each) for each in paths):
+        for path in paths:
+            if not isinstance(path, str | os.PathLike):
+                raise ValueError(
+                    f"`paths` must be a list of paths. Received: {path!r}"
+                )
+            path = os.fspath(path)
             for each in _read(path, find_faces):
                 batch.append(each)
                 if len(batch) == batch_size:

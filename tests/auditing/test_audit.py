@@ -360,9 +360,7 @@ def test_names_must_differ(data_and_predictions):
         audit(predictions, same)
 
 
-def test_a_model_of_other_classes_or_dimensions_is_refused(
-    data_and_predictions,
-):
+def test_a_model_of_other_outputs_or_inputs_is_refused(data_and_predictions):
     data, _ = data_and_predictions
     mood, affect = data.tasks
     for tasks, message in (
@@ -379,6 +377,8 @@ def test_a_model_of_other_classes_or_dimensions_is_refused(
         encoder = kn.Encoder(tasks, (32, 32, 3), width=1 / 16)
         with pytest.raises(ValueError, match=message):
             audit(kn.MultiTaskModel(encoder), data)
+        with pytest.raises(ValueError, match="`image_shape` must be that of"):
+            audit(kn.MultiTaskModel(encoder), data, image_shape=(48, 48, 3))
 
 
 def test_two_tasks_must_not_share_a_column():

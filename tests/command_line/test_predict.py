@@ -90,6 +90,12 @@ def test_writes_all_probabilities(model, folder, tmp_path, ending):
     output = tmp_path / f"predictions.{ending}"
     flags = ["--model", model, "--out", str(output), "--batch-size", "1"]
     main(["predict", *flags, str(folder)])
+    written = output.read_text()
+    main(["predict", *flags, str(folder)])
+    # Where nothing can be read, what was there stays.
+    with pytest.raises(SystemExit):
+        main(["predict", *flags, str(tmp_path / "nowhere.png")])
+    assert output.read_text() == written
     if ending == "csv":
         rows = list(csv.DictReader(output.read_text().splitlines()))
     else:

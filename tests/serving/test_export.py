@@ -20,6 +20,7 @@ from keras_noisyfer import (
 )
 from keras_noisyfer.datasets.image_sources import decode_image
 from keras_noisyfer.serving.model_card import ModelCard
+from keras_noisyfer.serving.predictor import Predictor
 
 # Of a shallower encoder int8 loses more.
 pytestmark = pytest.mark.usefixtures("whole_networks")

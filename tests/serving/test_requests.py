@@ -137,6 +137,12 @@ def test_predictor_takes_the_highest_version(folder):
     assert predictor.tasks["affect"] == {"dimensions": ["valence", "arousal"]}
     with pytest.raises(ValueError, match="`path` must be a folder.*nowhere$"):
         Predictor(folder / "nowhere")
+    array = np.zeros((4, 4, 3), "uint8")
+    for images in ([], array, [array]):
+        with pytest.raises(ValueError, match="^`images` must be"):
+            predictor.predict(images)
+    with pytest.raises(ValueError, match="`paths` must be a list of paths"):
+        list(predictor.rows([array]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
