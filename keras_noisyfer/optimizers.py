@@ -203,8 +203,17 @@ def make_second_optimizer(
     Raises:
         ValueError: see `prepare_optimizer`; also if it is the first one, that
             one cannot be copied, or gradients were to be accumulated over
-            several updates a batch.
+            several updates a batch, or by the first one over batches of
+            which some have no gradients for all its variables.
     """
+    first = inner_optimizer(model.optimizer)
+    # Keras empties the sums of all variables in an update of some.
+    if every > 1 and first.gradient_accumulation_steps:
+        raise ValueError(
+            "`optimizer` must not accumulate gradients with `joint_every` "
+            "above 1, where most batches have none for the decoder. Received: "
+            f"gradient_accumulation_steps={first.gradient_accumulation_steps}"
+        )
     if optimizer is None:
         optimizer = _copy(model.optimizer, argument)
     optimizer = keras.optimizers.get(optimizer)

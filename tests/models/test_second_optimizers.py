@@ -131,6 +131,16 @@ def test_several_updates_a_batch_are_not_accumulated():
     assert moved == [False, True]
 
 
+def test_batches_without_the_decoder_are_not_accumulated():
+    refused(
+        lambda: gan(joint_every=2).compile(
+            optimizers.SGD(0.1, gradient_accumulation_steps=2),
+            optimizers.SGD(0.1),
+        ),
+        "`optimizer` must not accumulate .*`joint_every`.*Received: .*=2$",
+    )
+
+
 def test_each_batch_updates_the_discriminator_several_times():
     model = gan(discriminator_steps=3)
     model.compile(optimizers.SGD(0.1), run_eagerly=True)
