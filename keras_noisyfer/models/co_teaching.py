@@ -248,8 +248,9 @@ class CoTeaching(MultiTaskModel):
     def training_losses(self, batch: Batch) -> list[Tensor]:
         """The losses of both encoders (Algorithm 1 of the reference)."""
         labels, weights = batch.labels, batch.sample_weight
-        outputs = self.encoder(batch.images, training=True)["labels"]
-        second = self.second_encoder(batch.images, training=True)["labels"]
+        first = self.encoder.encode(batch.images)
+        other = self.second_encoder.encode(batch.images)
+        outputs, second = first["labels"], other["labels"]
         picked = self.pick_images(labels, outputs, weights)
         second_picked = self.pick_images(labels, second, weights)
 
@@ -259,6 +260,8 @@ class CoTeaching(MultiTaskModel):
         second_loss, _ = self.compute_objective(
             self.keep_labels(labels, picked), second, weights
         )
+        loss += first["added_loss"]
+        second_loss += other["added_loss"]
         for each in self.regularizers:
             loss += each(batch, outputs)
         # The metrics see all labels, as those of the other models do.

@@ -184,7 +184,7 @@ class _Values:
         return result
 
     def _run(self, function, values):
-        with keras.StatelessScope() as scope:
+        with keras.StatelessScope(collect_losses=True) as scope:
             scope.state_mapping.update(values)
             result = function()
         return result, dict(scope.state_mapping)

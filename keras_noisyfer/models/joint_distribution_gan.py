@@ -193,7 +193,7 @@ class JointDistributionGAN(MultiTaskModel):
             The encoder's outputs with those of `decoder_terms.decode`, and
             both tuples, each a dict as `Discriminator` takes it.
         """
-        outputs = self.encoder(batch.images, training=training)
+        outputs = self.encoder.encode(batch.images, training)
         mean, raw = outputs["mean"], outputs["labels"]
         if encoder_noise is None or decoder_noise is None:
             shape, seed = ops.shape(mean), self.seed_generator
@@ -255,7 +255,7 @@ class JointDistributionGAN(MultiTaskModel):
         loss, features = self.generator_joint_loss(encoded, decoded, weights)
         self.joint_loss_tracker.update_state(loss, batch.weight)
         update_ratios(self, batch, outputs, encoded, features)
-        added = joint_weight(self) * loss
+        added = joint_weight(self) * loss + outputs["added_loss"]
         added += self.joint_every * decoder_terms.weigh(self, batch, outputs)
         return self.tracked_loss(batch, outputs["labels"], added)
 
@@ -327,10 +327,10 @@ class JointDistributionGAN(MultiTaskModel):
         return [(self.optimizer, self.encoder.trainable_variables)]
 
     def training_losses(self, batch: Batch) -> list[Tensor]:
-        # Of a plain step, in which there is no joint loss to weigh.
-        outputs = self.encoder(batch.images, training=True)
+        outputs = self.encoder.encode(batch.images)
         update_ratios(self, batch, outputs)
-        return [self.tracked_loss(batch, outputs["labels"])]
+        labels, added = outputs["labels"], outputs["added_loss"]
+        return [self.tracked_loss(batch, labels, added)]
 
     def make_train_function(self, force: bool = False) -> Any:
         # Which of the two steps runs is fixed when the step is traced.

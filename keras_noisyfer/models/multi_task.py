@@ -267,8 +267,9 @@ class MultiTaskModel(BaseModel):
         Returns:
             List of a scalar for each of `updates`.
         """
-        outputs = self.encoder(batch.images, training=True)
-        return [self.tracked_loss(batch, outputs["labels"])]
+        outputs = self.encoder.encode(batch.images)
+        labels, added = outputs["labels"], outputs["added_loss"]
+        return [self.tracked_loss(batch, labels, added)]
 
     def tracked_loss(
         self, batch: Batch, outputs: Labels, added: Tensor | None = None

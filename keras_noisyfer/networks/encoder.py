@@ -59,7 +59,8 @@ class Encoder(Network):
             vector, such as those of `keras.applications` with
             `include_top=False`, of KerasHub, or your own, trained or not.
             With `backbone.trainable = False` it is frozen. It becomes a part
-            of the encoder, and its weights are saved with it.
+            of the encoder, and its weights are saved with it. What its
+            regularizers and `add_loss` add is minimized too.
         preprocessing: Optional Keras layer from images in [-1, 1] to what
             the backbone was trained with, such as
             `keras.layers.Rescaling(127.5, 127.5)` for pixels.
@@ -188,6 +189,14 @@ class Encoder(Network):
             check_images(x, self.image_shape)
         with one_line_errors():
             return super().predict(x, *args, **kwargs)
+
+    def encode(self, images: Tensor, training: bool = True) -> dict[str, Any]:
+        """The outputs for a training batch, and under `added_loss` the sum of
+        the losses that the layers add themselves, a scalar."""
+        outputs = self(images, training=training)
+        # At once: the next call of a layer forgets them.
+        added = [ops.sum(ops.cast(each, "float32")) for each in self.losses]
+        return {**outputs, "added_loss": sum(added, ops.zeros(()))}
 
     def apply_heads(self, features: Tensor) -> dict[str, Any]:
         """What the heads make of the features that they share.

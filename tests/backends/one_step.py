@@ -30,10 +30,18 @@ TASKS = {
 }
 
 
-def make_encoder(tasks, seed):
+def make_encoder(tasks, seed, regularized=False):
     keras.utils.set_random_seed(seed)
-    shape = (32, 32, 3)
-    return Encoder(tasks, shape, width=1 / 16, dropout=0.0, name=f"e{seed}")
+    options = {"width": 1 / 16, "dropout": 0.0, "name": f"e{seed}"}
+    if regularized:
+        options["backbone"] = keras.Sequential(
+            [
+                keras.Input((32, 32, 3)),
+                keras.layers.Conv2D(4, 3, 8, kernel_regularizer="l2"),
+                keras.layers.ActivityRegularization(l2=0.1),
+            ]
+        )
+    return Encoder(tasks, (32, 32, 3), **options)
 
 
 def make_model(method):
@@ -49,7 +57,7 @@ def make_model(method):
         optimizers.append(keras.optimizers.SGD(0.02))
     elif method == "remedies":
         model = JointDistributionGAN(
-            make_encoder(tasks, 1),
+            make_encoder(tasks, 1, regularized=True),
             joint_every=2,
             ramp_epochs=3,
             reconstruction_weight=5.0,

@@ -84,6 +84,36 @@ def test_it_is_trained_or_frozen_and_saved(tmp_path):
         )
 
 
+def gan(encoder):
+    # Another call of the encoder stands between.
+    return JointDistributionGAN(encoder, auxiliary_weight=0.5, seed=0)
+
+
+@pytest.mark.parametrize("make_model", [MultiTaskModel, CoTeaching, gan])
+def test_its_own_losses_are_minimized(make_model):
+    losses, penalties = [], []
+    for strength in (0.0, 0.01):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(SHAPE)
+        convolution = layers.Conv2D(
+            4, 3, strides=8, kernel_regularizer=keras.regularizers.L2(strength)
+        )
+        x = layers.ActivityRegularization(l2=strength)(convolution(inputs))
+        backbone = keras.Model(inputs, x)
+        model = make_model(make_encoder(backbone))
+        model.compile(keras.optimizers.SGD(1e-2), run_eagerly=True)
+        for _ in range(2):
+            # Keras divides that of the outputs by the number of images.
+            squares = np.sum(backbone(IMAGES) ** 2) / len(IMAGES)
+            squares += np.sum(convolution.kernel**2)
+            penalties.append(0.01 * float(squares))
+            logs = model.train_on_batch(IMAGES, LABELS, return_dict=True)
+            losses.append(logs["loss"])
+    assert penalties[0] == penalties[2]
+    assert losses[2] - losses[0] == pytest.approx(penalties[0], rel=1e-3)
+    assert penalties[3] < penalties[1]
+
+
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_all_models_take_it():
