@@ -14,6 +14,7 @@ from keras_noisyfer.arguments import (
     one_line,
 )
 from keras_noisyfer.batches import Batch
+from keras_noisyfer.distribution import gather_over_replicas
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Labels, Tasks, Tensor
@@ -272,6 +273,11 @@ class EarlyLearning(Regularizer):
             A dict by task name of the new targets of these images,
             `(batch_size, annotators, num_classes)`.
         """
+        # An image that occurs several times moves its target by their mean.
+        indices = gather_over_replicas(index)
+        occurs = ops.equal(ops.expand_dims(index, 1), indices)
+        share = 1.0 / ops.sum(ops.cast(occurs, "float32"), axis=1)
+        share = ops.reshape(share, (-1, 1, 1))
         updated = {}
         for task in self.tasks:
             targets = self.targets[task.name]
@@ -281,12 +287,13 @@ class EarlyLearning(Regularizer):
             before = ops.take(targets.value, index, axis=0)
             step = (1.0 - self.momentum) * (probabilities - before)
             step = ops.stop_gradient(step)
+            updated[task.name] = before + step
+            step *= share
             # Added and not assigned: replicas add up to the same targets.
             if keras.backend.backend() == "tensorflow":
                 targets.value.scatter_add(tf.IndexedSlices(step, index))
             else:
                 targets.assign(targets.value.at[index].add(step))
-            updated[task.name] = before + step
         return updated
 
     def compute_term(

@@ -134,6 +134,23 @@ def test_targets_and_regularizer_by_hand():
     assert float(value) == pytest.approx(by_hand, rel=1e-4)
 
 
+def test_an_image_twice_in_a_batch_moves_its_target_by_the_mean():
+    regularizer = make_regularizer(momentum=0.75)
+    rng = np.random.default_rng(0)
+    predicted = rng.dirichlet(np.ones(3) * 9, (4, 2))
+    index = tf.constant([1, 2, 1, 1])
+    targets = regularizer.update_targets(as_outputs(predicted), index)
+    expected = np.zeros((4, 2, 3))
+    expected[1] = 0.25 * predicted[[0, 2, 3]].mean(axis=0)
+    expected[2] = 0.25 * predicted[1]
+    kept = regularizer.targets["expression"]
+    np.testing.assert_allclose(kept, expected, atol=1e-6)
+    # Each sees the average with its own prediction.
+    np.testing.assert_allclose(
+        targets["expression"], 0.25 * predicted, atol=1e-6
+    )
+
+
 def test_gradient_is_the_one_of_the_paper(regularizer):
     rng = np.random.default_rng(0)
     logits = tf.constant(rng.normal(size=(5, 2, 3)), "float32")
