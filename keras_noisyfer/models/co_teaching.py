@@ -94,10 +94,11 @@ class CoTeaching(MultiTaskModel):
             config = self.encoder.get_config()
             config["name"] = f"second_{self.encoder.name}"
             second_encoder = Encoder.from_config(config)
-            backbone = self.encoder.backbone
-            if backbone is not None:
-                # What it has learned elsewhere is no weight to begin with.
-                second_encoder.backbone.set_weights(backbone.get_weights())
+            for each in self.encoder.layers:
+                if each is self.encoder.backbone or not each.trainable:
+                    # What it has learned elsewhere is no weight to begin with.
+                    like = second_encoder.get_layer(each.name)
+                    like.set_weights(each.get_weights())
             return second_encoder
         if second_encoder is self.encoder:
             raise ValueError(

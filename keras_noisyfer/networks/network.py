@@ -108,11 +108,20 @@ class Network(keras.Model):
         config.update(
             (each, getattr(self, each)) for each in self._argument_names
         )
+        # A backbone's own layers are in its configuration.
+        frozen = [each.name for each in self.layers if not each.trainable]
+        if frozen:
+            config["frozen"] = frozen
         return keras.saving.serialize_keras_object(config)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        frozen = config.pop("frozen", ())
+        network = cls(**config)
+        for name in frozen:
+            network.get_layer(name).trainable = False
+        return network
 
 
 def label_inputs(tasks: Tasks) -> dict[str, Tensor]:

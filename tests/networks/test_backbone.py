@@ -1,5 +1,7 @@
 """Encoders whose convolutions are another network's."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -82,6 +84,24 @@ def test_it_is_trained_or_frozen_and_saved(tmp_path):
         np.testing.assert_array_equal(
             each, loaded.predict(IMAGES, verbose=0)[name]
         )
+
+
+def test_single_frozen_layers_stay_so(tmp_path):
+    encoder = make_encoder(make_backbone())
+    frozen = encoder.get_layer("embedding_1")
+    frozen.trainable = encoder.backbone.layers[1].trainable = False
+    model = CoTeaching(encoder)
+    other = model.second_encoder.get_layer("embedding_1")
+    np.testing.assert_array_equal(frozen.kernel, other.kernel)
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)
+    model.train_on_batch(IMAGES, LABELS)
+    np.testing.assert_array_equal(frozen.kernel, other.kernel)
+    model.save(tmp_path / "model.keras")
+    # Keras warns if it leaves the optimizers' state out.
+    with warnings.catch_warnings(action="error"):
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for each in (loaded.encoder, loaded.second_encoder):
+        assert len(each.trainable_variables) == 10
 
 
 def gan(encoder):
