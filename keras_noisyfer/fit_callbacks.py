@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_noisyfer.averages import average_callbacks
+from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.metrics import monitor_modes
 from keras_noisyfer.numerical_fault import (
     ALL_SKIPPED,
@@ -20,6 +22,42 @@ from keras_noisyfer.typing import Logs
 
 # On JAX the next step would take the variables' values meanwhile.
 _ASYNC_SAFE = keras.backend.backend() == "tensorflow"
+
+
+def all_callbacks(
+    model: keras.Model, given: Any, x: Any
+) -> list[keras.callbacks.Callback]:
+    """The callbacks of a call of `fit`, the model's own among them.
+
+    Args:
+        model: The model.
+        given: The callbacks that `fit` was given.
+        x: The data, likewise.
+
+    Raises:
+        ValueError: if there are several `ResumeTraining`.
+    """
+    given = keras.tree.flatten(given or [])
+    resume = [each for each in given if isinstance(each, ResumeTraining)]
+    if len(resume) > 1:
+        # Each would wind the data on.
+        raise ValueError(
+            "`callbacks` must have at most one ResumeTraining. "
+            f"Received: {len(resume)}"
+        )
+    for each in resume:
+        each.set_data(x)
+    others = [each for each in given if each not in resume]
+    return [
+        # First, so that the others save a model whose epoch is counted and
+        # whose last batch was sound.
+        WatchMonitors(given),
+        *model.make_callbacks(),
+        *average_callbacks(model, others),
+        PassOnLearningRate(),
+        # Last, so that the state has what the others have changed.
+        *resume,
+    ]
 
 
 def as_numbers(results: Any) -> Any:

@@ -176,7 +176,10 @@ class AIR(MultiTaskModel):
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
         callbacks: Any = None,
+        *,
         sample_weight: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
@@ -195,6 +198,8 @@ class AIR(MultiTaskModel):
                 in one version.
             y: Labels, where `x` is an array; a dict by task name.
             batch_size: Number of images a batch, where `x` is an array.
+            epochs: Number of passes.
+            verbose: As in `keras.Model.fit`.
             callbacks: Keras callbacks.
             sample_weight: Weights of the images, where `x` is an array.
             **kwargs: As in `keras.Model.fit`.
@@ -260,7 +265,13 @@ class AIR(MultiTaskModel):
         features = features.shuffle(count).batch(
             batch_size, drop_remainder=True
         )
-        return super().fit(features, callbacks=callbacks, **kwargs)
+        return super().fit(
+            features,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            **kwargs,
+        )
 
     def _check_training(self, callbacks):
         """Refuses what needs a state of training that the model holds."""

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_noisyfer.arguments import check_training, constructor_config
-from keras_noisyfer.averages import average_callbacks, finalize_averages
+from keras_noisyfer.averages import finalize_averages
 from keras_noisyfer.batches import (
     Batch,
     batch_shapes,
@@ -17,14 +17,12 @@ from keras_noisyfer.batches import (
     is_tf_dataset,
     unpack_batch,
 )
-from keras_noisyfer.checkpoints import ResumeTraining
 from keras_noisyfer.distribution import check_strategy
 from keras_noisyfer.fit_callbacks import (
     CountEpochs,
-    PassOnLearningRate,
     StopAtFaults,
-    WatchMonitors,
     WatchScale,
+    all_callbacks,
     as_numbers,
 )
 from keras_noisyfer.metrics import metric_results
@@ -194,7 +192,14 @@ class BaseModel(keras.Model):
     # === The ways in ===
 
     def fit(
-        self, x: Any = None, y: Any = None, callbacks: Any = None, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
     ) -> keras.callbacks.History:
         """Trains the model; the arguments are those of `keras.Model.fit`.
 
@@ -217,36 +222,12 @@ class BaseModel(keras.Model):
                 parts = (parts,)
             name = "validation_data" + "[0]" * (parts is validation_data)
             check_data(self, *parts[:3], argument=name)  # type: ignore[misc]
-        check_shards(
-            self,
-            kwargs.get("batch_size"),
-            x=x,
-            validation_data=validation_data,
-        )
-        callbacks = keras.tree.flatten(callbacks or [])
-        resume = [e for e in callbacks if isinstance(e, ResumeTraining)]
-        if len(resume) > 1:
-            # Each would wind the data on.
-            raise ValueError(
-                "`callbacks` must have at most one ResumeTraining. "
-                f"Received: {len(resume)}"
-            )
-        for each in resume:
-            each.set_data(x)
-        # First, so that the others save a model whose epoch is counted and
-        # whose last batch was sound.
-        callbacks = [
-            WatchMonitors(callbacks),
-            *self.make_callbacks(),
-            *average_callbacks(
-                self, [each for each in callbacks if each not in resume]
-            ),
-            PassOnLearningRate(),
-            # Last, so that the state has what the others have changed.
-            *resume,
-        ]
+        check_shards(self, batch_size, x=x, validation_data=validation_data)
+        callbacks = all_callbacks(self, callbacks, x)
         with self._call():
-            return super().fit(x, y, callbacks=callbacks, **kwargs)
+            return super().fit(
+                x, y, batch_size, epochs, verbose, callbacks, **kwargs
+            )
 
     def make_callbacks(self) -> list[keras.callbacks.Callback]:
         """The callbacks that every call of `fit` has."""
@@ -265,12 +246,18 @@ class BaseModel(keras.Model):
         return as_numbers(logs)
 
     def evaluate(
-        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
     ) -> Any:
         """Evaluates the consensus prediction, as `keras.Model.evaluate`."""
-        check_shards(self, kwargs.get("batch_size"), x=x)
+        check_shards(self, batch_size, x=x)
         if "_use_cached_eval_dataset" not in kwargs:
-            check_data(self, x, y, kwargs.get("sample_weight"))
+            check_data(self, x, y, sample_weight)
         shapes = batch_shapes(x, y)
         # One traced function for clean and noisy labels would have to take
         # labels of unknown rank.
@@ -278,7 +265,10 @@ class BaseModel(keras.Model):
             self.test_function = None
         self._evaluated_shapes = shapes
         with self._call(evaluating=True):
-            return as_numbers(super().evaluate(x, y, *args, **kwargs))
+            results = super().evaluate(
+                x, y, batch_size, verbose, sample_weight, **kwargs
+            )
+            return as_numbers(results)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any

@@ -66,6 +66,18 @@ def test_all_ways_in_refuse_pixels(model, air):
         refused(lambda call=call, x=floats: call(x, LABELS), "values up to 25")
 
 
+def test_arguments_have_the_order_of_keras(model, air):
+    for each in (model, air):
+        history = each.fit(IMAGES, LABELS, 4, 2, 0, [])
+        assert history.epoch == [0, 1] and history.params["steps"] == 2
+    weights = np.arange(8.0)
+    assert model.evaluate(IMAGES, LABELS, 4, 0, weights) == model.evaluate(
+        IMAGES, LABELS, batch_size=4, verbose=0, sample_weight=weights
+    )
+    message = "one length.*sample_weight=3"
+    refused(lambda: model.evaluate(IMAGES, LABELS, 4, 0, weights[:3]), message)
+
+
 def test_images_from_0_to_1_are_told_of_once(model, air):
     """Whatever the way, in one warning a call; and of none in [-1, 1]."""
     scaled = IMAGES / 2 + 0.5
