@@ -386,7 +386,8 @@ def is_tf_dataset(data: Any) -> bool:
 
 
 def batch_shapes(x: Any, y: Any = None, **_: Any) -> list[tuple[Any, ...]]:
-    """Shapes of what `evaluate` is given, but for the first dimension."""
+    """Shapes of what `fit` or `evaluate` is given, but for the first
+    dimension; none where they are not known."""
     given = x.element_spec if is_tf_dataset(x) else x if y is None else y
     return [
         tuple(each.shape[1:])

@@ -73,7 +73,8 @@ class BaseModel(keras.Model):
         check_network("encoder", encoder, Encoder)
         self.encoder = encoder
         self.tasks = encoder.tasks
-        self._evaluated_shapes: Any = None
+        self._traced_shapes: dict[str, Any] = {}
+        self._fits = 0
         self._evaluating = False
         self._scale_told: Any = None
         self.on_nonfinite = "raise"
@@ -224,7 +225,8 @@ class BaseModel(keras.Model):
             check_data(self, *parts[:3], argument=name)  # type: ignore[misc]
         check_shards(self, batch_size, x=x, validation_data=validation_data)
         callbacks = all_callbacks(self, callbacks, x)
-        with self._call():
+        self._fits += 1
+        with self._call("train_function", batch_shapes(x, y)):
             return super().fit(
                 x, y, batch_size, epochs, verbose, callbacks, **kwargs
             )
@@ -240,7 +242,7 @@ class BaseModel(keras.Model):
         `keras.Model.train_on_batch`. For a `NumericalFault` see `compile`."""
         check_training(self, "train_on_batch", kwargs)
         check_data(self, x, y, sample_weight)
-        with self._call():
+        with self._call("train_function", batch_shapes(x, y)):
             logs = super().train_on_batch(x, y, sample_weight, **kwargs)
         raise_fault(self)
         return as_numbers(logs)
@@ -256,15 +258,13 @@ class BaseModel(keras.Model):
     ) -> Any:
         """Evaluates the consensus prediction, as `keras.Model.evaluate`."""
         check_shards(self, batch_size, x=x)
+        shapes: Any = batch_shapes(x, y)
         if "_use_cached_eval_dataset" not in kwargs:
             check_data(self, x, y, sample_weight)
-        shapes = batch_shapes(x, y)
-        # One traced function for clean and noisy labels would have to take
-        # labels of unknown rank.
-        if shapes != self._evaluated_shapes:
-            self.test_function = None
-        self._evaluated_shapes = shapes
-        with self._call(evaluating=True):
+        else:
+            # In `fit` those of all epochs are the same.
+            shapes = shapes or self._fits
+        with self._call("test_function", shapes):
             results = super().evaluate(
                 x, y, batch_size, verbose, sample_weight, **kwargs
             )
@@ -275,7 +275,7 @@ class BaseModel(keras.Model):
     ) -> Any:
         """Evaluates one batch, as `keras.Model.test_on_batch`."""
         check_data(self, x, y, sample_weight)
-        with self._call(evaluating=True):
+        with self._call("test_function", batch_shapes(x, y)):
             logs = super().test_on_batch(x, y, sample_weight, **kwargs)
         return as_numbers(logs)
 
@@ -298,10 +298,17 @@ class BaseModel(keras.Model):
             return super().__call__(inputs, *args, **kwargs)
 
     @contextlib.contextmanager
-    def _call(self, evaluating=False):
+    def _call(self, function=None, shapes=None):
         """What all ways in share: errors of one line, variables that keep
         their values, and a word about images of another scale."""
+        # One traced function for clean and noisy labels would have to take
+        # labels of unknown rank.
+        if function:
+            if not shapes or shapes != self._traced_shapes.get(function):
+                setattr(self, function, None)
+            self._traced_shapes[function] = shapes
         told, self._scale_told = self._scale_told, bool(self._scale_told)
+        evaluating = function == "test_function"
         before, self._evaluating = self._evaluating, evaluating
         self.lowest_value.assign(_UNSEEN)
         try:

@@ -220,6 +220,21 @@ def test_an_index_comes_in_with_the_images(model):
     )
 
 
+def test_labels_of_another_rank_in_batches_of_unknown_shape(model):
+    def batches(labels):
+        for start in (0, 4):
+            part = slice(start, start + 4)
+            yield IMAGES[part], {"mood": labels[part]}
+
+    clean = LABELS["mood"]
+    for labels in (clean, clean[:, None]):
+        model.fit(batches(labels), verbose=0)
+        model.train_on_batch(IMAGES, {"mood": labels})
+        loss, *_ = model.evaluate(batches(labels), verbose=0)
+        expected, *_ = model.test_on_batch(IMAGES, {"mood": labels})
+        assert loss == pytest.approx(expected, rel=1e-4)
+
+
 def test_a_keras_data_set_in_the_contract(model):
     class Batches(keras.utils.PyDataset):
         def __len__(self):
