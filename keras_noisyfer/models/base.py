@@ -338,6 +338,16 @@ class BaseModel(keras.Model):
             )
         return results
 
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns, in the order of its list."""
+        return list(metric_results(self.evaluation_metrics))
+
+    def _flatten_metrics_in_order(self, logs):
+        # Keras looks for one result a metric. Others stand behind.
+        names = dict.fromkeys([*self.metrics_names, *logs])
+        return [logs[name] for name in names if name in logs]
+
     # === In a step ===
 
     def unpack_images(self, data: Any) -> Tensor:
@@ -357,28 +367,9 @@ class BaseModel(keras.Model):
         return unpack_batch(data, images, self.tasks, evaluation)
 
     @property
-    def loss_terms(self) -> list[tuple[str, Tensor]]:
-        """The losses that are tracked, in a step: list of pairs of a name and
-        the sum over the epoch so far, which a loss that is not finite leaves
-        not finite."""
-        mean = keras.metrics.Mean
-        trackers = [each for each in self.metrics if isinstance(each, mean)]
-        # The sum of the others at last.
-        trackers.sort(key=lambda each: each is self.loss_tracker)
-        return [(each.name, each.total.value) for each in trackers]
-
-    @property
     def has_labels(self) -> bool:
         """Whether any label has been seen since the metrics were reset."""
         return float(self.loss_tracker.count.numpy()) > 0
-
-    def mark_fault(self, fault: Tensor) -> None:
-        """Lets the logs of a step tell a fault that training is to stop at."""
-        if self.on_nonfinite == "raise":
-            self.loss_tracker.update_state(
-                ops.where(fault > 0, float("nan"), 0.0),
-                sample_weight=ops.where(fault > 0, 1.0, 0.0),
-            )
 
     # === Saving ===
 

@@ -100,12 +100,12 @@ class FaultGuard(keras.layers.Layer):
                 loss. No loss depends on another's variables.
             fault: Number of a fault that has been found before, or 0.
             terms: List of pairs of a name and a scalar, which have to be
-                finite besides the gradients; `model.loss_terms` if None.
+                finite besides the gradients; `loss_terms` if None.
 
         Returns:
             The number of that fault or of one found here, or 0.
         """
-        terms = model.loss_terms if terms is None else terms
+        terms = loss_terms(model) if terms is None else terms
         with tape:
             scaled = scale_losses(losses, updates)
         gradients = tape.gradient(
@@ -147,7 +147,7 @@ class FaultGuard(keras.layers.Layer):
             for variable, value in kept:
                 now = tf.convert_to_tensor(variable.value)
                 variable.assign(tf.where(fault > 0, value, now))
-        model.mark_fault(fault)
+        mark_fault(model, fault)
 
     # === On any backend ===
 
@@ -219,6 +219,26 @@ def revocable_variables(model: keras.Model) -> list[keras.Variable]:
         if not each.trainable and keras.backend.is_float_dtype(each.dtype)
     }
     return list(variables.values())
+
+
+def loss_terms(model: keras.Model) -> list[tuple[str, Tensor]]:
+    """The losses that a model tracks, in a step: list of pairs of a name and
+    the sum over the epoch so far, which a loss that is not finite leaves not
+    finite."""
+    mean = keras.metrics.Mean
+    trackers = [each for each in model.metrics if isinstance(each, mean)]
+    # The sum of the others at last.
+    trackers.sort(key=lambda each: each is model.loss_tracker)
+    return [(each.name, each.total.value) for each in trackers]
+
+
+def mark_fault(model: keras.Model, fault: Tensor) -> None:
+    """Lets the logs of a step tell a fault that training is to stop at."""
+    if model.on_nonfinite == "raise":
+        model.loss_tracker.update_state(
+            ops.where(fault > 0, float("nan"), 0.0),
+            sample_weight=ops.where(fault > 0, 1.0, 0.0),
+        )
 
 
 def gradient_terms(

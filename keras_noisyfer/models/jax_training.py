@@ -15,6 +15,8 @@ import keras
 
 from keras_noisyfer.models.fault_guard import (
     gradient_terms,
+    loss_terms,
+    mark_fault,
     revocable_variables,
     scale_losses,
 )
@@ -105,7 +107,7 @@ def alternating_step(
         return scaled
 
     gradients = pull_back(values.gradient(scaled_loss, *tuples))
-    fault = values.apply(updates, gradients, lambda: model.loss_terms, fault)
+    fault = values.apply(updates, gradients, lambda: loss_terms(model), fault)
     values.run(
         lambda: model.discriminator_loss_tracker.update_state(
             discriminator_loss, sample_weight=batch.weight
@@ -131,7 +133,7 @@ def _finish(model, values, fault, before, index):
     the logs and the state, as Keras' trainer takes them."""
     values.run(lambda: model.fault_guard.count(fault, index))
     values.restore(fault > 0, before, revocable_variables(model))
-    values.run(lambda: model.mark_fault(fault))
+    values.run(lambda: mark_fault(model, fault))
     return values.run(model.get_metrics_result), values.state
 
 
@@ -231,7 +233,7 @@ class _Values:
                 loss. No loss depends on another's variables.
             fault: Number of a fault that has been found before, or 0.
             terms: Function of the losses that returns what has to be finite
-                besides the gradients; by default the model's `loss_terms`.
+                besides the gradients; by default its `loss_terms`.
 
         Returns:
             The losses; and the number of that fault or of one found here, or
@@ -252,7 +254,7 @@ class _Values:
                 jax.tree.map(jax.numpy.zeros_like, losses),
             )
         )
-        terms = terms or (lambda losses: self._model.loss_terms)
+        terms = terms or (lambda losses: loss_terms(self._model))
         fault = self.apply(updates, gradients, lambda: terms(losses), fault)
         return losses, fault
 

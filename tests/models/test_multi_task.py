@@ -48,6 +48,21 @@ def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
     model.fit(images, noisy, validation_data=(images, clean), verbose=0)
 
 
+def test_a_list_of_results_has_the_order_of_their_names(encoder):
+    model = MultiTaskModel(encoder)
+    model.compile(metrics={"mood": "kl_divergence"}, run_eagerly=True)
+    images = np.linspace(-1, 1, 4 * 32 * 32 * 3, dtype="float32")
+    images = images.reshape(4, 32, 32, 3)
+    labels = {
+        "mood": np.array([0, 1, 2, 1]),
+        "pain": images[:, 0, :2, 0],
+    }
+    results = model.evaluate(images, labels, verbose=0)
+    named = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert dict(zip(model.metrics_names, results, strict=True)) == named
+    assert model.metrics_names[0] == "loss"
+
+
 @pytest.mark.parametrize(
     "name, loss",
     [
