@@ -1,5 +1,6 @@
 """Checks of arguments: one clear line that names what was wrong."""
 
+import functools
 import inspect
 import math
 import numbers
@@ -158,23 +159,43 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
         ValueError: if there is no such attribute.
     """
     config = {}
-    mro = type(instance).__mro__
-    for each in mro[: mro.index(base) + 1]:
+    for name in _constructor_arguments(type(instance), base):
+        if not hasattr(instance, name):
+            raise ValueError(
+                f"A {type(instance).__name__} must have its argument "
+                f"`{name}` as an attribute, to be saved, or a "
+                "`get_config` of its own. Received: none"
+            )
+        value = getattr(instance, name)
+        config[name] = keras.saving.serialize_keras_object(value)
+    return config
+
+
+def check_assignment(model: Any, name: str, value: Any, base: type) -> None:
+    """Raises `ValueError` if an attribute of a compiled model is an argument
+    of its constructor, which its traced steps would not heed."""
+    if name in _constructor_arguments(type(model), base):
+        raise ValueError(
+            f"`{name}` of a compiled {type(model).__name__} must stay as it "
+            "is; make another model of the same networks and compile it with "
+            f"the same optimizers. Received: {one_line(repr(value))}"
+        )
+
+
+@functools.cache
+def _constructor_arguments(kind, base):
+    names = []
+    for each in kind.__mro__[: kind.__mro__.index(base) + 1]:
         parameters = inspect.signature(each).parameters
-        for name, parameter in parameters.items():
-            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-                if not hasattr(instance, name):
-                    raise ValueError(
-                        f"A {type(instance).__name__} must have its argument "
-                        f"`{name}` as an attribute, to be saved, or a "
-                        "`get_config` of its own. Received: none"
-                    )
-                value = getattr(instance, name)
-                config[name] = keras.saving.serialize_keras_object(value)
+        names += [
+            name
+            for name, parameter in parameters.items()
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
         if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
             # It hands nothing on that it does not name.
             break
-    return config
+    return names
 
 
 def takes(function: object, arguments: str) -> bool:

@@ -6,7 +6,11 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import check_training, constructor_config
+from keras_noisyfer.arguments import (
+    check_assignment,
+    check_training,
+    constructor_config,
+)
 from keras_noisyfer.averages import finalize_averages
 from keras_noisyfer.batches import (
     Batch,
@@ -95,6 +99,11 @@ class BaseModel(keras.Model):
             aggregation="only_first_replica",
         )
         self.fault_guard = FaultGuard(name="fault_guard")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if getattr(self, "compiled", False):
+            check_assignment(self, name, value, BaseModel)
+        super().__setattr__(name, value)
 
     # === What training updates ===
 

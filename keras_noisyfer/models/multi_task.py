@@ -1,7 +1,8 @@
 """Plain training of an encoder on noisy multi-task labels."""
 
+import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -105,7 +106,7 @@ class MultiTaskModel(BaseModel):
         self.mixup = mixup
         # Those of `compile` without arguments.
         self.loss_by_task = make_losses(self.tasks)
-        self.loss_weights = make_loss_weights(self.tasks)
+        self._loss_weights = make_loss_weights(self.tasks)
         self.added_metrics = {task.name: [] for task in self.tasks}
         self.loss_tracker = LabelledMean(name="loss")
         self.task_loss_trackers = {
@@ -151,7 +152,7 @@ class MultiTaskModel(BaseModel):
         weights = make_loss_weights(self.tasks, loss_weights)
         added = make_metrics(self.tasks, metrics)
         super().compile(optimizer, **options)
-        self.loss_by_task, self.loss_weights = losses, weights
+        self.loss_by_task, self._loss_weights = losses, weights
         self.added_metrics = added
         check_log_names(self.metrics)
         self._metrics_argument = metrics
@@ -161,9 +162,14 @@ class MultiTaskModel(BaseModel):
         if config is not None:
             serialize = keras.saving.serialize_keras_object
             config["loss"] = serialize(self.loss_by_task)
-            config["loss_weights"] = self.loss_weights
+            config["loss_weights"] = dict(self.loss_weights)
             config["metrics"] = serialize(self._metrics_argument)
         return config
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """The tasks' weights by name, as `compile` has set them."""
+        return types.MappingProxyType(self._loss_weights)
 
     @property
     def categorical_tasks(self) -> list[CategoricalTask]:

@@ -48,6 +48,20 @@ def test_arrays_with_noisy_and_with_clean_labels_are_evaluated(encoder):
     model.fit(images, noisy, validation_data=(images, clean), verbose=0)
 
 
+def test_what_the_steps_are_traced_with_stays(encoder):
+    model = MultiTaskModel(encoder)
+    model.gamma = 0.5
+    model.compile(loss_weights={"mood": 2.0})
+    with pytest.raises(ValueError, match="`gamma` of a compiled .*: 50.0$"):
+        model.gamma = 50.0
+    MultiTaskModel(encoder, gamma=50.0).compile(model.optimizer)
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        model.loss_weights["mood"] = 3.0
+    assert model.get_compile_config()["loss_weights"]["mood"] == 2.0
+    model.compile(loss_weights={"mood": 3.0})
+    assert model.loss_weights == {"mood": 3.0, "pain": 1.0}
+
+
 def test_a_list_of_results_has_the_order_of_their_names(encoder):
     model = MultiTaskModel(encoder)
     model.compile(metrics={"mood": "kl_divergence"}, run_eagerly=True)
