@@ -354,10 +354,10 @@ class JointDistributionGAN(MultiTaskModel):
                 `FusedAdam` with learning rate 1e-4, as in the paper.
             discriminator_optimizer: Optimizer of the discriminator. By
                 default a new one with the configuration of `optimizer`. Its
-                schedule counts batches, not updates, and where a callback
-                changes the learning rate of `optimizer` by a factor, it
-                changes by the same. It cannot accumulate gradients over
-                batches in each of which it updates several times.
+                schedule counts batches, not updates, after the warm-up. Where
+                a callback changes the learning rate of `optimizer` by a
+                factor, it changes by the same. It cannot accumulate gradients
+                over batches in each of which it updates several times.
             **options: See `MultiTaskModel.compile`. Where a fault is found in
                 the update of encoder and decoder, those that the
                 discriminator has had from that batch stay.
