@@ -11,6 +11,7 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import consensus
 from keras_noisyfer.losses import noise_code_divergence, reconstruction_loss
+from keras_noisyfer.losses.streams import stream_mean
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Labels, Shape, Tensor
 
@@ -137,9 +138,12 @@ def _decided(model, raw):
     return labels
 
 
-def _differences(model, asked, read):
+def _differences(model, asked, read, weights):
     """How far what was read is from what was predicted, 0 where they agree,
     so that nothing is gained by drawing more than that."""
+    if weights is not None:
+        # Those of the images that the labels are of.
+        weights = ops.roll(weights, 1, axis=0)
     losses = {}
     for task in model.tasks:
         label, raw = asked[task.name], read[task.name]
@@ -149,7 +153,9 @@ def _differences(model, asked, read):
             each = ops.sum(label * gap, axis=(1, 2))
         else:
             each = ops.sum(ops.square(label - raw), axis=(1, 2))
-        losses[task.name] = ops.mean(each)
+        losses[task.name] = (
+            ops.mean(each) if weights is None else stream_mean(each, weights)
+        )
     return model.weigh_task_losses(losses)
 
 
@@ -166,7 +172,9 @@ def weigh(
             code = outputs["mean"], outputs["log_variance"]
             loss = noise_code_divergence(*code, weights)
         else:
-            loss = _differences(model, outputs["asked"], outputs["read"])
+            loss = _differences(
+                model, outputs["asked"], outputs["read"], weights
+            )
         tracker.update_state(loss, batch.weight)
         total += getattr(model, argument) * loss
     return total

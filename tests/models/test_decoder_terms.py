@@ -104,10 +104,16 @@ def test_auxiliary_term_asks_for_what_is_predicted_of_another_image(
     for name, expected in read.items():
         np.testing.assert_allclose(outputs["read"][name], expected, atol=1e-5)
     p, q = asked["expression"], tf.nn.softmax(read["expression"]).numpy()
-    divergence = (p * np.log(p / q)).sum(axis=(1, 2)).mean()
+    divergence = (p * np.log(p / q)).sum(axis=(1, 2))
     squares = ((asked["affect"] - read["affect"]) ** 2).numpy()
-    expected = divergence + 2.0 * squares.sum(axis=(1, 2)).mean()
+    expected = divergence + 2.0 * squares.sum(axis=(1, 2))
     found = decoder_terms.weigh(model, batch, outputs)
+    assert float(found) == pytest.approx(expected.mean(), rel=1e-3)
+    # An image counts as often as what is asked for is its own.
+    weights = dict.fromkeys(asked, tf.range(8.0))
+    weighed = batch._replace(sample_weight=weights)
+    found = decoder_terms.weigh(model, weighed, outputs)
+    expected = np.average(expected, weights=np.roll(range(8), 1))
     assert float(found) == pytest.approx(expected, rel=1e-3)
     # Nothing is gained by drawing more than what was asked for.
     agreed = {"expression": np.log(p), "affect": asked["affect"]}
