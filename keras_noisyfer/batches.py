@@ -1,8 +1,8 @@
 """The data contract: what a batch holds, checked as a whole and by batches.
 
 Shapes and dtypes are known when a step is traced. Values are not: TensorFlow's
-step asserts them. On JAX, whose step cannot, arrays are checked before the
-first one; data sets made by this library have been when they were made.
+step asserts them. On JAX and under XLA, where it cannot, arrays are checked
+before the first one; data sets made by this library have been when made.
 """
 
 import functools
@@ -172,7 +172,7 @@ def check_data(
 
     Raises:
         ValueError: if it is of another kind, or arrays differ in length. On
-            JAX also if a value is out of its range.
+            JAX, or with `jit_compile`, also if a value is out of its range.
     """
     if x is None or isinstance(x, (list, tuple)):
         raise ValueError(
@@ -218,7 +218,8 @@ def check_data(
             "Images, labels and weights must be of one length, at least 1. "
             f"Received: {', '.join(f'{n}={size}' for n, size in sizes.items())}"
         )
-    if not ON_TENSORFLOW:
+    # XLA leaves the assertions of a step out.
+    if not ON_TENSORFLOW or model.jit_compile:
         _check_values(model, parts)
 
 

@@ -1,7 +1,8 @@
 """Checks of tensors' values: at once where they are known, else in the step.
 
 A traced TensorFlow function asserts, and `one_line_errors` turns the failed
-assertion into a `ValueError` of one line. A traced JAX function cannot.
+assertion into a `ValueError` of one line. A traced JAX function cannot, and
+XLA leaves assertions out.
 """
 
 import contextlib
@@ -135,6 +136,15 @@ def warn_of_scale(lowest: Tensor) -> bool:
     if told:
         warnings.warn(_SCALE_WARNING, stacklevel=2)
     return told
+
+
+def warn_of_unchecked_values() -> None:
+    """Warns that XLA leaves the checks of a step out."""
+    warnings.warn(
+        "Steps that XLA compiles do not check the values of a tf.data set, "
+        "those of arrays alone are checked. Received: jit_compile=True",
+        stacklevel=4,
+    )
 
 
 def require(condition: Tensor, message: str, value: Tensor) -> None:

@@ -44,6 +44,7 @@ from keras_noisyfer.value_checks import (
     one_line_errors,
     unchecked_images,
     warn_of_scale,
+    warn_of_unchecked_values,
 )
 
 ON_JAX = keras.backend.backend() == "jax"
@@ -149,7 +150,8 @@ class BaseModel(keras.Model):
                 validation and callbacks see the averaged weights at the end
                 of an epoch; `fit` ends with them, and the next one begins so.
             jit_compile: Whether to compile the steps with XLA; by default
-                on JAX alone. With TensorFlow it is slower on a CPU.
+                on JAX alone. With TensorFlow it is slower on a CPU, and the
+                values of a data set are not checked, of arrays alone.
             run_eagerly: Whether to run the steps eagerly.
             steps_per_execution: Number of batches a call of the compiled
                 step runs.
@@ -170,6 +172,8 @@ class BaseModel(keras.Model):
                 f"arguments. Received: {', '.join(others)}"
             )
         check_on_nonfinite(self, on_nonfinite)
+        if jit_compile and not ON_JAX:
+            warn_of_unchecked_values()
         self.on_nonfinite = on_nonfinite
         self._jit_compile_argument = jit_compile
         super().compile(
@@ -378,7 +382,7 @@ class BaseModel(keras.Model):
     @property
     def has_labels(self) -> bool:
         """Whether any label has been seen since the metrics were reset."""
-        return float(self.loss_tracker.count.numpy()) > 0
+        return float(self.loss_tracker.count.numpy()) != 0
 
     # === Saving ===
 

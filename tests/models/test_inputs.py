@@ -78,6 +78,18 @@ def test_arguments_have_the_order_of_keras(model, air):
     refused(lambda: model.evaluate(IMAGES, LABELS, 4, 0, weights[:3]), message)
 
 
+def test_values_of_arrays_are_checked_where_xla_would_not():
+    model = MultiTaskModel(make_encoder(TASKS))
+    with pytest.warns(UserWarning, match="do not check .* of a tf.data set"):
+        model.compile(jit_compile=True)
+    labels = {"mood": LABELS["mood"] + 5}
+    weights = -np.ones(8)
+    refused(lambda: model.fit(IMAGES, labels), "'mood' must be .*Received: ")
+    refused(lambda: model.train_on_batch(127 * IMAGES, LABELS), "up to 126")
+    refused(lambda: model.predict(127 * IMAGES), "up to 126")
+    refused(lambda: model.evaluate(IMAGES, LABELS, 4, 0, weights), "least 0")
+
+
 def test_images_from_0_to_1_are_told_of_once(model, air):
     """Whatever the way, in one warning a call; and of none in [-1, 1]."""
     scaled = IMAGES / 2 + 0.5
