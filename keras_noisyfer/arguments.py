@@ -159,7 +159,7 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
         ValueError: if there is no such attribute.
     """
     config = {}
-    for name in _constructor_arguments(type(instance), base):
+    for name in _constructor_arguments(instance.__class__, base):
         if not hasattr(instance, name):
             raise ValueError(
                 f"A {type(instance).__name__} must have its argument "
@@ -174,7 +174,7 @@ def constructor_config(instance: Any, base: type) -> dict[str, Any]:
 def check_assignment(model: Any, name: str, value: Any, base: type) -> None:
     """Raises `ValueError` if an attribute of a compiled model is an argument
     of its constructor, which its traced steps would not heed."""
-    if name in _constructor_arguments(type(model), base):
+    if name in _constructor_arguments(model.__class__, base):
         raise ValueError(
             f"`{name}` of a compiled {type(model).__name__} must stay as it "
             "is; make another model of the same networks and compile it with "
