@@ -213,7 +213,10 @@ def output_names(task: Task) -> tuple[str, ...] | None:
 
 
 def check_output_names(
-    argument: str, tasks: Tasks, known: Mapping[str, Sequence[str] | None]
+    argument: str,
+    tasks: Tasks,
+    known: Mapping[str, Sequence[str] | None],
+    whose: str = "the model",
 ) -> None:
     """Refuses tasks of other classes or dimensions, or in another order, than
     a model's outputs have.
@@ -222,6 +225,7 @@ def check_output_names(
         argument: Name of the argument that the tasks are of.
         tasks: Sequence of tasks.
         known: Dict by task name of the outputs' names, where they are known.
+        whose: What has these outputs.
 
     Raises:
         ValueError: if the names of a task differ.
@@ -230,8 +234,8 @@ def check_output_names(
         given, own = output_names(task), known.get(task.name)
         if given and own and tuple(given) != tuple(own):
             raise ValueError(
-                f"`{argument}` must have the classes or dimensions of the "
-                f"model for task '{task.name}', in their order: "
+                f"`{argument}` must have the classes or dimensions of {whose} "
+                f"for task '{task.name}', in their order: "
                 f"{', '.join(own)}. Received: {', '.join(given)}"
             )
 

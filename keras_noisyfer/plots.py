@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from keras_noisyfer.arguments import check_choice
 from keras_noisyfer.metrics.calibration import (
     expected_calibration_error,
     reliability,
@@ -44,6 +45,15 @@ def plot_training_curves(
         those of the methods that have them, from the end of the warm-up on.
         Where no method has them, there is one panel.
     """
+    for history in histories.values():
+        if not isinstance(history, Mapping):
+            raise ValueError(
+                "`histories` must be a dict by method of `History.history` "
+                f"dicts. Received: {type(history).__name__} in it"
+            )
+    if not any(metric in history for history in histories.values()):
+        known = dict.fromkeys(k for each in histories.values() for k in each)
+        check_choice("metric", metric, known)
     titles = [(metric, label or metric)]
     titles += [
         (key, title)

@@ -28,6 +28,14 @@ def test_training_curves_leave_out_the_warm_up():
     )
 
 
+def test_a_metric_that_nobody_has_is_refused():
+    history = {"loss": [1.0], "val_accuracy": [0.5]}
+    with pytest.raises(ValueError, match="`metric` must be one of loss, val_"):
+        plot_training_curves({"plain": history}, "accuracy")
+    with pytest.raises(ValueError, match="`histories` must be a dict by meth"):
+        plot_training_curves(history, "val_accuracy")
+
+
 def test_confusion_matrix_is_in_percent_of_the_true_class():
     figure = plot_confusion_matrix(
         np.array([0, 0, 0, 0, 1]), np.array([0, 0, 0, 1, 1]), ("a", "b", "c")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_choice, check_number
 from keras_noisyfer.comparison.choice_checks import (
     check_images,
     check_options,
@@ -15,6 +15,7 @@ from keras_noisyfer.comparison.choice_checks import (
     checksum,
     choose_methods,
     describe_function,
+    describe_method,
     list_searches,
     with_annotator_axis,
 )
@@ -28,6 +29,7 @@ from keras_noisyfer.comparison.ranking import (
 )
 from keras_noisyfer.comparison.training import prepare_training
 from keras_noisyfer.comparison.trial import Trial
+from keras_noisyfer.labels import check_output_names, output_names
 from keras_noisyfer.noise.shared_mistakes import share_mistakes
 from keras_noisyfer.results import keep_settings, prepare_output_dir
 from keras_noisyfer.tasks import CategoricalTask
@@ -137,6 +139,10 @@ def compare(
             raise ValueError(
                 "`test` must have clean labels. Received: none in its `clean`"
             )
+        known = {task.name: output_names(task) for task in data.tasks}
+        for task in test.labelled_tasks:
+            check_choice("test", task.name, known)
+        check_output_names("test", test.labelled_tasks, known, "`data`")
     data = with_annotator_axis(data)
     methods = choose_methods(methods, data)
     check_number("max_trials", max_trials, minimum=1, integer=True)
@@ -193,7 +199,13 @@ def compare(
     # Options that no model takes are refused before the first is trained.
     for trial in trials:
         if folder is not None:
-            trial.keep_in(folder)
+            made_of = {
+                "method": describe_method(trial.method),
+                "warmup_epochs": epochs // 4,
+                **options,
+                **trial.options,
+            }
+            trial.keep_in(folder, made_of)
         if len(trial.history) > epochs:
             raise ValueError(
                 f"The results in {folder} are of {len(trial.history)} epochs; "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_noisyfer.comparison.methods import check_method, make_model
+from keras_noisyfer.comparison.methods import METHODS, check_method, make_model
 from keras_noisyfer.comparison.noisy_scores import (
     LEAST_LABELS,
     count_labels,
@@ -188,6 +188,18 @@ def describe_function(argument: str, function: Any) -> str | None:
     # Where in memory something is, the next process has elsewhere.
     text = re.sub(r" at 0x[0-9a-f]+", "", text)
     return f"{function.__name__} {zlib.crc32(text.encode()):08x}"
+
+
+def describe_method(key: str) -> str:
+    """What tells a method from an edited one of the same key."""
+    method = METHODS[key]
+    return (
+        ", ".join(
+            str(describe_function("methods", each))
+            for each in (method.make_model, method.labels)
+        )
+        + f", {method.loss}"
+    )
 
 
 def _describe_code(code):

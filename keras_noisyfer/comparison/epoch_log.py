@@ -131,14 +131,20 @@ class EpochLog(keras.callbacks.Callback):
 
 def selection_score(row: Mapping[str, float], tasks: Tasks) -> float:
     """What an epoch is chosen by, among a method's epochs: the sum over the
-    tasks of the accuracy, or the CCC, on noisy validation labels."""
-    return sum(
-        row[
-            f"validation_{task.name}_"
-            + ("accuracy" if isinstance(task, CategoricalTask) else "ccc")
-        ]
-        for task in tasks
-    )
+    tasks of the accuracy, or the CCC, on noisy validation labels. A CCC that
+    is not known of all dimensions is the mean of the others, or 0."""
+    total = 0.0
+    for task in tasks:
+        prefix = f"validation_{task.name}"
+        if isinstance(task, CategoricalTask):
+            total += row[f"{prefix}_accuracy"]
+            continue
+        each = [row[f"{prefix}_ccc"]]
+        if np.isnan(each[0]):
+            each = [row[f"{prefix}_{d}_ccc"] for d in task.dimensions]
+        known = [value for value in each if not np.isnan(value)]
+        total += float(np.mean(known)) if known else 0.0
+    return total
 
 
 def evaluate(

@@ -147,8 +147,8 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
         # Of a version before it was written down.
         return ""
     cells = read_cells(folder, metric=str, chosen=float, noisy_score=float)
-    known = cells["chosen"].notna() & cells["noisy_score"].notna()
-    cells = cells[known & (cells["method"] != "vggnet-clean")]
+    is_known = cells["chosen"].notna() & cells["noisy_score"].notna()
+    cells = cells[is_known & (cells["method"] != "vggnet-clean")]
     metrics = [m for m in experiment.metrics if m in set(cells["metric"])]
     lines = [["setting", "by", "method (seeds)", "of methods", *metrics]]
     lines.append(["---"] * 3 + ["---:"] * (1 + len(metrics)))
@@ -161,12 +161,16 @@ def make_choice_table(folder: PathLike, experiment: Experiment) -> str:
         numbers = own.pivot(
             index=["seed", "method"], columns="metric", values="chosen"
         ).reindex(columns=metrics)
-        first = numbers.dropna(axis="columns", how="all").columns[0]
+        known = [each for each in metrics if numbers[each].notna().any()]
+        if not known:
+            continue
+        first = known[0]
         everywhere = numbers[first].unstack().dropna(axis="columns")
         count = scores.notna().sum(axis="columns")
         picks = {"noisy labels": (scores.idxmax(axis="columns"), count)}
         if everywhere.size:
-            best = everywhere.mean().idxmax()
+            means = everywhere.mean()
+            best = means.idxmin() if first.endswith("_mse") else means.idxmax()
             picks["clean labels, one for all seeds (not fair)"] = (
                 pd.Series(best, scores.index),
                 pd.Series(everywhere.shape[1]),

@@ -143,6 +143,8 @@ def run_experiment(
             "data": data,
             "imports": list(experiment.imports),
         }
+        for key in cells.keys() & listed:
+            _check_listed(cells[key], common, folder)
         try:
             if executor is not None:
                 return _run(waiting, common, folder, executor)
@@ -209,14 +211,30 @@ def _own_processes(jobs):
                 process.terminate()
 
 
+def _specify(cell, common):
+    """What a cell is made of, as its file has it."""
+    return json.loads(json.dumps({"cell": dataclasses.asdict(cell), **common}))
+
+
+def _check_listed(cell, common, folder):
+    """Raises `ValueError` if a finished cell was made of something else."""
+    wanted = _specify(cell, common)
+    kept = _read(folder / cell.folder / "cell.json") or wanted
+    for part in ("cell", "data"):
+        if kept[part] != wanted[part]:
+            raise ValueError(
+                f"{folder} holds results of {cell} with other settings; these "
+                f"need a folder of their own. Received: {wanted[part]} where "
+                f"there is {kept[part]}"
+            )
+
+
 def _run(cells, common, folder, executor, threads=None):
     """Runs the cells; returns those that failed."""
     running, failed = {}, []
     for cell in cells:
         path = folder / cell.folder
-        specification = json.loads(
-            json.dumps({"cell": dataclasses.asdict(cell), **common})
-        )
+        specification = _specify(cell, common)
         # A worker may have outlived the run that started it.
         if _read(path / "results.json") and specification == _read(
             path / "cell.json"

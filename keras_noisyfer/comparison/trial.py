@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+import json
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -73,7 +74,7 @@ class Trial:
         balanced: bool,
     ):
         told = "".join(
-            f", {name} {f'{each:.3g}' if isinstance(each, float) else each}"
+            f", {name} {f'{each:.6g}' if isinstance(each, float) else each}"
             for name, each in options.items()
         )
         self.key, self.title = method + told, METHODS[method].title + told
@@ -82,13 +83,16 @@ class Trial:
         self.test_batches = test_batches
         self.balanced = balanced
         self.path: pathlib.Path | None = None
+        self.made_of: Mapping[str, Any] = {}
         self.reset()
 
-    def keep_in(self, folder: pathlib.Path) -> None:
-        """Keeps what is finished in a folder, and reads what is there."""
+    def keep_in(self, folder: pathlib.Path, made_of: Mapping[str, Any]) -> None:
+        """Keeps what is finished in a folder, and reads what is there and was
+        made of the same."""
         self.path = folder / f"{self.key.replace(', ', '_')}.json"
-        if self.path.exists():
-            kept = read_json(self.path)
+        self.made_of = json.loads(json.dumps(made_of, default=str))
+        kept = read_json(self.path) if self.path.exists() else {}
+        if kept.get("made_of") == self.made_of:
             for name in ("history", "best", "epoch", "seconds"):
                 setattr(self, name, kept[name])
             arrays = read_npz(self.path.with_suffix(".npz"), _MAX_BYTES)
@@ -148,6 +152,7 @@ class Trial:
             write_json(
                 self.path,
                 {
+                    "made_of": self.made_of,
                     "history": self.history,
                     "best": self.best,
                     "epoch": self.epoch,

@@ -1,5 +1,6 @@
 """The metrics of each task, ours and those that `compile` is given."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -180,6 +181,10 @@ def _make_metric(task, given):
     try:
         if given in ("accuracy", "acc"):
             raise ValueError("which the logs have already, <task>_accuracy")
+        is_keras = getattr(given, "__module__", "").startswith("keras.")
+        if is_keras and inspect.isfunction(given):
+            # By name it is a metric, which tells what labels it takes.
+            given = given.__name__
         metric = keras.metrics.get(given)
         if not isinstance(metric, keras.metrics.Metric):
             name = getattr(metric, "__name__", "")

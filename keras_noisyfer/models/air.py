@@ -371,6 +371,9 @@ class AIR(MultiTaskModel):
             A dict by categorical task of arrays of shape
             `(n, annotators, num_classes)`.
         """
+        check_images(
+            keras.ops.convert_to_tensor(images), self.encoder.image_shape
+        )
         features = self.predictor.predict(
             images, batch_size=batch_size, verbose=0
         )["features"]

@@ -77,6 +77,12 @@ def isolated(tuner_class: type[keras_tuner.Tuner]) -> type[keras_tuner.Tuner]:
             # KerasTuner takes a seed of 0 for none.
             seed = None if seed is None else seed + 1
             super().__init__(hypermodel, objective, seed=seed, **kwargs)
+            repeats = getattr(self, "executions_per_trial", 1)
+            if repeats != 1:
+                raise ValueError(
+                    "`executions_per_trial` must be 1: the hypermodel has one "
+                    f"seed, which gives one result. Received: {repeats}"
+                )
 
     Isolated.__name__ = f"Isolated{tuner_class.__name__}"
     return Isolated

@@ -82,5 +82,7 @@ def list_points(
     for index in range(max_trials):
         drawn = oracle.populate_space(str(index))["values"]
         drawn |= {name: choices[name][drawn[name]] for name in choices}
-        points.append(drawn)
+        # Of few integers one may be drawn again.
+        if drawn not in points:
+            points.append(drawn)
     return points

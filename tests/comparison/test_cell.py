@@ -11,7 +11,11 @@ from PIL import Image
 from keras_noisyfer.comparison import data as comparison_data
 from keras_noisyfer.comparison.cell import run_cell
 from keras_noisyfer.comparison.data import Case, load_case
-from keras_noisyfer.comparison.epoch_log import EpochLog, evaluate
+from keras_noisyfer.comparison.epoch_log import (
+    EpochLog,
+    evaluate,
+    selection_score,
+)
 from keras_noisyfer.comparison.experiment import Cell
 from keras_noisyfer.comparison.experiment_file import read_experiment
 from keras_noisyfer.datasets.image_sources import ImageArray
@@ -248,3 +252,18 @@ def test_a_data_set_of_ones_own_is_one_registration(monkeypatch):
         comparison_data.dataset("shades", "Shades")(load_case)
     comparison_data.dataset("shades", "Gray")(shades)
     assert comparison_data.DATASETS["shades"].title == "Gray"
+
+
+def test_an_epoch_is_chosen_by_what_is_known():
+    tasks = [CategoricalTask("mood", 2), ContinuousTask("x", ("a", "b"))]
+    row = {
+        "validation_mood_accuracy": 0.5,
+        "validation_x_a_ccc": 0.2,
+        "validation_x_b_ccc": 0.4,
+        "validation_x_ccc": 0.3,
+    }
+    assert selection_score(row, tasks) == 0.8
+    # One of the values has no label.
+    row |= dict.fromkeys(("validation_x_b_ccc", "validation_x_ccc"), np.nan)
+    assert selection_score(row, tasks) == 0.7
+    assert selection_score(row | {"validation_x_a_ccc": np.nan}, tasks) == 0.5

@@ -1,5 +1,6 @@
 """Ranking remedies without clean labels."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -9,7 +10,7 @@ from ranked_cases import COUNT, TASKS, make_data, predictions
 
 import keras_noisyfer as kn
 from keras_noisyfer.comparison import choice, choice_checks
-from keras_noisyfer.comparison.methods import method_data
+from keras_noisyfer.comparison.methods import METHODS, method_data
 from keras_noisyfer.datasets.image_sources import ImageArray
 
 
@@ -146,6 +147,40 @@ def test_fewer_epochs_need_another_folder(scripted, tmp_path):
     run(data, tmp_path)
     with pytest.raises(ValueError, match="of 3 epochs; .*Received: epochs=2"):
         run(data, tmp_path, epochs=2)
+
+
+def test_clean_labels_are_of_the_same_classes():
+    images = np.zeros((4, 32, 32, 3), "uint8")
+    first, second, other = (
+        kn.LabelledImages(images, {name: labels}, [task], {name: labels})
+        for labels in [np.array([0, 1, 1, 0])]
+        for name, classes in (("mood", "ab"), ("mood", "ba"), ("age", "ab"))
+        for task in [kn.CategoricalTask(name, class_names=[*classes])]
+    )
+    with pytest.raises(ValueError, match="`test` must .* classes.*of `data`"):
+        kn.compare(first, test=second)
+    with pytest.raises(ValueError, match="`test` must be one of mood.*'age'"):
+        kn.compare(first, test=other)
+
+
+def test_an_edited_method_and_another_warm_up_are_trained_anew(
+    scripted, tmp_path, monkeypatch
+):
+    data, built = scripted
+    methods = ["vggnet", "sce"]
+    run(data, tmp_path, methods=methods)
+
+    def edited(encoder, data, options):
+        return None
+
+    known = METHODS["sce"]
+    changed = dataclasses.replace(known, make_model=edited)
+    monkeypatch.setitem(METHODS, "sce", changed)
+    run(data, tmp_path, methods=methods)
+    assert [each[0] for each in built] == ["vggnet", "sce", "sce"]
+    # A quarter of the epochs.
+    run(data, tmp_path, methods=methods, epochs=4)
+    assert [each[0] for each in built[3:]] == methods
 
 
 def test_another_augmentation_needs_another_folder(scripted, tmp_path):

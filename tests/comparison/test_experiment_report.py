@@ -96,6 +96,17 @@ def test_what_noisy_labels_choose(tmp_path):
     write(tmp_path, *rows[1:3], [*rows[3][:9], "high"])
     with pytest.raises(ValueError, match="cells.csv must be .*'high'"):
         make_choice_table(tmp_path, read("table1"))
+    # A CCC is best where it is high, an error where it is low.
+    errors = [
+        ("multi-label", method, 0, "affect_mse", 0, chosen, 0, 9, 4, 0.5)
+        for method, chosen in (("vggnet", 0.1), ("sce", 0.5))
+    ]
+    write(tmp_path, *errors)
+    by_error = dataclasses.replace(read("table1"), metrics=["affect_mse"])
+    best = make_choice_table(tmp_path, by_error).splitlines()[-1]
+    assert "(not fair) | VGGNet, all noisy labels (1) | 2 | 0.1000" in best
+    # Of another metric alone there is nothing to choose.
+    assert make_choice_table(tmp_path, read("table1")) == ""
     # One method is no choice.
     write(tmp_path, rows[1], rows[4])
     assert make_choice_table(tmp_path, read("table1")) == ""

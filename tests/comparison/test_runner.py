@@ -177,6 +177,16 @@ def test_results_of_other_settings_need_another_folder(tmp_path, executor):
     )
     with pytest.raises(ValueError, match="of epochs=2; .*Received: epochs=7"):
         run_experiment(other, tmp_path, executor=executor)
+    (setting,) = experiment("vggnet").settings
+    changed = dataclasses.replace(setting, options={"gamma": 2.0})
+    other = dataclasses.replace(experiment("vggnet"), settings=[changed])
+    with pytest.raises(ValueError, match="with other settings.*'gamma': 2.0"):
+        run_experiment(other, tmp_path, executor=executor)
+    # Where only the tables were kept nothing tells.
+    run_experiment(experiment("vggnet"), tmp_path, executor=executor)
+    next(tmp_path.glob("cells/**/cell.json")).unlink()
+    run_experiment(other, tmp_path, executor=executor)
+    assert len(executor.run) == 1
 
 
 def test_wrong_data_and_methods_stop_before_any_cell(tmp_path, executor):

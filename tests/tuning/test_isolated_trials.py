@@ -133,6 +133,8 @@ def test_refuses_what_does_not_compare_trials(tmp_path):
 def test_needs_the_hypermodel_of_this_library(tmp_path):
     with pytest.raises(ValueError, match="`hypermodel` must be a JointDis"):
         make_tuner(tmp_path, hypermodel=lambda hp: None)
+    with pytest.raises(ValueError, match="`executions_per_trial` must be 1"):
+        make_tuner(tmp_path, executions_per_trial=3)
 
 
 @pytest.mark.distributed
