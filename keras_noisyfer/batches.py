@@ -22,6 +22,7 @@ from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import (
     ON_TENSORFLOW,
     check_image_range,
+    first_where,
     require,
 )
 
@@ -265,8 +266,7 @@ def check_batch_labels(tasks: Tasks, labels: Labels) -> None:
             ops.logical_not(ops.any(wrong)),
             f"Labels of task '{task.name}' must be {task.expected_values} "
             f"({task.missing_value} where missing). Received:",
-            # The first of them.
-            ops.take(ops.ravel(given), ops.argmax(ops.ravel(wrong))),
+            first_where(wrong, given),
         )
 
 

@@ -35,7 +35,7 @@ def replicas_of(model: keras.Model) -> int:
 
 def replica_count() -> int:
     """Number of replicas that the current step runs on."""
-    return _context().num_replicas_in_sync if _is_replicated() else 1
+    return _context().num_replicas_in_sync if is_replicated() else 1
 
 
 def sum_over_replicas(tensor: Tensor) -> Tensor:
@@ -44,14 +44,14 @@ def sum_over_replicas(tensor: Tensor) -> Tensor:
     Its gradient is the sum of the replicas' gradients: a loss that every
     replica computes in full is to be divided by `replica_count`.
     """
-    if not _is_replicated():
+    if not is_replicated():
         return tensor
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
 
 def mean_over_batch(tensor: Tensor) -> Tensor:
     """The mean of all entries of a tensor, over all replicas."""
-    if not _is_replicated():
+    if not is_replicated():
         return ops.mean(tensor)
     size = ops.cast(ops.size(tensor), tensor.dtype)
     return sum_over_replicas(ops.sum(tensor)) / sum_over_replicas(size)
@@ -59,7 +59,7 @@ def mean_over_batch(tensor: Tensor) -> Tensor:
 
 def gather_over_replicas(tensor: Tensor) -> Tensor:
     """The rows of all replicas' tensors; on one replica the tensor itself."""
-    if not _is_replicated():
+    if not is_replicated():
         return tensor
     return _context().all_gather(tensor, axis=0)
 
@@ -74,7 +74,7 @@ def draw_noise(
         seed_generator: `keras.random.SeedGenerator`, whose state is the same
             on all replicas.
     """
-    if not _is_replicated():
+    if not is_replicated():
         return keras.random.normal(shape, seed=seed_generator)
     # That of the whole batch, of which each replica takes its rows.
     rows, *others = shape
@@ -126,5 +126,6 @@ def _context():
     return tf.distribute.get_replica_context()
 
 
-def _is_replicated():
+def is_replicated() -> bool:
+    """Whether a step runs on one of several replicas."""
     return is_distributed() and _context() is not None

@@ -18,7 +18,7 @@ from keras_noisyfer.distribution import gather_over_replicas
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Labels, Tasks, Tensor
-from keras_noisyfer.value_checks import require
+from keras_noisyfer.value_checks import first_where, require
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -255,7 +255,7 @@ class EarlyLearning(Regularizer):
             ops.logical_not(ops.any(wrong)),
             "`index` of a batch must be from 0 to "
             f"{self.num_images - 1}, below `num_images`. Received:",
-            ops.take(index, ops.argmax(wrong)),
+            first_where(wrong, index),
         )
         # So that it is this check that fails, and not a look-up after it.
         return clipped

@@ -10,10 +10,16 @@ import contextvars
 import re
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_noisyfer.distribution import (
+    is_replicated,
+    replica_count,
+    sum_over_replicas,
+)
 from keras_noisyfer.typing import Shape, Tensor
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -118,6 +124,27 @@ def unchecked_images() -> Iterator[None]:
         _CHECKING.reset(token)
 
 
+def check_share(images: Tensor) -> Tensor:
+    """The images of a replica, once each is known to have some: not all
+    operations take none.
+
+    Raises:
+        ValueError: if a batch has fewer images than there are replicas.
+    """
+    if not is_replicated():
+        return images
+    size = ops.shape(images)[0]
+    empty = sum_over_replicas(ops.cast(ops.equal(size, 0), "int32"))
+    message = (
+        f"A batch must have an image for each of the {replica_count()} "
+        "replicas; batching with drop_remainder=True leaves a smaller last "
+        "one out. Received:"
+    )
+    check = require(ops.equal(empty, 0), message, sum_over_replicas(size))
+    with tf.control_dependencies([check]):
+        return tf.identity(images)
+
+
 def lowest_value(images: Tensor) -> Tensor:
     """The lowest value of images, a scalar; -1 if all are the same, which
     says nothing of their scale."""
@@ -147,11 +174,12 @@ def warn_of_unchecked_values() -> None:
     )
 
 
-def require(condition: Tensor, message: str, value: Tensor) -> None:
+def require(condition: Tensor, message: str, value: Tensor) -> Any:
     """Raises `ValueError` where a condition is known not to hold.
 
-    In a traced TensorFlow function it is asserted; see `one_line_errors`. In
-    a traced JAX function nothing is checked.
+    In a traced TensorFlow function it is asserted, by the operation that is
+    returned; see `one_line_errors`. In a traced JAX function nothing is
+    checked.
 
     Args:
         condition: Boolean scalar.
@@ -165,7 +193,19 @@ def require(condition: Tensor, message: str, value: Tensor) -> None:
             value = f"{value:g}" if isinstance(value, float) else value
             raise ValueError(f"{message} {value}")
     elif ON_TENSORFLOW:
-        tf.debugging.Assert(condition, [_MARK, message, value], summarize=1)
+        data = [_MARK, message, value]
+        return tf.debugging.Assert(condition, data, summarize=1)
+    return None
+
+
+def first_where(condition: Tensor, values: Tensor) -> Tensor:
+    """The first of some values for which a condition holds, for `require`.
+
+    There may be none at all, where `check_share` fails.
+    """
+    condition = ops.pad(ops.cast(ops.ravel(condition), "int32"), [(0, 1)])
+    values = ops.pad(ops.ravel(values), [(0, 1)])
+    return ops.take(values, ops.argmax(condition))
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ from keras_noisyfer.typing import Labels, Tensor
 from keras_noisyfer.value_checks import (
     check_image_spec,
     check_images,
+    check_share,
     is_known,
     lowest_value,
     one_line_errors,
@@ -271,12 +272,11 @@ class BaseModel(keras.Model):
     ) -> Any:
         """Evaluates the consensus prediction, as `keras.Model.evaluate`."""
         check_shards(self, batch_size, x=x)
-        shapes: Any = batch_shapes(x, y)
-        if "_use_cached_eval_dataset" not in kwargs:
+        in_fit = "_use_cached_eval_dataset" in kwargs
+        if not in_fit:
             check_data(self, x, y, sample_weight)
-        else:
-            # In `fit` those of all epochs are the same.
-            shapes = shapes or self._fits
+        # In `fit` those of all epochs are the same.
+        shapes = batch_shapes(x, y) or (self._fits if in_fit else None)
         with self._call("test_function", shapes):
             results = super().evaluate(
                 x, y, batch_size, verbose, sample_weight, **kwargs
@@ -365,9 +365,9 @@ class BaseModel(keras.Model):
 
     def unpack_images(self, data: Any) -> Tensor:
         """The images of a batch, of the encoder's shape."""
-        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        images = check_inputs(inputs)
+        images = check_inputs(keras.utils.unpack_x_y_sample_weight(data)[0])
         check_image_spec(images, self.encoder.image_shape)
+        images = check_share(images)
         if not is_known(images):
             self.lowest_value.assign(
                 ops.minimum(self.lowest_value, lowest_value(images))

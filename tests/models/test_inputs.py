@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from small_models import make_encoder
 
+from keras_noisyfer import value_checks
+from keras_noisyfer.batches import check_batch_labels
 from keras_noisyfer.models import (
     AIR,
     JointDistributionGAN,
@@ -245,6 +247,19 @@ def test_labels_of_another_rank_in_batches_of_unknown_shape(model):
         loss, *_ = model.evaluate(batches(labels), verbose=0)
         expected, *_ = model.test_on_batch(IMAGES, {"mood": labels})
         assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_replica_without_images_is_told_of_in_a_line(monkeypatch):
+    monkeypatch.setattr(value_checks, "is_replicated", lambda: True)
+    share = tf.function(value_checks.check_share, reduce_retracing=True)
+    np.testing.assert_array_equal(share(IMAGES), IMAGES)
+
+    def none_left():
+        check_batch_labels(TASKS, {"mood": LABELS["mood"][:0, None]})
+        with value_checks.one_line_errors():
+            share(IMAGES[:0])
+
+    refused(none_left, "an image for each of the .* replicas.*Received: 0$")
 
 
 def test_a_keras_data_set_in_the_contract(model):
