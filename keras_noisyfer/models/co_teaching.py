@@ -42,7 +42,8 @@ class CoTeaching(MultiTaskModel):
     Args:
         encoder: The first `Encoder`. Its tasks are those of the model.
         second_encoder: The second one, with the same tasks and image shape.
-            By default it is like the first, with initial weights of its own.
+            By default it is like the first, with initial weights of its own
+            but for those of a backbone and of frozen layers.
         forget_rate: Fraction of the images left out in the end, in [0, 1):
             the share of wrong labels, or an estimate of it; with several
             annotators their mean. 0.3 is that of the paper's annotators.

@@ -108,8 +108,12 @@ class Network(keras.Model):
         config.update(
             (each, getattr(self, each)) for each in self._argument_names
         )
-        # A backbone's own layers are in its configuration.
-        frozen = [each.name for each in self.layers if not each.trainable]
+        # A backbone's configuration tells of its own.
+        frozen = [
+            each.name
+            for each in self.layers
+            if not each.trainable and each not in config.values()
+        ]
         if frozen:
             config["frozen"] = frozen
         return keras.saving.serialize_keras_object(config)
