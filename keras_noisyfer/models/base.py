@@ -314,9 +314,9 @@ class BaseModel(keras.Model):
     def _call(self, function=None, shapes=None):
         """What all ways in share: errors of one line, variables that keep
         their values, and a word about images of another scale."""
-        # One traced function for clean and noisy labels would have to take
-        # labels of unknown rank.
-        if function:
+        # One function that TensorFlow traces for clean and noisy labels would
+        # have to take labels of unknown rank.
+        if function and not ON_JAX:
             if not shapes or shapes != self._traced_shapes.get(function):
                 setattr(self, function, None)
             self._traced_shapes[function] = shapes
