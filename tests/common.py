@@ -59,6 +59,18 @@ def set_networks(constants):
         setattr(module, name, value)
 
 
+@pytest.fixture
+def csv(tmp_path):
+    """Writes the lines of a table of labels."""
+
+    def write(*lines):
+        path = tmp_path / "labels.csv"
+        path.write_text("\n".join(lines))
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="module")
 def whole_networks(pytestconfig):
     """The paper's networks, for `pytest.mark.usefixtures` of a module."""

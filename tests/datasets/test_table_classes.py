@@ -8,16 +8,6 @@ import pytest
 from keras_noisyfer.datasets.table_tasks import infer_tasks
 
 
-@pytest.fixture
-def csv(tmp_path):
-    def write(*lines):
-        path = tmp_path / "labels.csv"
-        path.write_text("\n".join(lines))
-        return path
-
-    return write
-
-
 def test_warns_of_annotators_that_would_be_tasks(csv):
     rows = ("a.png,round,flat,1,0", "b.png,flat,round,0,1")
     path = csv("image,shape_1,shape_2,pain1,pain2", *rows)

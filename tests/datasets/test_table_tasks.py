@@ -12,16 +12,6 @@ from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 AFFECT = ContinuousTask("affect", ("valence", "arousal"))
 
 
-@pytest.fixture
-def csv(tmp_path):
-    def write(*lines):
-        path = tmp_path / "labels.csv"
-        path.write_text("\n".join(lines))
-        return path
-
-    return write
-
-
 def test_wide_header(csv):
     path = csv(
         "image,mood.ann,valence.ann,arousal.ann,mood.bob,split,clean.mood",
