@@ -193,13 +193,11 @@ def describe_function(argument: str, function: Any) -> str | None:
 def describe_method(key: str) -> str:
     """What tells a method from an edited one of the same key."""
     method = METHODS[key]
-    return (
-        ", ".join(
-            str(describe_function("methods", each))
-            for each in (method.make_model, method.labels)
-        )
-        + f", {method.loss}"
+    make_model, labels = (
+        describe_function("methods", each)
+        for each in (method.make_model, method.labels)
     )
+    return f"{make_model}, {labels}, {method.loss}"
 
 
 def _describe_code(code):
