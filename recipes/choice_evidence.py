@@ -176,11 +176,15 @@ def read_experiment(folder):
     """Likewise, of each setting and seed of an experiment's folder."""
     for setting, _ in read_cells(folder).groupby("setting", sort=False):
         histories = read_histories(folder, setting)
-        task = next(
+        tasks = [
             each.removeprefix("validation_")
             for each in histories
             if each.startswith("validation_") and each.endswith("_accuracy")
-        )
+        ]
+        if not tasks:
+            # It is of values alone.
+            continue
+        task = tasks[0]
         for seed, group in histories.groupby("seed"):
             rows = group.loc[
                 group.groupby("method")[f"validation_{task}"].idxmax()
@@ -232,7 +236,7 @@ def run(flags):
             read = read_experiment
         try:
             lines += [evidence(*each) for each in read(path)]
-        except (KeyError, OSError, StopIteration, TypeError) as error:
+        except (KeyError, OSError, TypeError) as error:
             raise ValueError(
                 f"{path} must be a results.json of the quickstart or the "
                 f"folder of a comparison or experiment. Received: {error!r}"

@@ -33,6 +33,9 @@ def test_evidence_of_the_choice(tmp_path, capsys, monkeypatch):
     start = "drawn faces,4,3,0.5000,SCE,5.0000,25.0000,,5.0000,0.0000"
     assert line == start
     assert "all: largest" in capsys.readouterr().out
+    # One of its settings has values alone.
+    recipe.main(["--report", str(RECIPES.parent / "results" / "ferplus")])
+    assert "ferplus, machine labels  " in capsys.readouterr().out
     path.write_text("{}")
     with pytest.raises(SystemExit):
         recipe.main(["--report", str(path)])
