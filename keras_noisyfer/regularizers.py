@@ -276,8 +276,8 @@ class EarlyLearning(Regularizer):
         # An image that occurs several times moves its target by their mean.
         indices = gather_over_replicas(index)
         occurs = ops.equal(ops.expand_dims(index, 1), indices)
-        share = 1.0 / ops.sum(ops.cast(occurs, "float32"), axis=1)
-        share = ops.reshape(share, (-1, 1, 1))
+        times = ops.sum(ops.cast(occurs, "float32"), axis=1)
+        times = ops.reshape(times, (-1, 1, 1))
         updated = {}
         for task in self.tasks:
             targets = self.targets[task.name]
@@ -288,7 +288,8 @@ class EarlyLearning(Regularizer):
             step = (1.0 - self.momentum) * (probabilities - before)
             step = ops.stop_gradient(step)
             updated[task.name] = before + step
-            step *= share
+            # A factor 1 / times would be rounded, even if it is 1.
+            step /= times
             # Added and not assigned: replicas add up to the same targets.
             if keras.backend.backend() == "tensorflow":
                 targets.value.scatter_add(tf.IndexedSlices(step, index))
