@@ -204,6 +204,12 @@ def check_predictions(
     return values
 
 
+def are_probabilities(values: np.ndarray) -> bool:
+    """Whether rows are at least 0 and add up to 1; NaN is not."""
+    sums = np.abs(values.sum(axis=1) - 1)
+    return bool((values >= 0).all() and (sums <= 1e-3).all())
+
+
 def output_names(task: Task) -> tuple[str, ...] | None:
     """Names of a task's classes or dimensions, in their order; None of
     classes that are numbers."""

@@ -51,9 +51,8 @@ def plot_training_curves(
                 "`histories` must be a dict by method of `History.history` "
                 f"dicts. Received: {type(history).__name__} in it"
             )
-    if not any(metric in history for history in histories.values()):
-        known = dict.fromkeys(k for each in histories.values() for k in each)
-        check_choice("metric", metric, known)
+    known = (key for history in histories.values() for key in history)
+    check_choice("metric", metric, known)
     titles = [(metric, label or metric)]
     titles += [
         (key, title)

@@ -127,17 +127,15 @@ def row_writer(path):
 
         def write(row):
             nonlocal writer
-            is_first, writer = (
-                writer is None,
-                writer or csv.DictWriter(file, row),
-            )
-            if is_first:
+            is_json = path.endswith(".jsonl")
+            if writer is None:
                 file.truncate(0)
-            if path.endswith(".jsonl"):
+                writer = csv.DictWriter(file, row)
+                if not is_json:
+                    writer.writeheader()
+            if is_json:
                 file.write(json.dumps(row) + "\n")
                 return
-            if is_first:
-                writer.writeheader()
             # JSON lines are for programs: they have the cells as they are.
             writer.writerow(
                 {name: spreadsheet_cell(cell) for name, cell in row.items()}

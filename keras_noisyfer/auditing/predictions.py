@@ -10,6 +10,7 @@ from sklearn.model_selection import KFold
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.labels import (
+    are_probabilities,
     check_output_names,
     check_predictions,
     output_names,
@@ -130,9 +131,7 @@ def _check_predictions(what, predictions, data):
         values = np.asarray(predictions[task.name], "float64")
         values = check_predictions(what, values, task, len(data))
         sums = values.sum(axis=1)
-        if isinstance(task, CategoricalTask) and (
-            values.min() < 0 or np.abs(sums - 1).max() > 1e-3
-        ):
+        if isinstance(task, CategoricalTask) and not are_probabilities(values):
             raise ValueError(
                 f"{what} for task '{task.name}' must be probabilities that "
                 f"add up to 1. Received: from {values.min():.3g}, sums from "

@@ -111,13 +111,13 @@ class Exchange:
                 f"{images[images.duplicated()][0]} more than once"
             )
         rows, labels = rows[keys].astype(str), {}
+        image = images.get_indexer(rows["image"])
         known = np.zeros(len(rows), bool)
         for task in self.tasks:
             labels[task.name] = given = np.array(
                 annotator_axis(task, self.labels[task.name])
             )
             streams = pd.Index([who for _, who, _ in self._streams(task)])
-            image = images.get_indexer(rows["image"])
             stream = streams.get_indexer(rows["annotator"])
             own = np.array(rows["task"] == task.name)
             own &= (image >= 0) & (stream >= 0)

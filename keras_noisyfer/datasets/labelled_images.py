@@ -213,9 +213,8 @@ class LabelledImages(Exchange):
         """
         if tasks is None:
             tasks = []
-            for name, array in check_by_task(
-                "labels", labels, self.tasks
-            ).items():
+            labels = check_by_task("labels", labels, self.tasks)
+            for name, array in labels.items():
                 task = self._task(name)
                 count = annotator_axis(task, np.asarray(array)).shape[1]
                 tasks.append(task.with_annotators(count))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_noisyfer.arguments import check_number
+from keras_noisyfer.labels import are_probabilities
 from keras_noisyfer.noise.checks import check_array, check_class_ids, require
 from keras_noisyfer.typing import ArrayLike
 
@@ -36,12 +37,8 @@ def reliability(
     )
     require(bool((labels >= 0).any()), "`labels` must have a label", "none")
     check_number("bins", bins, minimum=1, integer=True)
-    # NaN is neither.
-    valid = (probabilities >= 0).all() and np.allclose(
-        probabilities.sum(axis=1), 1, atol=1e-3
-    )
     require(
-        bool(valid),
+        are_probabilities(probabilities),
         "`probabilities` must be at least 0 with the sum 1 a row",
         f"values from {probabilities.min():.3g} to {probabilities.max():.3g}",
     )

@@ -62,11 +62,11 @@ def _orientation(header):
     """That of the EXIF data, from 1 to 8; 1 where it tells none."""
     begin, is_there = _find(header, b"Exif\0\0")
     begin += 6
-    is_little = header[tf.minimum(begin, tf.size(header, tf.int64) - 1)] == 0x49
+    is_little = header[begin] == 0x49
+    last = tf.size(header, tf.int64) - 1
 
     def number(places, size):
         digits = tf.range(size, dtype=tf.int64)
-        last = tf.size(header, tf.int64) - 1
         found = tf.gather(
             header,
             tf.clip_by_value(places[..., None] + digits, 0, last),
