@@ -81,6 +81,11 @@ def naming_flags(**flags: str) -> Iterator[None]:
         raise ValueError(text) from error
 
 
+def flag_name(argument: str) -> str:
+    """The flag of a function's argument: `--batch-size`."""
+    return f"--{argument.replace('_', '-')}"
+
+
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that `choose_model` reads."""
     parser.add_argument(
@@ -180,14 +185,15 @@ def add_number_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:
         (
             "discriminator_learning_rate",
             more,
-            "of Adam for the discriminator; by default the same",
+            "of Adam for a GAN's discriminator; by default the same",
         ),
         ("width", more, "multiplier of all filters and hidden units"),
         ("dropout", share, "fraction of the encoder's hidden units"),
         (
             "lambda_joint",
             weight,
-            "weight of the joint-distribution loss, or auto",
+            "weight of a GAN's joint-distribution loss, or auto; by default "
+            "0.4",
         ),
         ("gamma", weight, "weight of continuous tasks' losses, or auto"),
         (
@@ -204,7 +210,7 @@ def add_number_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     ):
         if name in defaults:
             parser.add_argument(
-                f"--{name.replace('_', '-')}",
+                flag_name(name),
                 type=kind,
                 metavar="N",
                 default=defaults[name],
@@ -227,7 +233,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         discriminator_learning_rate=None,
         width=0.25,
         dropout=0.5,
-        lambda_joint=0.4,
+        lambda_joint=None,
         gamma=1.0,
         warmup_epochs=None,
         seed=0,

@@ -23,7 +23,7 @@ from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.training_state import read_state
 from noisyfer.data import find_dataset, load_data
-from noisyfer.flags import UsageError, naming_flags
+from noisyfer.flags import UsageError, flag_name, naming_flags
 
 TEST_BATCH_SIZE = 256
 
@@ -32,21 +32,32 @@ def training_options(flags):
     """The options of `train_method` in the flags of `add_training_flags`.
 
     Raises:
-        UsageError: if there is no such method.
+        UsageError: if there is no such method, or it does not use a flag.
     """
     if flags.method not in METHODS:
         raise UsageError(
             f"--method must be one of {', '.join(METHODS)}. "
             f"Received: {flags.method}"
         )
-    names = (
-        "epochs batch_size learning_rate discriminator_learning_rate decay "
-        "seed width dropout lambda_joint gamma warmup_epochs"
-    )
-    if flags.warmup_epochs is None:
-        flags.warmup_epochs = flags.epochs // 4
+    names = "epochs batch_size learning_rate decay seed width dropout gamma"
+    defaults = {
+        "lambda_joint": 0.4,
+        "warmup_epochs": flags.epochs // 4,
+        "discriminator_learning_rate": flags.learning_rate,
+    }
+    given = [name for name in defaults if getattr(flags, name) is not None]
+    used = METHODS[flags.method].options
+    unused = [flag_name(name) for name in given if name not in used]
+    if unused:
+        raise UsageError(
+            f"{', '.join(unused)} cannot be given for the method "
+            f"'{flags.method}', which has none"
+        )
+    for name in set(defaults).intersection(used).difference(given):
+        setattr(flags, name, defaults[name])
     return {
         **{name: getattr(flags, name) for name in names.split()},
+        **{name: getattr(flags, name) for name in defaults if name in used},
         "image_shape": (flags.image_size, flags.image_size, 3),
         "batch_normalization": not flags.no_batch_normalization,
         # In a log, one line an epoch.

@@ -147,7 +147,7 @@ def compare(
     methods = choose_methods(methods, data)
     check_number("max_trials", max_trials, minimum=1, integer=True)
     points = list_searches(search, methods, max_trials, seed)
-    check_options(options)
+    check_options(options, methods)
     size = min(len(data) - 1, max(1, round(held_out * len(data))))
     train, others = data.split([len(data) - size, size], seed)
     tasks = others.labelled_tasks

@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_noisyfer.comparison.methods import METHODS, check_method, make_model
+from keras_noisyfer.comparison.methods import (
+    METHODS,
+    check_method,
+    check_used,
+    make_model,
+)
 from keras_noisyfer.comparison.noisy_scores import (
     LEAST_LABELS,
     count_labels,
@@ -121,15 +126,16 @@ def list_searches(
                 f"`search[{method!r}]` must be a dict by option of lists or "
                 f"ranges (low, high). Received: {space!r}"
             )
-        check_options(space)
+        check_options(space, [method])
         for name, values in space.items():
             check_values(name, values)
         points[method] = list_points(space, max_trials, seed)
     return points
 
 
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raises `ValueError` if `make_model` has no such argument."""
+def check_options(options: Mapping[str, Any], methods: Sequence[str]) -> None:
+    """Raises `ValueError` if `make_model` has no such argument, or none of
+    the methods uses it."""
     known = inspect.signature(make_model).parameters
     unknown = [name for name in options if name not in known or name in _GIVEN]
     if unknown:
@@ -138,6 +144,7 @@ def check_options(options: Mapping[str, Any]) -> None:
             f"{', '.join(each for each in known if each not in _GIVEN)}. "
             f"Received: {', '.join(map(str, unknown))}"
         )
+    check_used(options, methods)
 
 
 def check_size(tasks: Tasks, held_out: LabelledImages) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_noisyfer.arguments import AUTO, check_choice, check_number, one_line
 from keras_noisyfer.comparison.data import DATASETS
-from keras_noisyfer.comparison.methods import METHODS, make_model
+from keras_noisyfer.comparison.methods import METHODS, check_used, make_model
 from keras_noisyfer.comparison.training import prepare_training
 
 # What a table has rows and columns of.
@@ -221,9 +221,13 @@ class Experiment:
                 check_choice("methods", key, METHODS)
             for key in setting.method_options:
                 check_choice("method_options", key, setting.methods)
-            for options in (setting.options, *setting.method_options.values()):
+            given = [(setting.options, setting.methods)]
+            for key, each in setting.method_options.items():
+                given.append((each, [key]))
+            for options, methods in given:
                 for key in options:
                     check_choice("options", key, _options())
+                check_used(options, methods)
                 # What stands in the profile's place has its ranges.
                 known = options.keys() & profile_keys
                 dataclasses.replace(

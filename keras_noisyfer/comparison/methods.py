@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -44,6 +44,13 @@ if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
+# Options that some methods have; `gamma` and `seed` all have.
+_GAN = (
+    "lambda_joint warmup_epochs joint_every discriminator_learning_rate "
+    "discriminator_beta_1"
+).split()
+_ELR = ["strength"]
+OPTIONS = [*_GAN, *_ELR, "forget_rate"]
 # What the functions of a method are called with.
 _CALLED = {"make_model": "encoder, data, options", "labels": "data, seed"}
 
@@ -59,8 +66,11 @@ class Method:
     one_head: bool = False
     pretrained: bool = False
     requires: tuple | None = None
+    options: Sequence[str] = ()
 
     def __post_init__(self):
+        for each in self.options:
+            check_choice("options", each, OPTIONS)
         loss = self.loss
         is_class = isinstance(loss, type) and issubclass(loss, keras.Loss)
         for name, kind, right in (
@@ -100,13 +110,12 @@ def method(key: str, title: str, **options: Any) -> Callable:
             has one head for all annotators of a task; `pretrained`, whether
             the encoder is first trained as `"vggnet"`; `requires`, a pair of a
             module that must be installed and the extra of this package that
-            brings it.
+            brings it; `options`, names of the arguments of `make_model` that
+            it has beside `gamma` and `seed`, such as `["lambda_joint"]`.
 
     Returns:
         A decorator of a function of the encoder, the `LabelledImages` it is
-        trained on and a dict of options (`lambda_joint`, `gamma`,
-        `warmup_epochs`, `joint_every`, `forget_rate`, `strength`, `seed`)
-        that returns the model.
+        trained on and a dict of its options that returns the model.
 
     Raises:
         ValueError: if the key is that of another function.
@@ -190,7 +199,7 @@ def _air(encoder, data, options):
 method("sce", "SCE", loss=SparseSymmetricCrossentropy)(_plain)
 
 
-@method("co-teaching", "Co-teaching")
+@method("co-teaching", "Co-teaching", options=["forget_rate"])
 def _co_teaching(encoder, data, options):
     rate = options["forget_rate"]
     if rate is None:
@@ -207,7 +216,7 @@ def _co_teaching(encoder, data, options):
     return CoTeaching(encoder, forget_rate=rate, gamma=options["gamma"])
 
 
-@method("ltnet", "LTNet", one_head=True)
+@method("ltnet", "LTNet", one_head=True, options=["warmup_epochs"])
 def _ltnet(encoder, data, options):
     return LTNet(
         encoder,
@@ -217,7 +226,7 @@ def _ltnet(encoder, data, options):
     )
 
 
-@method("proposed", "Joint-distribution GAN")
+@method("proposed", "Joint-distribution GAN", options=_GAN)
 def _joint(encoder, data, options, model=JointDistributionGAN, **switches):
     names = "lambda_joint gamma warmup_epochs joint_every seed".split()
     return model(encoder, **{name: options[name] for name in names} | switches)
@@ -240,7 +249,7 @@ def _early(data, options):
     return [EarlyLearning(len(data), strength=options["strength"])]
 
 
-@method("elr", "ELR")
+@method("elr", "ELR", options=_ELR)
 def _elr(encoder, data, options):
     early = _early(data, options)
     return MultiTaskModel(encoder, options["gamma"], regularizers=early)
@@ -261,7 +270,7 @@ def _crowd_layer(encoder, data, options):
     return CrowdLayer(encoder, data.tasks, gamma=options["gamma"])
 
 
-@method("joint-elr", "Joint-distribution GAN and ELR")
+@method("joint-elr", "Joint-distribution GAN and ELR", options=_GAN + _ELR)
 def _joint_elr(encoder, data, options):
     early = _early(data, options)
     return _joint(encoder, data, options, regularizers=early)
@@ -270,15 +279,15 @@ def _joint_elr(encoder, data, options):
 # === Ablations of the paper's method ===
 
 
-def _without(switch):
-    return lambda *arguments: _joint(*arguments, **{switch: False})
+def _without(key, title, switch):
+    method(key, f"GAN without {title}", options=_GAN)(
+        lambda *arguments: _joint(*arguments, **{switch: False})
+    )
 
 
-method("without-joint", "GAN without joint score")(_without("use_joint_score"))
-method("without-marginal", "GAN without marginal scores")(
-    _without("use_marginal_scores")
-)
-method("without-decoder", "GAN without decoder")(_without("use_decoder"))
+_without("without-joint", "joint score", "use_joint_score")
+_without("without-marginal", "marginal scores", "use_marginal_scores")
+_without("without-decoder", "decoder", "use_decoder")
 
 
 def check_method(method: str) -> Method:
@@ -298,6 +307,17 @@ def check_method(method: str) -> Method:
     return METHODS[method]
 
 
+def check_used(options: Iterable[str], methods: Sequence[str]) -> None:
+    """Raises `ValueError` if none of the methods has one of the options."""
+    for name in set(options).intersection(OPTIONS):
+        having = [key for key, each in METHODS.items() if name in each.options]
+        if not set(having) & set(methods):
+            raise ValueError(
+                f"`{name}` is an option of {', '.join(having)}. "
+                f"Received: it for {', '.join(methods)}"
+            )
+
+
 def method_data(
     method: str, data: LabelledImages, seed: int = 0
 ) -> LabelledImages:
@@ -305,8 +325,7 @@ def method_data(
     or of one that stands for them. `seed` breaks the ties of a vote.
 
     Raises:
-        ValueError: if the method is unknown, or a task has no clean labels
-            and the method is `"vggnet-clean"`.
+        ValueError: if the method is unknown, or has no labels to train on.
     """
     return check_method(method).labels(data, seed)
 
@@ -370,6 +389,8 @@ def make_model(
         "strength": strength,
         "seed": seed,
     }
+    has = {"gamma", "seed", *chosen.options}
+    options = {name: each for name, each in options.items() if name in has}
     model = chosen.make_model(encoder, data, options)
     if not isinstance(model, MultiTaskModel):
         raise ValueError(

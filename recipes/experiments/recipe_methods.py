@@ -11,7 +11,7 @@ from keras_noisyfer.mixup import Mixup
 from keras_noisyfer.models import JointDistributionGAN
 
 GCE, SCE = SparseGeneralizedCrossentropy, SparseSymmetricCrossentropy
-GAN = METHODS["proposed"].make_model
+GAN = METHODS["proposed"]
 # Mixup's, as that of the library's methods.
 ALPHA = 0.4
 # The decoder's terms, as those of `recipes/decoder.py`.
@@ -43,9 +43,9 @@ def combine(key, title, loss=None, mixes=True, **arguments):
 
     def make_model(encoder, data, options):
         mixup = Mixup(ALPHA, seed=options["seed"]) if mixes else None
-        return GAN(encoder, data, options, mixup=mixup, **arguments)
+        return GAN.make_model(encoder, data, options, mixup=mixup, **arguments)
 
-    method(key, title, loss=loss)(make_model)
+    method(key, title, loss=loss, options=GAN.options)(make_model)
 
 
 # The experiment has its weights averaged.

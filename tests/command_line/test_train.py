@@ -20,7 +20,7 @@ def test_trains_and_writes_its_results(cifar10, tmp_path, capsys, method):
     output = tmp_path / "run"
     run(
         *f"--data-dir {cifar10} --method {method} --width 0.0625 --epochs 1 "
-        "--train-size 0 --batch-size 32 --warmup-epochs 0 --seed 3 "
+        "--train-size 0 --batch-size 32 --seed 3 "
         f"--out {output}".split()
     )
     names = {each.name for each in output.iterdir()}
@@ -179,6 +179,10 @@ def test_needs_data(cifar10, tmp_path, capsys):
         ),
         ("--resume --method air", "--resume cannot be given for the method"),
         ("--seed -1", "argument --seed: must be at least 0"),
+        (
+            "--method sce --lambda-joint 0.3",
+            "--lambda-joint cannot be given for the method 'sce'",
+        ),
     ],
 )
 def test_rejects_wrong_flags(tmp_path, capsys, flags, message):

@@ -304,6 +304,11 @@ def test_few_labels_cannot_tell_hard_images(scripted):
         ),
         ({"search": {"elr": {"strength": 3.0}}}, "dict by option of lists or"),
         ({"search": {"elr": {"width_": [1]}}}, "The options .*: width_$"),
+        (
+            {"search": {"sce": {"strength": [1.0, 3.0]}}},
+            "`strength` is an option of elr, joint-elr. .*: it for sce$",
+        ),
+        ({"joint_every": 4}, "`joint_every` is an option of proposed, .*: it"),
         ({"widht": 0.1}, "The options may be width, .*Received: widht$"),
         ({"methods": "sce"}, "`methods` must be a list of keys"),
         ({"batch_size": "32"}, "`batch_size` must be"),

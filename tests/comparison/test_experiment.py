@@ -215,6 +215,7 @@ def test_modules_that_register_methods_are_imported(tmp_path, monkeypatch):
             "`settings` must have different names.*: mine, mine",
         ),
         ("title", "data_options = 3\ntitle", "`data_options` must be a table"),
+        ("lambda_joint =", "strength =", "`strength` is an option of elr"),
         ("gamma =", "gama =", "`options` must be one of .*: 'gama'"),
         ("epochs = 2", "epoch = 2", "unexpected keyword argument 'epoch'"),
         (

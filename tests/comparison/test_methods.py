@@ -156,6 +156,7 @@ def test_noise_rate_needs_no_clean_labels():
         ({"loss": "sce"}, "`loss` must be a class of .* 'sce'"),
         ({"labels": "clean"}, "`labels` must be a function of .*'clean'"),
         ({"labels": lambda data: data}, "must be a function of data, seed"),
+        ({"options": ["width"]}, "`options` must be one of .*: 'width'"),
     ],
 )
 def test_what_cannot_be_a_method_is_refused(options, message):
@@ -255,11 +256,18 @@ def test_training_repeats_with_the_seed(eagerly):
 def test_a_method_of_ones_own_is_one_registration(monkeypatch):
     monkeypatch.setattr(methods, "METHODS", dict(METHODS))
 
-    @methods.method("smooth", "Smooth", loss=SparseSymmetricCrossentropy)
+    @methods.method(
+        "smooth",
+        "Smooth",
+        loss=SparseSymmetricCrossentropy,
+        options=["strength"],
+    )
     def smooth(encoder, data, options):
+        assert options == {"gamma": 2.0, "seed": 0, "strength": 1.0}
         return MultiTaskModel(encoder, options["gamma"])
 
-    model, _, epochs = prepare_training("smooth", data(), width=1 / 16)
+    options = {"gamma": 2.0, "strength": 1.0, "width": 1 / 16}
+    model, _, epochs = prepare_training("smooth", data(), **options)
     assert isinstance(
         model.loss_by_task["expression"], SparseSymmetricCrossentropy
     )
