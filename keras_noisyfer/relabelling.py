@@ -16,6 +16,7 @@ from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.machine_labels import check_new_table, write_table
 from keras_noisyfer.files import check_archive
 from keras_noisyfer.labels import (
+    are_probabilities,
     check_output_names,
     check_predictions,
     output_names,
@@ -318,10 +319,7 @@ def _by_task(outputs, tasks):
 
 def _probabilities(scores, columns):
     """Probabilities of the classes at `columns` of the scores, 0 for -1."""
-    is_distribution = (scores >= 0).all() and np.allclose(
-        scores.sum(axis=1), 1, atol=1e-3
-    )
-    if is_distribution:
+    if are_probabilities(scores):
         scores = np.log(np.maximum(scores, np.finfo("float32").tiny))
     # Among the known classes alone, however likely the others are.
     scores = np.where(columns >= 0, scores[:, columns], -np.inf)
