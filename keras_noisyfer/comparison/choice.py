@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
+# Seconds after which one would rather have known before.
+LONG = 1800
+
+
 def compare(
     data: LabelledImages,
     methods: Sequence[str] | None = None,
@@ -102,7 +106,8 @@ def compare(
         output_dir: Folder that keeps what is finished: called again, the
             comparison goes on where it was. None: nothing is kept.
         seed: Seed of everything.
-        report: Function that is called with a line of progress.
+        report: Function that is called with a line of progress, and of the
+            hours ahead where they are many.
         **options: Arguments of `methods.make_model`, such as `width`.
 
     Returns:
@@ -236,6 +241,21 @@ def _run(trials, epochs, minutes, report):
     """Trains the trials; returns the keys of those left out for time."""
     begin = time.perf_counter()
     running, left_out = list(trials), []
+    ahead = sum(epochs - len(trial.history) for trial in trials)
+    told = minutes is not None
+
+    def tell_time(trial):
+        nonlocal told
+        seconds = time.perf_counter() - begin
+        if not told and seconds * ahead > LONG:
+            report(
+                f"{trial.title}: an epoch takes {seconds:.0f} s; all {ahead} "
+                f"ahead some {seconds * ahead / 3600:.1f} hours or more. "
+                "Fewer `methods` or `epochs`, a smaller `width`, or a budget "
+                "in `minutes` shorten it"
+            )
+        told = True
+
     rung = epochs if minutes is None else max(1, epochs // 4)
     while True:
         for trial in list(running):
@@ -246,7 +266,7 @@ def _run(trials, epochs, minutes, report):
                 left_out += [] if trial.history else [trial.key]
                 continue
             before = len(trial.history)
-            trial.train(rung)
+            trial.train(rung, tell_time)
             kept = ", as kept" if before == len(trial.history) else ""
             report(
                 f"{trial.title}: {len(trial.history)} of "

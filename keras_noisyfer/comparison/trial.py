@@ -30,9 +30,9 @@ class _Watch(keras.callbacks.Callback):
     """Scores each epoch on the held-out images and keeps the best one's
     predictions."""
 
-    def __init__(self, trial):
+    def __init__(self, trial, after_epoch):
         super().__init__()
-        self.trial = trial
+        self.trial, self.after_epoch = trial, after_epoch
 
     def on_epoch_end(self, epoch, logs=None):
         trial = self.trial
@@ -47,6 +47,7 @@ class _Watch(keras.callbacks.Callback):
                 trial.test_predictions = self.model.predict(
                     trial.test_batches, verbose=0
                 )
+        self.after_epoch(trial)
 
 
 class Trial:
@@ -121,7 +122,7 @@ class Trial:
         # A CCC of constant values is not known and no merit.
         return float(sum(np.nan_to_num(each[0]) for each in scores.values()))
 
-    def train(self, epochs: int) -> None:
+    def train(self, epochs: int, after_epoch: Callable[[Trial], Any]) -> None:
         """Goes on until it has had so many epochs."""
         if len(self.history) >= epochs:
             return
@@ -136,7 +137,7 @@ class Trial:
             self.dataset,
             epochs=epochs,
             initial_epoch=len(self.history),
-            callbacks=[_Watch(self)],
+            callbacks=[_Watch(self, after_epoch)],
             verbose=0,
         )
         self.seconds += time.perf_counter() - begin

@@ -93,6 +93,22 @@ def test_each_method_counts_by_its_best_epoch(scripted, tmp_path):
     assert (tmp_path / "ranking.png").stat().st_size > 1000
 
 
+def test_a_long_comparison_says_so_after_its_first_epoch(
+    scripted, monkeypatch, tmp_path
+):
+    data, _ = scripted
+    _, lines = run(data, tmp_path, methods=["sce", "elr"])
+    assert len(lines) == 2
+    monkeypatch.setattr(choice, "LONG", 0)
+    _, lines = run(data, tmp_path)
+    # Not of those that were kept.
+    told = [line for line in lines if "an epoch takes" in line]
+    assert len(told) == 1 and told[0].startswith("VGGNet, all noisy labels: ")
+    assert "all 3 ahead some 0.0 hours" in told[0] and "`width`" in told[0]
+    _, lines = run(data, minutes=10)
+    assert not any("an epoch takes" in line for line in lines)
+
+
 def test_clean_labels_tell_and_choose_nothing(scripted, tmp_path):
     data, built = scripted
     for _ in range(2):
