@@ -136,7 +136,7 @@ def test_each_setting_has_metrics_of_its_own_tasks(tmp_path):
     experiment = read("table2_faces")
     both = [
         dataclasses.replace(
-            setting, name=name, methods=methods, method_options={}
+            setting, name=name, methods=methods, options={}, method_options={}
         )
         for setting, name, methods in zip(
             experiment.settings,

@@ -17,6 +17,7 @@ from keras_noisyfer import Encoder, MultiTaskModel, export, relabel
 from keras_noisyfer.datasets.image_sources import ImageArray
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.files import read_json
+from keras_noisyfer.relabelling import _SAFE_KERAS, _keras_version
 from keras_noisyfer.serving.predictor import Predictor
 from keras_noisyfer.tasks import CategoricalTask
 
@@ -164,6 +165,13 @@ def weights_with(good, change):
     return {"model.weights.h5": file.getvalue()}
 
 
+# `load_model` warns of earlier ones.
+needs_safe_keras = pytest.mark.skipif(
+    _keras_version() < _SAFE_KERAS, reason="Keras itself refuses these since"
+)
+
+
+@needs_safe_keras
 def test_weights_do_not_read_other_files(load, good, tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(np.full((48, 3), 7, "float32").tobytes())
@@ -190,6 +198,7 @@ def test_weights_do_not_read_other_files(load, good, tmp_path):
             load(weights_with(good, change))
 
 
+@needs_safe_keras
 def test_weights_of_a_huge_shape(load, good):
     def huge(group, name):
         group.create_dataset(name, (2**20, 2**20), "float32", chunks=(1, 2**10))
