@@ -4,13 +4,21 @@ import pathlib
 
 from keras_noisyfer.relabelling import load_model
 from keras_noisyfer.serving.export import export, export_decoder
-from noisyfer.flags import naming_flags
+from noisyfer.flags import UsageError, naming_flags
 
 
 def run(flags):
     with naming_flags(model="FILE.keras"):
         model = load_model(flags.model)
     folder = pathlib.Path(flags.out, "1")
+    if flags.decoder and folder.resolve().parent in (
+        pathlib.Path(flags.decoder).resolve(),
+        *pathlib.Path(flags.decoder).resolve().parents,
+    ):
+        raise UsageError(
+            "--decoder must be another folder than --out, and not in it. "
+            f"Received: {flags.decoder}"
+        )
     names = {"path": "--out", "overwrite": "--overwrite"}
     with naming_flags(model="FILE.keras", **names):
         export(model, folder, flags.format, overwrite=flags.overwrite)

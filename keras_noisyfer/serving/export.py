@@ -96,7 +96,7 @@ def export(
     if (
         not isinstance(formats, (list, tuple, set))
         or not formats
-        or set(formats) - set(FORMATS)
+        or not all(each in FORMATS for each in formats)
     ):
         raise ValueError(
             "`formats` must be a list or tuple of one or more of "
@@ -109,6 +109,11 @@ def export(
     require_converters(formats)
     if "litert_int8" in formats:
         check_calibration(calibration, model.encoder.image_shape)
+    elif calibration is not None:
+        raise ValueError(
+            "`calibration` is for the format 'litert_int8'. "
+            f"Received: it with formats={formats!r}"
+        )
     with _new_folder(path, overwrite) as folder, unchecked_images():
         # First, as it needs an empty folder.
         if "saved_model" in formats:
@@ -162,6 +167,10 @@ def _new_folder(path, overwrite):
     """A folder to write to, which becomes `path` when all is written."""
     if not isinstance(path, (str, os.PathLike)):
         raise ValueError(f"`path` must be a path. Received: {path!r}")
+    if not isinstance(overwrite, bool):
+        raise ValueError(
+            f"`overwrite` must be True or False. Received: {overwrite!r}"
+        )
     path = pathlib.Path(path)
     if path.suffix in FILE_ENDINGS:
         raise ValueError(

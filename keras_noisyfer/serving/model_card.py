@@ -61,6 +61,14 @@ class ModelCard:
     selection_rule: str = NOT_STATED
     faces: bool = True
 
+    def __post_init__(self):
+        for name in ("realised_noise", "settings", "metrics"):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(
+                    f"`{name}` must be a dict. "
+                    f"Received: {getattr(self, name)!r}"
+                )
+
 
 def write_model_card(
     model: MultiTaskModel, card: ModelCard, path: pathlib.Path

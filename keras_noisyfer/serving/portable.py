@@ -108,7 +108,14 @@ def _float32_copy(network):
 def _calibration_images(calibration):
     images = []
     for batch in calibration:
-        pixels = (np.asarray(check_inputs(batch[0])) + 1.0) * 127.5
+        pixels = np.asarray(check_inputs(batch[0]), "float32")
+        lowest, highest = pixels.min(), pixels.max()
+        if not -1.001 <= lowest <= highest <= 1.001:
+            raise ValueError(
+                "`calibration` must have images in [-1, 1], as `fit`. "
+                f"Received: values from {lowest:.4g} to {highest:.4g}"
+            )
+        pixels = (pixels + 1.0) * 127.5
         images.extend(np.round(pixels).clip(0, 255).astype("uint8"))
         if len(images) >= MAX_CALIBRATION_IMAGES:
             break

@@ -157,10 +157,14 @@ def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
             [str(plain), *flags[1:], "--overwrite"],
             "FILE.keras of --decoder must be a JointDistributionGAN with a ",
         ),
+        (
+            [flags[0], *others, "--decoder", others[1]],
+            "--decoder must be another folder than --out",
+        ),
     ):
         with pytest.raises(SystemExit) as error:
             main(["export", *given])
-        assert error.value.code == 1
+        assert error.value.code == 1 + ("another folder" in message)
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"error: {message}")
 

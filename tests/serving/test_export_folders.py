@@ -15,6 +15,7 @@ from keras_noisyfer import (
     export,
     export_decoder,
 )
+from keras_noisyfer.serving import ModelCard
 from keras_noisyfer.serving.signatures import TASKS_FILE
 
 TASKS = [
@@ -38,7 +39,11 @@ def test_rejects_arguments(model, tmp_path):
     fails("`formats` must be .*'saved_model'$", model, path, "saved_model")
     fails("`formats` must be a list", model, path, formats=("tflite",))
     fails("`formats` must be a list.*: 5$", model, path, formats=5)
+    fails("`formats` must be a list", model, path, formats=[["onnx"]])
     fails("`path` must be a path. Received: None", model, None)
+    fails("`overwrite` must be True or False", model, path, overwrite="no")
+    fails("`metrics` must be a dict", metrics=[1], function=ModelCard)
+    fails("`calibration` is for the format", model, path, calibration=1)
     fails("`path` must be a folder, .*x.onnx", model, tmp_path / "x.onnx")
     fails("`card` must be a ModelCard. .*str", model, path, card="# Card")
     fails(
@@ -59,6 +64,14 @@ def test_rejects_arguments(model, tmp_path):
             formats=("litert_int8",),
             calibration=batches.take(count),
         )
+    batches = tf.data.Dataset.from_tensors((tf.fill((2, 32, 32, 3), 9.0), 0))
+    fails(
+        "`calibration` must have images in .*Received: values from 9 to 9",
+        model,
+        path,
+        formats=("litert_int8",),
+        calibration=batches,
+    )
     fails(
         "`model` must be a JointDistributionGAN with a decoder",
         JointDistributionGAN(model.encoder, use_decoder=False),
