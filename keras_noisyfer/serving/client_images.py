@@ -43,11 +43,14 @@ def _find(header, text):
     return tf.argmax(matches), tf.reduce_any(matches)
 
 
+def _is_png(header):
+    return tf.reduce_all(header[:8] == [*PNG_SIGNATURE])
+
+
 def _is_transparent(header):
-    is_png = tf.reduce_all(header[:8] == [*PNG_SIGNATURE])
     # The type of its colours: gray, or RGB, with alpha.
     has_alpha = (header[25] == 4) | (header[25] == 6)
-    return is_png & (has_alpha | _find(header, b"tRNS")[1])
+    return _is_png(header) & (has_alpha | _find(header, b"tRNS")[1])
 
 
 def _on_white(encoded, channels):
@@ -61,7 +64,11 @@ def _on_white(encoded, channels):
 def _orientation(header):
     """That of the EXIF data, from 1 to 8; 1 where it tells none."""
     begin, is_there = _find(header, b"Exif\0\0")
-    begin += 6
+    chunk, in_chunk = _find(header, b"eXIf")
+    # A chunk of a PNG file may be without that heading.
+    in_chunk &= _is_png(header) & ~is_there
+    begin = tf.where(in_chunk, chunk + 4, begin + 6)
+    is_there |= in_chunk
     is_little = header[begin] == 0x49
     last = tf.size(header, tf.int64) - 1
 

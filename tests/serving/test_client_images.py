@@ -44,6 +44,9 @@ def test_photographs_are_turned_upright(orientation, order):
     file = make_file(make_image(), "JPEG", **options)
     assert Image.open(io.BytesIO(file)).getexif()[0x0112] == orientation
     assert_as_shown(file)
+    # In a chunk of its own.
+    assert_as_shown(make_file(make_image(), exif=options["exif"]))
+    assert_as_shown(make_file(make_image(4, "RGBA"), exif=options["exif"]))
 
 
 @pytest.mark.parametrize(
