@@ -27,6 +27,11 @@ JOINT_LOSSES = {
 }
 
 
+def plain(text: object) -> str:
+    """A name as matplotlib draws it and not as a formula."""
+    return str(text).replace("$", r"\$")
+
+
 def plot_training_curves(
     histories: Mapping[str, Mapping[str, Any]],
     metric: str,
@@ -129,8 +134,9 @@ def draw_matrix(
                 va="center",
                 color="white" if value > 60 else "black",
             )
-    panel.set_xticks(range(count), class_names, rotation=45, ha="right")
-    panel.set_yticks(range(count), class_names)
+    names = [plain(name) for name in class_names]
+    panel.set_xticks(range(count), names, rotation=45, ha="right")
+    panel.set_yticks(range(count), names)
     return image
 
 

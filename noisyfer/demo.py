@@ -1,5 +1,6 @@
 """`noisyfer demo`: a page to try an exported model on images."""
 
+import collections
 import os
 import pathlib
 
@@ -18,7 +19,7 @@ from keras_noisyfer.serving.predictor import (
     load_saved_model,
     newest_version,
 )
-from noisyfer.flags import choose_model
+from noisyfer.flags import choose_model, naming_flags
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 try:
@@ -102,10 +103,15 @@ class Page:
         return image.repeat(8, axis=0).repeat(8, axis=1)
 
     def show_several(self, paths):
-        """A table with a row a file."""
+        """A table with a row a file, or a face."""
         rows = []
+        faces = collections.Counter()
         for row in self.predictor.rows(paths or [], 64, self.find_faces):
             short = {"image": pathlib.Path(row["image"]).name}
+            if self.find_faces:
+                # Numbered as on the photograph.
+                faces[row["image"]] += 1
+                short["face"] = "" if "error" in row else faces[row["image"]]
             for task in self.classes:
                 short[task] = row.get(task, "")
             for task, dimensions in self.dimensions.items():
@@ -189,7 +195,9 @@ def run(flags):
     decoder = flags.decoder and load_decoder(flags.decoder)
     model, detect = choose_model(flags)
     finder = find_faces if detect else None
-    page = Page(Predictor(model), decoder, finder).build()
+    with naming_flags(path="--model"):
+        predictor = Predictor(model)
+    page = Page(predictor, decoder, finder).build()
     try:
         page.launch(server_port=flags.port, share=False)
     except OSError as error:

@@ -4,9 +4,11 @@ import contextlib
 import csv
 import json
 import os
+import pathlib
 import sys
 
 import tqdm
+from matplotlib.backend_bases import FigureCanvasBase
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.image_files import (
@@ -17,7 +19,7 @@ from keras_noisyfer.files import spreadsheet_cell
 from keras_noisyfer.results import format_table
 from keras_noisyfer.serving.photographs import find_faces, plot_faces
 from keras_noisyfer.serving.predictor import Predictor
-from noisyfer.flags import UsageError, choose_model
+from noisyfer.flags import UsageError, choose_model, naming_flags
 
 WRITTEN = (".csv", ".jsonl")
 
@@ -34,7 +36,10 @@ def run(flags):
             "--figure must be of the faces in one photograph. Received: "
             f"{len(paths)} images, with{'' if detect else 'out'} --detect"
         )
-    predictor = Predictor(model)
+    if flags.figure:
+        check_figure(flags.figure, paths[0])
+    with naming_flags(path="--model"):
+        predictor = Predictor(model)
     rows, shown, done, failed = [], [], 0, 0
     photographs = []
 
@@ -66,28 +71,56 @@ def run(flags):
                 done += 1
                 if flags.figure:
                     shown.append(row)
+    if flags.out:
+        kept = "" if done else "nothing was written to "
+        print(f"{done:,} predictions: {kept}{flags.out}")
+    elif rows:
+        print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if shown:
         figure = plot_faces(photographs[0], shown, predictor.tasks)
         figure.savefig(flags.figure, dpi=100)
         print(f"Figure: {flags.figure}")
-    if flags.out:
-        print(f"{done:,} predictions: {flags.out}")
-    elif rows:
-        print(format_table([shorten(row, predictor.tasks) for row in rows]))
     if failed:
         reason = "were not read" + (", or show no face" if detect else "")
         raise ValueError(f"{failed:,} of {len(paths):,} images {reason}")
 
 
+def check_figure(figure, photograph):
+    """Raises `UsageError` if a figure cannot be written there."""
+    figure = pathlib.Path(figure)
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if figure.suffix[1:].lower() not in known:
+        raise UsageError(
+            f"--figure must end with one of .{', .'.join(known)}. "
+            f"Received: {figure}"
+        )
+    if not figure.parent.is_dir():
+        raise UsageError(
+            f"--figure must be in a folder that exists. Received: {figure}"
+        )
+    if os.path.exists(photograph) and (
+        figure.exists() and figure.samefile(photograph)
+    ):
+        raise UsageError(
+            f"--figure must not be the photograph itself. Received: {figure}"
+        )
+
+
 def list_paths(given):
     """Paths of images, folders being replaced by the images in them if there
-    are any."""
+    are any; what else is in them is told on stderr."""
     paths = []
     for path in given:
         found = []
         if os.path.isdir(path):
             names = list_images(path, READABLE_EXTENSIONS)
             found = [os.path.join(path, name) for name in names]
+            others = len(list_images(path, ("",))) - len(names)
+            if found and others:
+                print(
+                    f"{one_line(path)}: {others:,} other files left out",
+                    file=sys.stderr,
+                )
         paths += found or [path]
     return paths
 
@@ -116,7 +149,10 @@ def row_writer(path):
         ValueError: if the file cannot be written.
     """
     try:
-        file = open(path, "a", encoding="utf-8", newline="")
+        # A file name of other bytes is told, and does not end the rest.
+        file = open(
+            path, "a", encoding="utf-8", errors="backslashreplace", newline=""
+        )
     except OSError as error:
         raise ValueError(
             f"--out must be a file that can be written ({error.strerror}). "

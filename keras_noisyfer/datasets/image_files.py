@@ -21,7 +21,7 @@ from keras_noisyfer.typing import PathLike, Tensor
 
 # What both Pillow and TensorFlow decode, with the usual file name endings.
 FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "BMP": (".bmp",),
 }

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from keras_noisyfer.arguments import check_number, describe
+from keras_noisyfer.plots import plain
+from keras_noisyfer.typing import ArrayLike
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIN_FACE = 32
-# A photograph is searched at this size at most: smaller is faster, and a face
-# in it that is smaller than `MIN_FACE` shows nothing.
+# A photograph is searched at this size at most, where a pattern of leaves is
+# less often taken for a face, and the search takes a tenth of a second.
 SEARCHED = 1024
 # Eyes that are farther from level are mistakes of the detector.
 MAX_TILT = 30.0
+SIDES = ("left", "top", "right", "bottom")
+# A cascade changes while it searches, and is one for all threads.
+_SEARCH = threading.Lock()
 
 
 def find_faces(image: Image.Image) -> np.ndarray:
     """Finds faces with OpenCV's own cascade.
 
-    It finds upright faces that look at the camera, and takes a pattern for a
-    face now and then. FER2013's faces were cropped by it. Any function from
-    an image to boxes takes its place, see `Predictor.rows`.
+    It finds upright faces that look at the camera, of at least 32 pixels and
+    1/32 of the photograph's longer side, and takes a pattern for a face now
+    and then. FER2013's faces were cropped by it. Any function from an image
+    to boxes takes its place, see `Predictor.rows`.
 
     Args:
         image: `PIL.Image.Image` of mode RGB.
@@ -35,17 +44,15 @@ def find_faces(image: Image.Image) -> np.ndarray:
         square around each, in pixels; the largest face first.
 
     Raises:
+        ValueError: if `image` is no Pillow image.
         ImportError: if OpenCV is not installed.
     """
-    cascade = _cascade("frontalface_default")
+    _check_image(image)
     gray = image.convert("L")
     scale = min(1.0, SEARCHED / max(gray.size))
     if scale < 1.0:
         gray = gray.resize([max(1, round(scale * each)) for each in gray.size])
-    found = cascade.detectMultiScale(
-        np.asarray(gray), 1.1, 5, minSize=(MIN_FACE, MIN_FACE)
-    )
-    found = np.reshape(found, (-1, 4)).astype("int64")
+    found = _search("frontalface_default", np.asarray(gray), 1.1, MIN_FACE)
     found = found[np.argsort(-found[:, 2], kind="stable")]
     left, top, width, height = found.T
     boxes = np.stack([left, top, left + width, top + height], axis=1)
@@ -64,7 +71,12 @@ def crop_face(image: Image.Image, box: Sequence[int]) -> Image.Image:
     Returns:
         A `PIL.Image.Image` of the size of the box, black where the image does
         not reach.
+
+    Raises:
+        ValueError: if `image` is no Pillow image, or the box is wrong.
     """
+    _check_image(image)
+    (box,) = check_boxes("box", [box], image)
     left, top, right, bottom = (int(each) for each in box)
     width, height = right - left, bottom - top
     # With a margin for the corners that turn in.
@@ -92,12 +104,23 @@ def find_eyes(image: np.ndarray) -> np.ndarray | None:
         finds no face, or not one eye in each half of it.
 
     Raises:
+        ValueError: if `image` is something else.
         ImportError: if OpenCV is not installed.
 
     Example:
 
     >>> align_faces("photographs", "aligned", names, eyes=find_eyes)
     """
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[-1] != 3
+    ):
+        raise ValueError(
+            "`image` must be a uint8 array of shape (height, width, 3). "
+            f"Received: {describe(image)}"
+        )
     photograph = Image.fromarray(image)
     for box in find_faces(photograph)[:1].tolist():
         eyes = _eyes(photograph.crop(box))
@@ -109,11 +132,7 @@ def find_eyes(image: np.ndarray) -> np.ndarray | None:
 def _eyes(face):
     """The centers of the two eyes of a face, or None."""
     upper = np.asarray(face.convert("L"))[: 3 * face.height // 5]
-    smallest = max(1, face.width // 8)
-    found = _cascade("eye").detectMultiScale(
-        upper, 1.05, 5, minSize=(smallest, smallest)
-    )
-    found = np.reshape(found, (-1, 4))
+    found = _search("eye", upper, 1.05, max(1, face.width // 8))
     centers = found[:, :2] + found[:, 2:] / 2
     is_left = centers[:, 0] < face.width / 2
     if is_left.sum() != 1 or (~is_left).sum() != 1:
@@ -129,6 +148,51 @@ def _tilt(face):
     x, y = eyes[1] - eyes[0]
     tilt = float(np.degrees(np.arctan2(y, x)))
     return tilt if abs(tilt) <= MAX_TILT else 0.0
+
+
+def check_boxes(
+    argument: str, boxes: ArrayLike, image: Image.Image
+) -> np.ndarray:
+    """Boxes of faces, of shape `(faces, 4)`.
+
+    Raises:
+        ValueError: if they are none, empty, or outside the image.
+    """
+    try:
+        array = np.asarray(boxes, "float64")
+    except (TypeError, ValueError):
+        array = np.zeros(1)
+    if array.size == 0:
+        return array.reshape(0, 4)
+    right = array.ndim == 2 and array.shape[1] == 4
+    if right:
+        begin, end = array[:, :2], array[:, 2:]
+        # Of NaN all is False.
+        right = np.all(
+            (end >= begin + 1) & (end > 0) & (begin < image.size)
+        ) and bool(np.isfinite(array).all())
+    if not right:
+        raise ValueError(
+            f"`{argument}` must be {', '.join(SIDES)} in pixels of the image, "
+            f"of {image.width}x{image.height}. Received: {boxes}"
+        )
+    return np.asarray(boxes)
+
+
+def _check_image(image):
+    if not isinstance(image, Image.Image):
+        raise ValueError(
+            f"`image` must be a PIL image. Received: {describe(image)}"
+        )
+
+
+def _search(name, pixels, step, smallest):
+    """Left, top, width and height of what a cascade finds, int64."""
+    with _SEARCH:
+        found = _cascade(name).detectMultiScale(
+            pixels, step, 5, minSize=(smallest, smallest)
+        )
+    return np.reshape(found, (-1, 4)).astype("int64")
 
 
 @functools.cache
@@ -161,7 +225,7 @@ def plot_faces(
 
     Args:
         image: `PIL.Image.Image` of mode RGB.
-        rows: The dicts of `Predictor.rows` of this photograph.
+        rows: The dicts of `Predictor.rows` of this photograph, with boxes.
         tasks: `Predictor.tasks`.
         most: Number of faces whose predictions are drawn, the first ones; all
             have a box.
@@ -170,10 +234,20 @@ def plot_faces(
         A `matplotlib.figure.Figure`: on the left the photograph with numbered
         boxes, right of it a line of panels a face, with bars of the classes'
         probabilities and the values as a point, or as bars.
+
+    Raises:
+        ValueError: if a row has no box, or `most` is below 0.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
+    _check_image(image)
+    check_number("most", most, minimum=0, integer=True)
+    if not all(set(SIDES) <= set(row) for row in rows):
+        raise ValueError(
+            f"`rows` must be of faces, with {', '.join(SIDES)}. "
+            f"Received: {describe(rows)}"
+        )
     drawn = rows[:most]
     lines, columns = max(1, len(drawn)), 1 + len(tasks)
     figure = Figure(
@@ -198,7 +272,7 @@ def plot_faces(
     for line, row in enumerate(drawn):
         for column, (task, names) in enumerate(tasks.items(), start=1):
             panel = figure.add_subplot(grid[line, column])
-            panel.set_title(f"{line + 1}: {task}", fontsize=9)
+            panel.set_title(plain(f"{line + 1}: {task}"), fontsize=9)
             labels = names.get("classes") or names["dimensions"]
             values = [row[f"{task}_{name}"] for name in labels]
             if "classes" in names:
@@ -225,8 +299,8 @@ def draw_values(
     panel.set(
         xlim=(-1, 1),
         ylim=(-1, 1),
-        xlabel=dimensions[0],
-        ylabel=dimensions[1],
+        xlabel=plain(dimensions[0]),
+        ylabel=plain(dimensions[1]),
         aspect="equal",
     )
     panel.axhline(0, color="gray", linewidth=0.8)
@@ -241,7 +315,7 @@ def draw_bars(
     limits: tuple[float, float],
 ) -> None:
     """Draws a bar a name, the first at the top."""
-    panel.barh(range(len(values)), values, tick_label=list(names))
+    panel.barh(range(len(values)), values, tick_label=[*map(plain, names)])
     panel.invert_yaxis()
     panel.set(xlim=limits)
     panel.tick_params(labelsize=8)

@@ -17,7 +17,7 @@ from keras_noisyfer.datasets.image_files import (
     read_rgb,
 )
 from keras_noisyfer.files import read_json
-from keras_noisyfer.serving.photographs import crop_face
+from keras_noisyfer.serving.photographs import SIDES, check_boxes, crop_face
 from keras_noisyfer.serving.signatures import TASKS_FILE
 from keras_noisyfer.typing import ArrayLike, PathLike
 
@@ -90,10 +90,10 @@ class Predictor:
             )
         for image in images:
             mode = getattr(image, "mode", describe(image))
-            if mode not in ("RGB", "L"):
+            if mode not in ("RGB", "L") or 0 in image.size:
                 raise ValueError(
                     "`images` must be PIL images of mode RGB or L. "
-                    f"Received: {mode}"
+                    f"Received: {mode}, {getattr(image, 'size', '')}"
                 )
             file = io.BytesIO()
             # Lossless; what it would take to compress is lost time.
@@ -129,9 +129,19 @@ class Predictor:
             `"<task>_<class>"`; for each continuous one the values as
             `"<task>_<dimension>"`. For a file that cannot be read or has no
             face, `"image"` and `"error"` alone.
+
+        Raises:
+            ValueError: if an argument is something else, or `find_faces`
+                returns other than boxes.
         """
         check_number("batch_size", batch_size, minimum=1, integer=True)
-        if isinstance(paths, str | os.PathLike):
+        if find_faces is not None and not callable(find_faces):
+            raise ValueError(
+                f"`find_faces` must be a function. Received: {find_faces!r}"
+            )
+        if isinstance(paths, str | os.PathLike) or not isinstance(
+            paths, Iterable
+        ):
             raise ValueError(
                 f"`paths` must be a list of paths. Received: {paths!r}"
             )
@@ -192,14 +202,13 @@ def _read(path, find_faces):
         return [(None, {"image": path, "error": reason})]
     if find_faces is None:
         return [(image, {"image": path})]
-    boxes = np.asarray(find_faces(image)).reshape(-1, 4).tolist()
+    boxes = check_boxes("find_faces", find_faces(image), image).tolist()
     if not boxes:
         return [(None, {"image": path, "error": "no face was found"})]
-    sides = ("left", "top", "right", "bottom")
     return [
         (
             crop_face(image, box),
-            {"image": path, **dict(zip(sides, box, strict=True))},
+            {"image": path, **dict(zip(SIDES, box, strict=True))},
         )
         for box in boxes
     ]

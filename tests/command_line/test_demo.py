@@ -63,7 +63,7 @@ def test_faces_of_a_photograph_are_shown(demo, page):
     assert len(faces.axes[0].patches) == 2
     first, _ = page.predictor.rows([FACE], find_faces=lambda image: boxes)
     assert max(classes, key=classes.get) == first["expression"]
-    assert len(shown.show_several([str(FACE)])) == 2
+    assert shown.show_several([str(FACE)])["face"].to_list() == [1, 2]
     shown.find_faces = lambda image: []
     message, *others = shown.show_one(str(FACE))
     assert message == "**Nothing is predicted:** no face was found"

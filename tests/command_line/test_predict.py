@@ -1,6 +1,7 @@
 import argparse
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -73,7 +74,8 @@ def test_predicts_for_faces_in_a_photograph(
     figure = str(tmp_path / "faces.png")
     flags = ["predict", "--model", model, "--detect", "--figure", figure]
     main([*flags, str(folder / "a.png")])
-    _, header, _, *rows = capsys.readouterr().out.splitlines()
+    header, _, *rows, drawn = capsys.readouterr().out.splitlines()
+    assert drawn == f"Figure: {figure}"
     assert header.split()[:3] == ["image", "left", "top"]
     assert [row.split()[1:3] for row in rows] == [["5", "10"], ["0", "0"]]
     assert Image.open(figure).width > 400
@@ -81,12 +83,13 @@ def test_predicts_for_faces_in_a_photograph(
     with pytest.raises(SystemExit):
         main(["predict", "--model", model, "--detect", str(folder / "a.png")])
     captured = capsys.readouterr().err
+    assert "b.jpg" not in captured
     assert "a.png: no face was found" in captured
     assert "error: 1 of 1 images were not read, or show no face" in captured
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
-def test_writes_all_probabilities(model, folder, tmp_path, ending):
+def test_writes_all_probabilities(model, folder, tmp_path, ending, capsys):
     output = tmp_path / f"predictions.{ending}"
     flags = ["--model", model, "--out", str(output), "--batch-size", "1"]
     main(["predict", *flags, str(folder)])
@@ -95,6 +98,8 @@ def test_writes_all_probabilities(model, folder, tmp_path, ending):
     # Where nothing can be read, what was there stays.
     with pytest.raises(SystemExit):
         main(["predict", *flags, str(tmp_path / "nowhere.png")])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last == f"0 predictions: nothing was written to {output}"
     assert output.read_text() == written
     if ending == "csv":
         rows = list(csv.DictReader(output.read_text().splitlines()))
@@ -128,6 +133,26 @@ def test_goes_on_after_a_bad_image_and_ends_with_an_error(
     assert len(captured.out.splitlines()) == 4
 
 
+def test_a_name_of_other_bytes_does_not_end_the_rest(model, folder, tmp_path):
+    os.rename(
+        os.fsencode(folder / "a.png"), os.fsencode(folder) + b"/a\xff.png"
+    )
+    output = tmp_path / "predictions.csv"
+    main(["predict", "--model", model, "--out", str(output), str(folder)])
+    names = [row["image"] for row in csv.DictReader(output.open())]
+    assert names == [f"{folder}/a\\udcff.png", f"{folder}/b.jpg"]
+
+
+def test_tells_what_it_leaves_out_of_a_folder(model, folder, capsys):
+    for name in ("c.heic", "labels.csv"):
+        (folder / name).write_text("")
+    os.rename(folder / "b.jpg", folder / "b.JFIF")
+    main(["predict", "--model", model, str(folder)])
+    captured = capsys.readouterr()
+    assert captured.err == f"{folder}: 2 other files left out\n"
+    assert "b.JFIF" in captured.out
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -137,7 +162,28 @@ def test_goes_on_after_a_bad_image_and_ends_with_an_error(
             ["{folder}", "--out", "{folder}/no/x.csv"],
             "--out must be a file that can be written (No such file",
         ),
-        (["{folder}", "--model", "nowhere"], "`path` must be a folder"),
+        (["{folder}", "--model", "nowhere"], "--model must be a folder"),
+        (
+            ["{folder}/a.png", "--detect", "--figure", "x.xyz"],
+            "--figure must end with one of .",
+        ),
+        (
+            ["{folder}/a.png", "--detect", "--figure", "x"],
+            "--figure must end with one of .",
+        ),
+        (
+            ["{folder}/a.png", "--detect", "--figure", "no/x.png"],
+            "--figure must be in a folder that exists. Received: no/x.png",
+        ),
+        (
+            [
+                "{folder}/a.png",
+                "--detect",
+                "--figure",
+                "{folder}/../faces/a.png",
+            ],
+            "--figure must not be the photograph itself",
+        ),
         (["{folder}", "--figure", "x.png"], "--figure must be of the"),
         (["{folder}/a.png", "--figure", "x.png"], "--figure must be of the"),
     ],

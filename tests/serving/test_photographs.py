@@ -1,3 +1,5 @@
+import concurrent.futures
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
@@ -56,6 +58,18 @@ def test_finds_most_drawn_faces_where_they_are():
     ]
     assert sum(found) >= 4
     assert photographs.find_faces(Image.new("RGB", (300, 200))).shape == (0, 4)
+
+
+def test_threads_find_what_one_finds():
+    pytest.importorskip("cv2")
+    data = load_synthetic_faces(None, "test", 1, 6, image_size=96)
+    images = [
+        drawn_photograph(data.images.images[:count]) for count in (6, 2, 4)
+    ] * 6
+    alone = [photographs.find_faces(image).tolist() for image in images]
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        found = threads.map(photographs.find_faces, images)
+        assert [boxes.tolist() for boxes in found] == alone
 
 
 def test_crop_may_reach_over_the_edge():
@@ -149,9 +163,46 @@ def test_photograph_without_a_face_is_told(photograph):
     assert row == {"image": str(photograph), "error": "no face was found"}
 
 
-def test_one_path_is_no_list_of_paths(photograph):
-    with pytest.raises(ValueError, match="`paths` must be a list of paths"):
-        next(Brightness().rows(str(photograph)))
+def test_wrong_arguments_are_named(photograph):
+    for paths in (str(photograph), None):
+        with pytest.raises(ValueError, match="`paths` must be a list of paths"):
+            next(Brightness().rows(paths))
+    with pytest.raises(ValueError, match="`find_faces` must be a function"):
+        next(Brightness().rows([photograph], find_faces=True))
+    image, pixels = Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), "uint8")
+    for function in (photographs.find_faces, photographs.find_eyes):
+        with pytest.raises(ValueError, match="`image` must be a"):
+            function(pixels if function == photographs.find_faces else image)
+    with pytest.raises(ValueError, match="`image` must be a PIL image"):
+        photographs.crop_face(pixels, (0, 0, 5, 5))
+    with pytest.raises(ValueError, match="`box` must be left.*5, 0, 0, 5"):
+        photographs.crop_face(image, (5, 0, 0, 5))
+    rows = [{"image": "a.png", "error": "no face was found"}]
+    with pytest.raises(ValueError, match="`rows` must be of faces, with left"):
+        photographs.plot_faces(image, rows, TASKS)
+    with pytest.raises(ValueError, match="`most` must be at least 0"):
+        photographs.plot_faces(image, [], TASKS, most=-1)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [(90, 10, 10, 90)],
+        [(10, 10, 10, 90)],
+        [(10, 10, 80)],
+        [(1, 2, 3, 4, 0.9)],
+        [(0, 0, np.nan, 9)],
+        [(200, 0, 240, 90)],
+        [(-50, 0, 0, 90)],
+        None,
+        "faces",
+        (0, 0, 50, 50),
+    ],
+)
+def test_what_are_no_boxes_is_refused(photograph, boxes):
+    expected = "`find_faces` must be left, top, .* image, of 200x100. Received:"
+    with pytest.raises(ValueError, match=expected):
+        next(Brightness().rows([photograph], find_faces=lambda image: boxes))
 
 
 def test_figure_has_a_box_and_panels_a_face(photograph, monkeypatch):
@@ -172,6 +223,15 @@ def test_figure_has_a_box_and_panels_a_face(photograph, monkeypatch):
     widths = [patch.get_width() for patch in others[0].patches]
     assert widths == pytest.approx([0, 1])
     np.testing.assert_allclose(others[1].lines[0].get_xydata(), [[1, -1]])
+
+
+def test_names_are_no_formulas():
+    box = {"left": 0, "top": 0, "right": 9, "bottom": 9}
+    tasks = {"$t_{$": {"classes": ["$x_{$", "$1"]}}
+    rows = [{**box, "$t_{$_$x_{$": 0.5, "$t_{$_$1": 0.5}]
+    figure = photographs.plot_faces(Image.new("RGB", (9, 9)), rows, tasks)
+    figure.draw_without_rendering()
+    assert figure.axes[1].get_yticklabels()[1].get_text() == r"\$1"
 
 
 def test_opencv_is_named_where_it_is_missing(monkeypatch):
