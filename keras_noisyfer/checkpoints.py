@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -113,10 +113,11 @@ class ResumeTraining(keras.callbacks.Callback):
                 f"`settings` must be a dict, as JSON has it. Received: {error}"
             ) from error
         self._data: Any = None
+        self._tell: Callable[[], None] = lambda: None
 
-    def set_data(self, data: Any) -> None:
-        """What `fit` trains on."""
-        self._data = data
+    def prepare(self, data: Any, tell: Callable[[], None]) -> None:
+        """What `fit` trains on, and whom to tell that the state is restored."""
+        self._data, self._tell = data, tell
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._batches = self._check_data()
@@ -137,7 +138,7 @@ class ResumeTraining(keras.callbacks.Callback):
         check_state(self.path, self.model, self._settings, header, values)
         self._history = header["history"]
         self._epoch, self._batch = header["epoch"], header["batch"]
-        assign_state(state_variables(self.model), values)
+        self._restore(values)
         self._restored = values
         self.model._initial_epoch = self._epoch
         # A data set that shuffles has another order for each iterator.
@@ -153,7 +154,7 @@ class ResumeTraining(keras.callbacks.Callback):
         self._fill_history()
         if self._batch:
             # Keras has just reset the metrics.
-            assign_state(state_variables(self.model), self._restored)
+            self._restore(self._restored)
             self._skip_batches()
         self._restored = None
 
@@ -182,6 +183,10 @@ class ResumeTraining(keras.callbacks.Callback):
         self.model._initial_epoch = None
         # Where no epoch was left.
         self._fill_history()
+
+    def _restore(self, values):
+        assign_state(state_variables(self.model), values)
+        self._tell()
 
     def _check_data(self):
         # TensorFlow need not be there.

@@ -45,8 +45,9 @@ def all_callbacks(
             "`callbacks` must have at most one ResumeTraining. "
             f"Received: {len(resume)}"
         )
+    passing = PassOnLearningRate()
     for each in resume:
-        each.set_data(x)
+        each.prepare(x, passing.remember)
     others = [each for each in given if each not in resume]
     return [
         # First, so that the others save a model whose epoch is counted and
@@ -54,7 +55,7 @@ def all_callbacks(
         WatchMonitors(given),
         *model.make_callbacks(),
         *average_callbacks(model, others),
-        PassOnLearningRate(),
+        passing,
         # Last, so that the state has what the others have changed.
         *resume,
     ]
@@ -211,6 +212,10 @@ class PassOnLearningRate(keras.callbacks.Callback):
         ]
         if self.model.optimizer not in self._optimizers:
             self._optimizers = []
+        self.remember()
+
+    def remember(self) -> None:
+        """Takes the rates for those that others change."""
         self._rates = self._read()
         self._ratios: dict[int, Any] = {}
         for index in range(len(self._rates)):

@@ -67,11 +67,18 @@ def training_options(flags):
 
 def run(flags):
     state = pathlib.Path(flags.out, "training.npz")
-    if flags.resume and flags.warmup_epochs is None and state.exists():
-        # What the run was begun with, though it may have more epochs now.
+    if flags.resume and state.exists():
         header, _ = read_state(state)
-        begun = header["settings"].get("settings", {})
-        flags.warmup_epochs = begun.get("warmup_epochs")
+        begun = header["epoch"] + (header["batch"] > 0)
+        if flags.epochs < begun:
+            raise UsageError(
+                f"--epochs must be at least the {begun} that {state} has. "
+                f"Received: {flags.epochs}"
+            )
+        if flags.warmup_epochs is None:
+            # What the run was begun with, though it may have more epochs now.
+            told = header["settings"].get("settings", {})
+            flags.warmup_epochs = told.get("warmup_epochs")
     options = training_options(flags)
     known = find_dataset(flags)
     if flags.resume and METHODS[flags.method].pretrained:

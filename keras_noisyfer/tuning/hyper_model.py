@@ -99,10 +99,21 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
                 "`validation_data` must have the tasks of `data`, "
                 f"{data.tasks}. Received: {validation_data.tasks}"
             )
-        if len(targets) != 2:
+        if not isinstance(targets, (tuple, list)) or len(targets) != 2:
             raise ValueError(
                 "`targets` must be the joint losses of the generators and of "
                 f"the discriminator. Received: {targets}"
+            )
+        for each in targets:
+            check_number("targets", each)
+        check_number("seed", seed, minimum=0, integer=True)
+        encoder_options = {} if encoder_options is None else encoder_options
+        own = {"tasks", "image_shape", "width"}
+        if not isinstance(encoder_options, Mapping) or own & {*encoder_options}:
+            raise ValueError(
+                "`encoder_options` must be a dict of arguments of `Encoder` "
+                f"without {', '.join(sorted(own))}. "
+                f"Received: {encoder_options!r}"
             )
         self.data = data
         self.validation_data = validation_data
@@ -134,7 +145,9 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         self.augmentation = augmentation
         self.targets = tuple(targets)
         self.seed = seed
-        self.encoder_options = dict(encoder_options or {})
+        self.encoder_options = dict(encoder_options)
+        # What they refuse is refused before a trial.
+        self._make_batches()
 
     def build(self, hp: keras_tuner.HyperParameters) -> JointDistributionGAN:
         """The compiled model of a trial's hyperparameters."""
@@ -158,6 +171,15 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         )
         return model
 
+    def _make_batches(self):
+        return self.data.batches(
+            **self.batches,
+            training=True,
+            augmentation=self.augmentation,
+            seed=self.seed,
+            with_index=True,
+        )
+
     def _copy_options(self):
         options = dict(self.encoder_options)
         backbone = options.get("backbone")
@@ -178,13 +200,7 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         `keras.Model.fit`."""
         held_out = self.validation_data.batches(**self.batches)
         return model.fit(
-            self.data.batches(
-                **self.batches,
-                training=True,
-                augmentation=self.augmentation,
-                seed=self.seed,
-                with_index=True,
-            ),
+            self._make_batches(),
             validation_data=held_out,
             # First, so that the others find the objectives in the logs.
             callbacks=[

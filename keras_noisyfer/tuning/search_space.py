@@ -40,6 +40,12 @@ def check_values(name: str, values: Any) -> None:
 def choose(hp: keras_tuner.HyperParameters, name: str, values: Any) -> Any:
     """The value that a trial's hyperparameters have for `name`."""
     if isinstance(values, list):
+        # KerasTuner has choices of one type.
+        if AUTO in values:
+            chosen = hp.Choice(name, [str(each) for each in values])
+            return chosen if chosen == AUTO else float(chosen)
+        if any(isinstance(each, float) for each in values):
+            values = [float(each) for each in values]
         return hp.Choice(name, values)
     if not isinstance(values, tuple):
         return hp.Fixed(name, values)

@@ -114,7 +114,7 @@ def test_a_longer_run_keeps_its_warmup(tmp_path, capsys, monkeypatch):
     model.compile()
     # A quarter of the epochs where the file tells nothing.
     for told, expected in (({"warmup_epochs": 3}, 3), ({}, 10)):
-        header = {"settings": {"settings": told}}
+        header = {"settings": {"settings": told}, "epoch": 9, "batch": 2}
         write_state(tmp_path / "training.npz", model, header)
 
         def load_data(flags):
@@ -124,6 +124,8 @@ def test_a_longer_run_keeps_its_warmup(tmp_path, capsys, monkeypatch):
         flags = ["--out", tmp_path, "--resume", "--epochs", 40]
         line = run_and_fail(1, capsys, *flags)
         assert line == f"error: a warm-up of {expected}"
+        line = run_and_fail(2, capsys, *flags[:-1], 9)
+        assert line.startswith("error: --epochs must be at least the 10 that")
         line = run_and_fail(1, capsys, *flags, "--warmup-epochs", "5")
         assert line == "error: a warm-up of 5"
 

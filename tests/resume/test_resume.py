@@ -114,6 +114,29 @@ def test_goes_on_from_a_copy_bit_for_bit(tmp_path):
     assert names == {"state.npz", "copy.npz"}
 
 
+def test_goes_on_with_the_rates_of_a_schedule(tmp_path):
+    """The second optimizer's follows the first one's, also from the file."""
+
+    def train(epochs, path=tmp_path / "state.npz"):
+        keras.utils.set_random_seed(1)
+        model = kn.CoTeaching(make_encoder())
+        model.compile(kn.FusedAdam(1e-3), kn.FusedAdam(5e-4), run_eagerly=True)
+        halve = keras.callbacks.LearningRateScheduler(lambda e: 1e-3 * 0.5**e)
+        callbacks = [halve, *([kn.ResumeTraining(path)] if path else [])]
+        fitted = model.fit(
+            make_data(), epochs=epochs, callbacks=callbacks, verbose=0
+        )
+        rates = [model.optimizer, model.second_optimizer]
+        return fitted.history["loss"], [
+            float(each.learning_rate) for each in rates
+        ]
+
+    losses, rates = train(3, path=None)
+    assert rates == pytest.approx([2.5e-4, 1.25e-4])
+    train(2)
+    assert train(3) == (losses, rates)
+
+
 @pytest.mark.slow
 def test_more_epochs_go_on(tmp_path, whole):
     path = tmp_path / "state.npz"

@@ -97,11 +97,33 @@ def test_fits_on_noisy_labels_and_logs_the_objectives():
             "`discriminator_learning_rate` must be above 0",
         ),
         ({"targets": (1,)}, "`targets` must be the joint losses"),
+        ({"targets": 3}, "`targets` must be the joint losses.*: 3"),
+        ({"targets": ("a", "b")}, "`targets` must be"),
+        ({"seed": None}, "`seed` must be"),
+        ({"augmentation": 3}, "`augmentation` must be a function"),
+        ({"encoder_options": 3}, "`encoder_options` must be a dict.*: 3"),
+        (
+            {"encoder_options": {"width": 1}},
+            "`encoder_options` must be .* without image_shape, tasks, width",
+        ),
     ],
 )
 def test_rejects_arguments(change, message):
     with pytest.raises(ValueError, match=message):
         make_hypermodel(BOTH, **change)
+
+
+def test_choices_may_be_of_several_types():
+    hypermodel = make_hypermodel(
+        BOTH, lambda_joint=[0.1, "auto"], gamma=[1, 0.5], width=[1 / 16]
+    )
+    hp = keras_tuner.HyperParameters()
+    model = hypermodel.build(hp)
+    assert (model.lambda_joint, model.gamma) == (0.1, 1.0)
+    assert hp.space[0].values == ["0.1", "auto"]
+    hp.values |= {"lambda_joint": "auto", "gamma": 0.5}
+    model = hypermodel.build(hp)
+    assert (model.get_config()["lambda_joint"], model.gamma) == ("auto", 0.5)
 
 
 def test_rejects_validation_data_of_other_tasks():
