@@ -39,8 +39,10 @@ if TYPE_CHECKING:
     from keras_noisyfer.datasets.labelled_images import LabelledImages
 
 
-# Seconds after which one would rather have known before.
+# Seconds after which one would rather have known before, and those that
+# tracing takes of a first epoch.
 LONG = 1800
+TRACING = 60
 
 
 def compare(
@@ -243,18 +245,22 @@ def _run(trials, epochs, minutes, report):
     running, left_out = list(trials), []
     ahead = sum(epochs - len(trial.history) for trial in trials)
     told = minutes is not None
+    ends = [begin]
 
     def tell_time(trial):
         nonlocal told
-        seconds = time.perf_counter() - begin
-        if not told and seconds * ahead > LONG:
+        ends.append(time.perf_counter())
+        seconds = ends[-1] - ends[-2]
+        if told or (len(ends) == 2 and seconds < TRACING):
+            return
+        told = True
+        if seconds * ahead > LONG:
             report(
                 f"{trial.title}: an epoch takes {seconds:.0f} s; all {ahead} "
                 f"ahead some {seconds * ahead / 3600:.1f} hours or more. "
                 "Fewer `methods` or `epochs`, a smaller `width`, or a budget "
                 "in `minutes` shorten it"
             )
-        told = True
 
     rung = epochs if minutes is None else max(1, epochs // 4)
     while True:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from keras_noisyfer.arguments import check_number, describe
+from keras_noisyfer.arguments import check_number, describe, one_line
 from keras_noisyfer.plots import plain
 from keras_noisyfer.typing import ArrayLike
 
@@ -174,7 +174,7 @@ def check_boxes(
     if not right:
         raise ValueError(
             f"`{argument}` must be {', '.join(SIDES)} in pixels of the image, "
-            f"of {image.width}x{image.height}. Received: {boxes}"
+            f"of {image.width}x{image.height}. Received: {one_line(boxes)}"
         )
     return np.asarray(boxes)
 

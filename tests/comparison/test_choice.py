@@ -93,7 +93,7 @@ def test_each_method_counts_by_its_best_epoch(scripted, tmp_path):
     assert (tmp_path / "ranking.png").stat().st_size > 1000
 
 
-def test_a_long_comparison_says_so_after_its_first_epoch(
+def test_a_long_comparison_says_so_at_its_beginning(
     scripted, monkeypatch, tmp_path
 ):
     data, _ = scripted

@@ -197,6 +197,7 @@ def test_wrong_arguments_are_named(photograph):
         None,
         "faces",
         (0, 0, 50, 50),
+        np.full((30, 5), 9),
     ],
 )
 def test_what_are_no_boxes_is_refused(photograph, boxes):
