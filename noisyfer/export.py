@@ -11,14 +11,13 @@ def run(flags):
     with naming_flags(model="FILE.keras"):
         model = load_model(flags.model)
     folder = pathlib.Path(flags.out, "1")
-    if flags.decoder and folder.resolve().parent in (
-        pathlib.Path(flags.decoder).resolve(),
-        *pathlib.Path(flags.decoder).resolve().parents,
-    ):
-        raise UsageError(
-            "--decoder must be another folder than --out, and not in it. "
-            f"Received: {flags.decoder}"
-        )
+    if flags.decoder:
+        both = [pathlib.Path(p).resolve() for p in (flags.out, flags.decoder)]
+        if both[0].is_relative_to(both[1]) or both[1].is_relative_to(both[0]):
+            raise UsageError(
+                "--decoder must be another folder than --out, and neither in "
+                f"the other. Received: {flags.decoder}"
+            )
     names = {"path": "--out", "overwrite": "--overwrite"}
     with naming_flags(model="FILE.keras", **names):
         export(model, folder, flags.format, overwrite=flags.overwrite)
