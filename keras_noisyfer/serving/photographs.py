@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIN_FACE = 32
-# A photograph is searched at this size at most, where a pattern of leaves is
-# less often taken for a face, and the search takes a tenth of a second.
+# A photograph is searched at this size at most: a larger one takes longer, and
+# has more patterns that are taken for faces.
 SEARCHED = 1024
 # Eyes that are farther from level are mistakes of the detector.
 MAX_TILT = 30.0
