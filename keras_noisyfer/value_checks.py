@@ -29,7 +29,7 @@ elif keras.backend.backend() == "jax":
     import jax
 
 # Resized images may be a rounding error beyond 1.
-_MAX_VALUE = 1.001
+MAX_VALUE = 1.001
 _SCALE_WARNING = (
     "Images seem to be in [0, 1] and must be in [-1, 1], that is "
     "2 * images - 1: predictions are wrong otherwise. Received: no value "
@@ -107,7 +107,7 @@ def check_image_range(images: Tensor) -> None:
     """Checks the values of images, or has a step do so."""
     largest = ops.max(ops.abs(ops.cast(images, "float32")))
     require(
-        ops.logical_not(largest > _MAX_VALUE),
+        ops.logical_not(largest > MAX_VALUE),
         "Images must be in [-1, 1]. Received: absolute values up to",
         largest,
     )

@@ -12,7 +12,7 @@ from keras_noisyfer.distribution import require_tensorflow
 from keras_noisyfer.models import JointDistributionGAN, MultiTaskModel
 from keras_noisyfer.serving.model_card import ModelCard, write_model_card
 from keras_noisyfer.serving.portable import (
-    check_calibration,
+    calibration_images,
     require_converters,
     write_litert,
     write_onnx,
@@ -107,8 +107,9 @@ def export(
             f"`card` must be a ModelCard. Received: {type(card).__name__}"
         )
     require_converters(formats)
+    images = None
     if "litert_int8" in formats:
-        check_calibration(calibration, model.encoder.image_shape)
+        images = calibration_images(calibration, model.encoder.image_shape)
     elif calibration is not None:
         raise ValueError(
             "`calibration` is for the format 'litert_int8'. "
@@ -123,7 +124,7 @@ def export(
         if "litert" in formats:
             write_litert(model, folder / "model.tflite")
         if "litert_int8" in formats:
-            write_litert(model, folder / "model_int8.tflite", calibration)
+            write_litert(model, folder / "model_int8.tflite", images)
         write_tasks(model, folder)
         write_model_card(model, card or ModelCard(), folder / "MODEL_CARD.md")
 

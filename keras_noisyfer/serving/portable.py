@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from keras_noisyfer.batches import check_inputs, is_tf_dataset
 from keras_noisyfer.typing import PathLike, Shape
+from keras_noisyfer.value_checks import MAX_VALUE
 
 if TYPE_CHECKING:
     from keras_noisyfer.models import MultiTaskModel
@@ -34,15 +35,20 @@ def require_converters(formats: Iterable[str]) -> None:
                 )
 
 
-def check_calibration(calibration: Any, image_shape: Shape) -> None:
-    """Raises `ValueError` if a data set has no images to calibrate by."""
+def calibration_images(calibration: Any, image_shape: Shape) -> list[Any]:
+    """The first images of a data set as pixels, to calibrate by.
+
+    Raises:
+        ValueError: if it has none of the shape in [-1, 1].
+    """
     received = type(calibration).__name__
     if is_tf_dataset(calibration):
         spec = keras.tree.flatten(calibration.element_spec)[0]
         received = f"images of shape {tuple(spec.shape[1:])}"
         if tuple(spec.shape[1:]) == tuple(image_shape):
-            if any(True for _ in calibration.take(1)):
-                return
+            images = _first_pixels(calibration)
+            if images:
+                return images
             received = "an empty data set"
     raise ValueError(
         "`calibration` must be a tf.data.Dataset of (image, labels) batches "
@@ -57,12 +63,12 @@ def write_onnx(model: MultiTaskModel, path: PathLike) -> None:
 
 
 def write_litert(
-    model: MultiTaskModel, path: PathLike, calibration: Any = None
+    model: MultiTaskModel, path: PathLike, images: Any = None
 ) -> None:
-    """Writes the predictor as a LiteRT file; in int8 with `calibration`."""
+    """Writes the predictor as a LiteRT file; in int8 with the images of
+    `calibration_images`."""
     options = {}
-    if calibration is not None:
-        images = _calibration_images(calibration)
+    if images is not None:
         options = {
             "optimizations": [tf.lite.Optimize.DEFAULT],
             "representative_dataset": lambda: (
@@ -105,12 +111,12 @@ def _float32_copy(network):
     return copy
 
 
-def _calibration_images(calibration):
+def _first_pixels(calibration):
     images = []
     for batch in calibration:
         pixels = np.asarray(check_inputs(batch[0]), "float32")
         lowest, highest = pixels.min(), pixels.max()
-        if not -1.001 <= lowest <= highest <= 1.001:
+        if not -MAX_VALUE <= lowest <= highest <= MAX_VALUE:
             raise ValueError(
                 "`calibration` must have images in [-1, 1], as `fit`. "
                 f"Received: values from {lowest:.4g} to {highest:.4g}"
