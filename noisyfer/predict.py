@@ -87,7 +87,7 @@ def run(flags):
 
 def check_figure(figure, photograph):
     """Raises `UsageError` if a figure cannot be written there."""
-    figure = pathlib.Path(figure)
+    figure, photograph = pathlib.Path(figure), pathlib.Path(photograph)
     known = sorted(FigureCanvasBase.get_supported_filetypes())
     if figure.suffix[1:].lower() not in known:
         raise UsageError(
@@ -98,9 +98,8 @@ def check_figure(figure, photograph):
         raise UsageError(
             f"--figure must be in a folder that exists. Received: {figure}"
         )
-    if os.path.exists(photograph) and (
-        figure.exists() and figure.samefile(photograph)
-    ):
+    both = figure.exists() and photograph.exists()
+    if both and figure.samefile(photograph):
         raise UsageError(
             f"--figure must not be the photograph itself. Received: {figure}"
         )
@@ -113,9 +112,13 @@ def list_paths(given):
     for path in given:
         found = []
         if os.path.isdir(path):
-            names = list_images(path, READABLE_EXTENSIONS)
-            found = [os.path.join(path, name) for name in names]
-            others = len(list_images(path, ("",))) - len(names)
+            names = list_images(path, [""])
+            found = [
+                os.path.join(path, name)
+                for name in names
+                if name.lower().endswith(READABLE_EXTENSIONS)
+            ]
+            others = len(names) - len(found)
             if found and others:
                 print(
                     f"{one_line(path)}: {others:,} other files left out",

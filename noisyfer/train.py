@@ -53,11 +53,12 @@ def training_options(flags):
             f"{', '.join(unused)} cannot be given for the method "
             f"'{flags.method}', which has none"
         )
-    for name in set(defaults).intersection(used).difference(given):
-        setattr(flags, name, defaults[name])
+    own = [name for name in defaults if name in used]
+    for name in own:
+        if name not in given:
+            setattr(flags, name, defaults[name])
     return {
-        **{name: getattr(flags, name) for name in names.split()},
-        **{name: getattr(flags, name) for name in defaults if name in used},
+        **{name: getattr(flags, name) for name in [*names.split(), *own]},
         "image_shape": (flags.image_size, flags.image_size, 3),
         "batch_normalization": not flags.no_batch_normalization,
         # In a log, one line an epoch.
