@@ -9,7 +9,7 @@ from PIL import Image
 
 from noisyfer import main
 
-SMALL = ("--image-size 32 --width 0.0625 --epochs 2 --batch-size 4").split()
+SMALL = "--image-size 32 --width 0.0625 --epochs 2 --batch-size 4".split()
 
 
 def run(output, *flags):

@@ -170,9 +170,12 @@ def test_wrong_arguments_are_named(photograph):
     with pytest.raises(ValueError, match="`find_faces` must be a function"):
         next(Brightness().rows([photograph], find_faces=True))
     image, pixels = Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), "uint8")
-    for function in (photographs.find_faces, photographs.find_eyes):
+    for function, given in (
+        (photographs.find_faces, pixels),
+        (photographs.find_eyes, image),
+    ):
         with pytest.raises(ValueError, match="`image` must be a"):
-            function(pixels if function == photographs.find_faces else image)
+            function(given)
     with pytest.raises(ValueError, match="`image` must be a PIL image"):
         photographs.crop_face(pixels, (0, 0, 5, 5))
     with pytest.raises(ValueError, match="`box` must be left.*5, 0, 0, 5"):
