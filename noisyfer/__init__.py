@@ -184,7 +184,7 @@ def _audit(parser):
     truth is known, measures.json tells how well that went.
     """
     flag.add_data_flags(parser, image_size=64)
-    flag.add_training_flags(parser)
+    training = flag.add_training_flags(parser)
     add = parser.add_argument
     count = flag.number_flag(int, minimum=0)
     add_source = parser.add_mutually_exclusive_group().add_argument
@@ -210,6 +210,22 @@ def _audit(parser):
     )
     add("--thumbnails", type=count, default=200, help="images on the page")
     flag.add_out_flag(parser, "runs/audit", "an earlier audit's is replaced")
+    check_data = parser.get_default("check")
+
+    def check(flags):
+        check_data(flags)
+        given = [
+            flag.flag_name(name)
+            for name in training
+            if getattr(flags, name) != parser.get_default(name)
+        ]
+        if given and (flags.model, flags.predictions) != (None, None):
+            parser.error(
+                f"{', '.join(given)} cannot be given with --model or "
+                "--predictions, with which nothing is trained"
+            )
+
+    parser.set_defaults(check=check)
 
 
 def _predict(parser):

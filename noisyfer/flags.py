@@ -218,26 +218,29 @@ def add_number_flags(parser: argparse.ArgumentParser, **defaults: Any) -> None:
             )
 
 
-def add_training_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that `noisyfer.train.training_options` reads."""
+def add_training_flags(parser: argparse.ArgumentParser) -> list[str]:
+    """Adds the flags that `noisyfer.train.training_options` reads.
+
+    Returns:
+        The names of those that training alone reads.
+    """
     parser.add_argument(
         "--method",
         default="proposed",
         help="what to train, one of those of `noisyfer list`",
     )
-    add_number_flags(
-        parser,
-        epochs=20,
-        batch_size=128,
-        learning_rate=1e-3,
-        discriminator_learning_rate=None,
-        width=0.25,
-        dropout=0.5,
-        lambda_joint=None,
-        gamma=1.0,
-        warmup_epochs=None,
-        seed=0,
-    )
+    numbers = {
+        "epochs": 20,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "discriminator_learning_rate": None,
+        "width": 0.25,
+        "dropout": 0.5,
+        "lambda_joint": None,
+        "gamma": 1.0,
+        "warmup_epochs": None,
+    }
+    add_number_flags(parser, **numbers, seed=0)
     parser.add_argument(
         "--decay",
         action="store_true",
@@ -248,6 +251,7 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave batch normalization out of the encoder, as the paper",
     )
+    return ["method", *numbers, "decay", "no_batch_normalization"]
 
 
 def add_out_flag(

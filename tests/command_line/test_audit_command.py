@@ -100,6 +100,11 @@ def test_audits_your_own_files(tmp_path, capsys):
         (["--model", ""], 1, "--model must be a model or the path of one"),
         (["--model", "{}"], 1, "--model must be a .keras file. Received: "),
         (["--model", "m.keras", "--folds", 2], 2, "not allowed with argument"),
+        (
+            ["--model", "m", "--method", "elr", "--decay"],
+            2,
+            "--method, --decay cannot be given with --model or --predictions",
+        ),
         (["--method", "best"], 2, "--method must be one of vggnet"),
     ],
 )
