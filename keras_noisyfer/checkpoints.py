@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,7 +83,9 @@ class ResumeTraining(keras.callbacks.Callback):
     Raises:
         ValueError: if an argument is wrong; when training begins, if the file
             is damaged, of another kind, model, global seed or number of
-            batches, or the data is not a `tf.data.Dataset` of known size.
+            batches, or the data is not a `tf.data.Dataset` of known size, or
+            the very object of which the interrupted run has begun an epoch:
+            its order of images cannot be taken back.
         OSError: if the file cannot be written. The last one is kept.
         NumericalFault: if a weight is not finite. Likewise.
 
@@ -132,21 +135,32 @@ class ResumeTraining(keras.callbacks.Callback):
         self._history = {}
         self._epoch = self._batch = self._unsaved = self._skipped = 0
         self._restored = None
+        taken = self._first = _ITERATORS.get(self._data, 0)
         if not self.path.exists():
             return
         header, values = read_state(self.path)
         check_state(self.path, self.model, self._settings, header, values)
         self._history = header["history"]
         self._epoch, self._batch = header["epoch"], header["batch"]
+        self._first = header.get("iterators", taken)
+        due = self._due(self._epoch)
+        if taken > due:
+            raise ValueError(
+                f"`x` must be made anew to go on from {self.path}, since its "
+                "order of images has moved on. Received: the data set of a run "
+                "that was interrupted in this process"
+            )
         self._restore(values)
         self._restored = values
         self.model._initial_epoch = self._epoch
         # A data set that shuffles has another order for each iterator.
-        for _ in range(_ITERATORS_AN_EPOCH * self._epoch):
+        for _ in range(due - taken):
             iter(self._data)
+        _ITERATORS[self._data] = due
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
+        _ITERATORS[self._data] = self._due(epoch) + 1
         if self._restored is None:
             return
         # Keras would begin another call of `fit` there too.
@@ -177,12 +191,17 @@ class ResumeTraining(keras.callbacks.Callback):
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
         self._batch = self._skipped = 0
+        _ITERATORS[self._data] = self._due(epoch + 1)
         self._save(epoch + 1, 0)
 
     def on_train_end(self, logs: Logs = None) -> None:
         self.model._initial_epoch = None
         # Where no epoch was left.
         self._fill_history()
+
+    def _due(self, epoch):
+        """How many iterators of the data have been taken when one begins."""
+        return self._first + _ITERATORS_AN_EPOCH * epoch
 
     def _restore(self, values):
         assign_state(state_variables(self.model), values)
@@ -212,6 +231,7 @@ class ResumeTraining(keras.callbacks.Callback):
         header = {
             "epoch": epoch,
             "batch": batch,
+            "iterators": self._first,
             "history": self._history,
             "settings": self._settings,
         }
@@ -265,6 +285,8 @@ def _global_seed():
 
 # Keras makes one more at the end of each epoch; on JAX it is not started.
 _ITERATORS_AN_EPOCH = 1 if keras.backend.backend() == "jax" else 2
+# By data set, how many of its iterators the runs of this process have taken.
+_ITERATORS: Any = weakref.WeakKeyDictionary()
 
 
 class _UndistributedArrays:

@@ -144,6 +144,34 @@ def test_more_epochs_go_on(tmp_path, whole):
     check_equal(train(path), whole)
 
 
+def test_a_data_set_that_was_read_before(tmp_path):
+    """As in a notebook, of which a cell is run again."""
+
+    def train(name, epochs, data, *callbacks):
+        keras.utils.set_random_seed(1)
+        model = kn.MultiTaskModel(make_encoder())
+        model.compile(kn.FusedAdam(1e-3), run_eagerly=True)
+        callbacks = [kn.ResumeTraining(tmp_path / f"{name}.npz"), *callbacks]
+        options = {"epochs": epochs, "callbacks": callbacks, "verbose": 0}
+        return model.fit(data, **options).history["loss"]
+
+    keras.utils.set_random_seed(1)
+    data = make_data()
+    train("first", 1, data)
+    whole = train("first", 3, data)
+    assert whole == train("alone", 3, make_data())
+    # Another run's first order is the fourth.
+    second = train("second", 2, data)
+    assert second != whole[:2]
+    data = make_data()
+    train("first", 3, data)
+    with pytest.raises(KeyboardInterrupt):
+        train("stopped", 2, data, StopAt(1, 2))
+    with pytest.raises(ValueError, match="`x` must be made anew to go on from"):
+        train("stopped", 2, data)
+    assert train("stopped", 2, make_data()) == second
+
+
 def small_fit(path, model=None, data=None, **options):
     model = model or kn.MultiTaskModel(make_encoder())
     if not model.compiled:
