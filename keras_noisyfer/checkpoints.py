@@ -10,6 +10,7 @@ import keras
 
 from keras_noisyfer.arguments import check_number
 from keras_noisyfer.distribution import is_chief
+from keras_noisyfer.networks.network import adopt_weights
 from keras_noisyfer.numerical_fault import check_weights
 from keras_noisyfer.training_state import (
     assign_state,
@@ -205,6 +206,7 @@ class ResumeTraining(keras.callbacks.Callback):
 
     def _restore(self, values):
         assign_state(state_variables(self.model), values)
+        adopt_weights(self.model)
         self._tell()
 
     def _check_data(self):

@@ -1,12 +1,14 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_noisyfer import (
     CategoricalTask,
     ChiefModelCheckpoint,
     Encoder,
     MultiTaskModel,
+    ResumeTraining,
 )
 
 
@@ -34,3 +36,24 @@ def test_the_chief_alone_writes(chief, save_freq, tmp_path, monkeypatch):
             again.encoder.weights, model.encoder.weights, strict=True
         ):
             np.testing.assert_array_equal(first.numpy(), second.numpy())
+
+
+def test_goes_on_with_what_a_layer_was_adapted_to(tmp_path):
+    task = CategoricalTask("mood", 3)
+    images = np.full((2, 32, 32, 3), 0.5, "float32")
+    data = tf.data.Dataset.from_tensors((images, {"mood": np.array([0, 1])}))
+
+    def train(adapt):
+        rescaling = keras.layers.Normalization(axis=None)
+        inputs = keras.Input((32, 32, 3))
+        backbone = keras.Model(inputs, rescaling(inputs))
+        if adapt:
+            rescaling.adapt(images + [[[[0.1]]], [[[0.3]]]])
+        model = MultiTaskModel(Encoder([task], (32, 32, 3), backbone=backbone))
+        model.compile(run_eagerly=True)
+        resume = ResumeTraining(tmp_path / "state.npz")
+        model.fit(data, callbacks=[resume], verbose=0)
+        return model.encoder(images)["features"]
+
+    adapted = train(adapt=True)
+    np.testing.assert_array_equal(train(adapt=False), adapted)

@@ -10,7 +10,7 @@ from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.models.multi_task import MultiTaskModel
 from keras_noisyfer.networks import Encoder
-from keras_noisyfer.networks.network import check_network
+from keras_noisyfer.networks.network import check_network, copy_weights
 from keras_noisyfer.optimizers import make_second_optimizer
 from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 from keras_noisyfer.typing import Labels, Tensor, Updates
@@ -43,7 +43,8 @@ class CoTeaching(MultiTaskModel):
         encoder: The first `Encoder`. Its tasks are those of the model.
         second_encoder: The second one, with the same tasks and image shape.
             By default it is like the first, with initial weights of its own
-            but for those of a backbone and of frozen layers.
+            but for those of a backbone and of layers that are frozen or have
+            none to train, such as an adapted `Normalization`.
         forget_rate: Fraction of the images left out in the end, in [0, 1):
             the share of wrong labels, or an estimate of it; with several
             annotators their mean. 0.3 is that of the paper's annotators.
@@ -96,10 +97,10 @@ class CoTeaching(MultiTaskModel):
             config["name"] = f"second_{self.encoder.name}"
             second_encoder = Encoder.from_config(config)
             for each in self.encoder.layers:
-                if each is self.encoder.backbone or not each.trainable:
+                is_backbone = each is self.encoder.backbone
+                if is_backbone or each.weights and not each.trainable_weights:
                     # What it has learned elsewhere is no weight to begin with.
-                    like = second_encoder.get_layer(each.name)
-                    like.set_weights(each.get_weights())
+                    copy_weights(each, second_encoder.get_layer(each.name))
             return second_encoder
         if second_encoder is self.encoder:
             raise ValueError(

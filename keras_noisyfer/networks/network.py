@@ -128,6 +128,21 @@ class Network(keras.Model):
         return network
 
 
+def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
+    """Gives a layer the weights of another one with its configuration."""
+    target.set_weights(source.get_weights())
+    adopt_weights(target)
+
+
+def adopt_weights(layer: keras.Layer) -> None:
+    """Lets layers heed weights that were assigned: `keras.layers.Normalization`
+    computes with constants that it has made of its own."""
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()
+    for each in getattr(layer, "layers", ()):
+        adopt_weights(each)
+
+
 def label_inputs(tasks: Tasks) -> dict[str, Tensor]:
     """Symbolic encoded labels, a dict by task name."""
     return {

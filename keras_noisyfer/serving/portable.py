@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from keras_noisyfer.batches import check_inputs, is_tf_dataset
+from keras_noisyfer.networks.network import copy_weights
 from keras_noisyfer.typing import PathLike, Shape
 from keras_noisyfer.value_checks import MAX_VALUE
 
@@ -107,7 +108,7 @@ def _float32_copy(network):
         return network
     config = {**network.get_config(), "dtype": "float32"}
     copy = type(network).from_config(config)
-    copy.set_weights(network.get_weights())
+    copy_weights(network, copy)
     return copy
 
 

@@ -10,6 +10,7 @@ from keras_noisyfer.arguments import check_number
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.models import JointDistributionGAN
 from keras_noisyfer.networks import Encoder
+from keras_noisyfer.networks.network import copy_weights
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.tasks import ContinuousTask
 from keras_noisyfer.tuning.objectives import (
@@ -186,7 +187,7 @@ class JointDistributionHyperModel(keras_tuner.HyperModel):
         if backbone is not None:
             # Each trial begins with what it has learned elsewhere.
             options["backbone"] = keras.models.clone_model(backbone)
-            options["backbone"].set_weights(backbone.get_weights())
+            copy_weights(backbone, options["backbone"])
         return options
 
     def fit(

@@ -351,6 +351,17 @@ def test_second_encoder():
     ]
     assert np.abs(kernels[0] - kernels[1]).min() > 0
 
+    rescaling = keras.layers.Normalization(axis=None)
+    rescaling.adapt(np.array([0.2, 0.6]))
+    inputs = keras.Input((32, 32, 3))
+    backbone = keras.Model(inputs, keras.layers.Conv2D(3, 3)(inputs))
+    adapted = Encoder(
+        CATEGORICAL, (32, 32, 3), backbone=backbone, preprocessing=rescaling
+    )
+    second = CoTeaching(adapted).second_encoder
+    assert second.preprocessing is not rescaling
+    np.testing.assert_allclose(second.preprocessing(np.ones(1)), [3.0])
+
     other = make_encoder(CATEGORICAL, width=1 / 8)
     assert CoTeaching(encoder, other).second_encoder is other
 

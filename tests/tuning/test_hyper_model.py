@@ -49,16 +49,19 @@ def test_builds_what_the_hyperparameters_say():
 
 
 def test_each_trial_has_a_backbone_of_its_own():
-    inputs = keras.Input((32, 32, 3))
-    backbone = keras.Model(inputs, keras.layers.Conv2D(3, 3)(inputs))
+    normalization = keras.layers.Normalization(axis=None)
+    backbone = keras.Sequential(
+        [keras.Input((32, 32, 3)), normalization, keras.layers.Conv2D(3, 3)]
+    )
+    normalization.adapt(np.array([0.2, 0.6]).reshape(2, 1, 1, 1))
     hypermodel = make_hypermodel(BOTH, encoder_options={"backbone": backbone})
     models = [hypermodel.build(keras_tuner.HyperParameters()) for _ in "ab"]
     copies = [each.encoder.backbone for each in models]
     assert len({id(each) for each in (*copies, backbone)}) == 3
+    images = np.ones((1, 32, 32, 3), "float32")
     for each in copies:
-        np.testing.assert_array_equal(
-            each.get_weights()[0], backbone.get_weights()[0]
-        )
+        # What it was adapted to as well.
+        np.testing.assert_array_equal(each(images), backbone(images))
 
 
 def test_gamma_is_fixed_without_continuous_tasks():
