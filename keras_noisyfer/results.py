@@ -139,7 +139,8 @@ def summarise_runs(
 
     Args:
         runs: Sequence of `(seed, results)`: `results` is a list of dicts, one
-            a method, with the key `method` and the metrics.
+            a method, with the key `method` and the metrics, None or NaN
+            where there is none.
         metrics: Names of the metrics.
 
     Returns:
@@ -156,7 +157,10 @@ def summarise_runs(
         {
             "seed": seed,
             "method": result["method"],
-            **{metric: float(result[metric]) for metric in metrics},
+            **{
+                name: float("nan" if result[name] is None else result[name])
+                for name in metrics
+            },
         }
         for seed, results in runs
         for result in results

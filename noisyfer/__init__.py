@@ -147,7 +147,11 @@ def _compare(parser):
         help="fraction of the images that methods are ranked on",
     )
     add("--channels", type=int, choices=(1, 3), default=3, help="1: gray")
-    add("--augment", action="store_true", help="as the data set is")
+    add(
+        "--augment",
+        action="store_true",
+        help="change images at random, as `noisyfer train` does",
+    )
     add("--balanced", action="store_true", help="classes count the same")
     add("--refit", action="store_true", help="train the first on all images")
     flag.add_out_flag(parser, "runs/compare", "later runs go on there")
@@ -166,6 +170,13 @@ def _train(parser):
     count = flag.number_flag(int, minimum=0)
     add("--test-size", type=count, default=0, help="test images; 0: all")
     add(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="change images at random: those of --data as suits them, which is "
+        "the default; those of LABELS.csv as faces, moved, turned, scaled and "
+        "mirrored",
+    )
+    add(
         "--resume",
         action="store_true",
         help="keep the state of training in the folder of the results, and "
@@ -173,6 +184,14 @@ def _train(parser):
         "has left there",
     )
     flag.add_out_flag(parser, "runs/train", "an earlier run's is replaced")
+    check_data = parser.get_default("check")
+
+    def check(flags):
+        check_data(flags)
+        if flags.csv and not flags.test_csv and not flags.test_where:
+            flag.refuse_given(parser, flags, ["test_size"], "without a test")
+
+    parser.set_defaults(check=check)
 
 
 def _audit(parser):
@@ -214,15 +233,14 @@ def _audit(parser):
 
     def check(flags):
         check_data(flags)
-        given = [
-            flag.flag_name(name)
-            for name in training
-            if getattr(flags, name) != parser.get_default(name)
-        ]
-        if given and (flags.model, flags.predictions) != (None, None):
-            parser.error(
-                f"{', '.join(given)} cannot be given with --model or "
-                "--predictions, with which nothing is trained"
+        names = ("test_csv", "test_where")
+        flag.refuse_given(parser, flags, names, "where nothing is tested")
+        if (flags.model, flags.predictions) != (None, None):
+            flag.refuse_given(
+                parser,
+                flags,
+                training,
+                "with --model or --predictions, with which nothing is trained",
             )
 
     parser.set_defaults(check=check)

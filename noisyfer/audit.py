@@ -49,6 +49,8 @@ def run(flags):
     np.savez_compressed(
         output / "predictions.npz", image=data.names, **predictions, **names
     )
+    # An earlier audit's, of data whose truth was known.
+    (output / "measures.json").unlink(missing_ok=True)
     found = audit(predictions, data, method=flags.score)
     page = write_audit(found, data, output, flags.thumbnails)
     print(f"\nThe most suspect labels of {len(found.labels):,}:\n")

@@ -2,7 +2,7 @@
 
 from keras_noisyfer.comparison import METHODS, compare
 from keras_noisyfer.results import prepare_output_dir
-from noisyfer.data import find_dataset, load_data
+from noisyfer.data import find_augmentation, load_data
 from noisyfer.flags import UsageError, naming_flags
 
 
@@ -13,7 +13,7 @@ def run(flags):
             f"--methods must be of {', '.join(METHODS)}. "
             f"Received: {', '.join(unknown)}"
         )
-    augmentation = find_dataset(flags).augmentation
+    augmentation = find_augmentation(flags)
     with naming_flags(output_dir="--out"):
         output = prepare_output_dir(flags.out)
     data, test = load_data(flags)
@@ -30,7 +30,7 @@ def run(flags):
         image_shape=shape,
         batch_size=flags.batch_size,
         learning_rate=flags.learning_rate,
-        augmentation=augmentation if flags.augment else None,
+        augmentation=augmentation,
         balanced=flags.balanced,
         minutes=flags.minutes,
         refit=flags.refit,

@@ -7,10 +7,21 @@ import tensorflow_datasets as tfds
 from keras_noisyfer.comparison import DATASETS
 from keras_noisyfer.comparison.data import check_loader_options
 from keras_noisyfer.comparison.table_data import load_table_data
-from noisyfer.flags import UsageError
+from noisyfer.flags import UsageError, naming_flags
 
 # What drawn data sets make, where the flags do not say.
 DRAWN = {"train_size": 2000, "validation_size": 0, "test_size": 1000}
+
+# What the flags of a table are called in Python.
+TABLE_NAMES = {
+    "path": "LABELS.csv",
+    "image_root": "--image-dir",
+    "columns": "--categorical and --continuous",
+    "classes": "--classes",
+    "tasks": "--classes",
+    "where": "--where or --test-where",
+    'on_error="skip"': "--on-error skip",
+}
 
 
 def find_dataset(flags):
@@ -20,6 +31,11 @@ def find_dataset(flags):
         known = ", ".join(each for each in DATASETS if each != "csv")
         raise UsageError(f"--data must be one of {known}. Received: {name}")
     return DATASETS[name]
+
+
+def find_augmentation(flags):
+    """What changes the images in training, or None; see `--augment`."""
+    return find_dataset(flags).augmentation if flags.augment else None
 
 
 def load_data(flags):
@@ -35,7 +51,8 @@ def load_data(flags):
         tfds.disable_progress_bar()
     known = find_dataset(flags)
     if flags.data is None:
-        train, test = load_table_data(table_options(flags), flags.seed)
+        with naming_flags(**TABLE_NAMES):
+            train, test = load_table_data(table_options(flags), flags.seed)
     else:
         options = dict(flags.data_option)
         if flags.data_dir is not None:

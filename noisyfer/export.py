@@ -18,13 +18,18 @@ def run(flags):
                 "--decoder must be another folder than --out, and neither in "
                 f"the other. Received: {flags.decoder}"
             )
-    names = {"path": "--out", "overwrite": "--overwrite"}
-    with naming_flags(model="FILE.keras", **names):
+    if flags.decoder and folder.exists() and not flags.overwrite:
+        # Or the decoder alone would be written.
+        raise ValueError(
+            f"--out must not exist yet without --overwrite. Received: {folder}"
+        )
+    names = {"overwrite": "--overwrite"}
+    if flags.decoder:
+        # First: not every model has one.
+        decoder = pathlib.Path(flags.decoder, "1")
+        with naming_flags(model="FILE.keras", path="--decoder", **names):
+            export_decoder(model, decoder, overwrite=flags.overwrite)
+        print(f"Decoder: {decoder}")
+    with naming_flags(model="FILE.keras", path="--out", **names):
         export(model, folder, flags.format, overwrite=flags.overwrite)
     print(f"Model: {folder}")
-    if flags.decoder:
-        folder = pathlib.Path(flags.decoder, "1")
-        names["path"] = "--decoder"
-        with naming_flags(model="FILE.keras of --decoder", **names):
-            export_decoder(model, folder, overwrite=flags.overwrite)
-        print(f"Decoder: {folder}")

@@ -7,13 +7,30 @@ import operator
 import pathlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 AUTO = "auto"
 MAX_SEED = 2**31 - 1
 # Those of the encoder, whose module imports TensorFlow.
 IMAGE_SIZES = (32, 48, 64, 96, 128, 256)
+# Of a table alone; the first are pairs.
+PAIR_FLAGS = (
+    "categorical",
+    "continuous",
+    "clean",
+    "classes",
+    "where",
+    "test_where",
+)
+TABLE_FLAGS = (
+    *PAIR_FLAGS,
+    "image_dir",
+    "test_csv",
+    "test_image_dir",
+    "image_column",
+    "on_error",
+)
 
 
 class UsageError(ValueError):
@@ -342,6 +359,21 @@ def add_data_flags(parser: argparse.ArgumentParser, image_size: int) -> None:
             parser.error("give either LABELS.csv and --image-dir, or --data")
         if flags.csv is not None and flags.image_dir is None:
             parser.error("LABELS.csv needs --image-dir, the folder of images")
+        if flags.csv is None:
+            refuse_given(parser, flags, TABLE_FLAGS, "with --data")
+        else:
+            names = ("data_dir", "data_option")
+            refuse_given(parser, flags, names, "without --data")
+            if flags.test_csv is None:
+                names = ("test_image_dir",)
+                refuse_given(parser, flags, names, "without --test-csv")
+        for flag in ("data_option", *PAIR_FLAGS):
+            names = [name for name, _ in getattr(flags, flag)]
+            if len(set(names)) < len(names):
+                parser.error(
+                    f"{flag_name(flag)} must be given once for each name. "
+                    f"Received: {', '.join(names)}"
+                )
         warmup = getattr(flags, "warmup_epochs", None) or 0
         if warmup >= flags.epochs:
             parser.error(
@@ -350,6 +382,22 @@ def add_data_flags(parser: argparse.ArgumentParser, image_size: int) -> None:
             )
 
     parser.set_defaults(check=check)
+
+
+def refuse_given(
+    parser: argparse.ArgumentParser,
+    flags: argparse.Namespace,
+    names: Iterable[str],
+    where: str,
+) -> None:
+    """Ends the program if one of some flags is not at its default."""
+    given = [
+        flag_name(name)
+        for name in names
+        if getattr(flags, name) != parser.get_default(name)
+    ]
+    if given:
+        parser.error(f"{', '.join(given)} cannot be given {where}")
 
 
 def _pair(text):

@@ -22,10 +22,11 @@ from keras_noisyfer.serving.export import export
 from keras_noisyfer.serving.model_card import ModelCard
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.training_state import read_state
-from noisyfer.data import find_dataset, load_data
+from noisyfer.data import find_augmentation, find_dataset, load_data
 from noisyfer.flags import UsageError, flag_name, naming_flags
 
 TEST_BATCH_SIZE = 256
+CURVES, CONFUSIONS = "training_curves.png", "confusion_matrix_"
 
 
 def training_options(flags):
@@ -81,7 +82,10 @@ def run(flags):
             told = header["settings"].get("settings", {})
             flags.warmup_epochs = told.get("warmup_epochs")
     options = training_options(flags)
-    known = find_dataset(flags)
+    if flags.augment is None:
+        # What is in a table's images, nobody knows.
+        flags.augment = flags.data is not None
+    augmentation = find_augmentation(flags)
     if flags.resume and METHODS[flags.method].pretrained:
         raise UsageError(
             f"--resume cannot be given for the method '{flags.method}', whose "
@@ -96,7 +100,8 @@ def run(flags):
         test = test.take(flags.test_size) if flags.test_size else test
         test_data = test.batches(options["image_shape"], TEST_BATCH_SIZE)
 
-    print(METHODS[flags.method].title, flush=True)
+    how = "changed at random" if augmentation else "as they are (--augment)"
+    print(f"{METHODS[flags.method].title}, images {how}", flush=True)
     history_file = output / "history.csv"
     callbacks = [keras.callbacks.CSVLogger(history_file, append=flags.resume)]
     if flags.resume:
@@ -106,7 +111,7 @@ def run(flags):
         flags.method,
         train,
         test_data,
-        augmentation=known.augmentation,
+        augmentation=augmentation,
         callbacks=callbacks,
         **options,
     )
@@ -117,6 +122,9 @@ def run(flags):
     model.save(output / "model.keras")
     settings = vars(flags).copy()
     del settings["resume"]
+    for path in [output / CURVES, *output.glob(f"{CONFUSIONS}*.png")]:
+        # An earlier run's.
+        path.unlink(missing_ok=True)
     results = {
         "method": settings.pop("method"),
         "seed": settings.pop("seed"),
@@ -149,11 +157,18 @@ def run(flags):
         metrics=results["test"],
         selection_rule="Test images with clean labels, after the last epoch; "
         "nothing was chosen by them.",
-        faces=known.augmentation is face_affine,
+        faces=_shows_faces(flags),
     )
     export(model, output / "saved_model" / "1", card=card, overwrite=True)
     write_json(output / "results.json", results)
     print(f"History, results, pictures and model: {output}")
+
+
+def _shows_faces(flags):
+    """Whether the images are faces; None where nobody knows."""
+    if flags.data is None:
+        return None
+    return find_dataset(flags).augmentation is face_affine
 
 
 def _describe_run(flags, train):
@@ -204,7 +219,7 @@ def _write_figures(output, model, method, history, test, test_data):
         figure = plot_confusion_matrix(
             labels[known], predicted[known], list(map(str, names))
         )
-        path = output / f"confusion_matrix_{task.name}.png"
+        path = output / f"{CONFUSIONS}{task.name}.png"
         figure.savefig(path, dpi=120)
     metric = _main_metric(test)
     if metric is not None:
@@ -212,7 +227,7 @@ def _write_figures(output, model, method, history, test, test_data):
         figure = plot_training_curves(
             histories, f"val_{metric}", f"test {metric}"
         )
-        figure.savefig(output / "training_curves.png", dpi=120)
+        figure.savefig(output / CURVES, dpi=120)
 
 
 def _main_metric(test):

@@ -31,7 +31,11 @@ def read_run(path, metrics):
     for method, tasks in content["measures"].items():
         for measures in tasks.values():
             if set(metrics) <= set(measures):
-                row = {name: np.mean(measures[name]) for name in metrics}
+                # Where no label is wrong, some of them are None.
+                row = {
+                    name: np.mean(np.asarray(measures[name], "float64"))
+                    for name in metrics
+                }
                 rows.append({"method": f"{method}, {source}", **row})
                 break
     return content["settings"]["seed"], rows

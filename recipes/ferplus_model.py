@@ -123,6 +123,7 @@ def make_card(settings, metrics, noise):
         "expressions.",
         data_license="FER2013: research use; FER+'s labels: MIT. No image of "
         "theirs is in this folder.",
+        faces=True,
         weights_license="Apache-2.0; mind the licence of the data.",
         realised_noise=noise,
         settings=settings,

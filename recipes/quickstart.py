@@ -234,6 +234,7 @@ def make_card(realised, settings, result):
         "labels of simulated annotators. No photograph, no person: what the "
         "model says of a real face means nothing.",
         data_license="None needed; the pictures are computed.",
+        faces=True,
         weights_license="Apache-2.0",
         realised_noise=realised,
         settings=settings,

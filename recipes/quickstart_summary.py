@@ -9,6 +9,8 @@ import argparse
 from keras_noisyfer.files import read_json
 from keras_noisyfer.results import format_table, summarise_runs
 
+METRICS = ("accuracy", "ccc")
+
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -17,12 +19,14 @@ def main(arguments=None):
     for path in parser.parse_args(arguments).files:
         try:
             content = read_json(path)
-            runs.append((content["settings"]["seed"], content["results"]))
+            run = content["settings"]["seed"], content["results"]
+            summarise_runs([run], METRICS)
+            runs.append(run)
         except (OSError, ValueError, KeyError, TypeError) as error:
             parser.error(
                 f"{path} is no results.json of the quickstart: {error!r}"
             )
-    by_run, by_method = summarise_runs(runs, ("accuracy", "ccc"))
+    by_run, by_method = summarise_runs(runs, METRICS)
     print(format_table(by_run))
     print()
     print(format_table(by_method))

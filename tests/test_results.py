@@ -126,3 +126,5 @@ def test_summarise_runs_by_hand():
     ]
     _, single = summarise_runs(runs[:1], ["x"])
     assert single[0]["x"] == "0.500"
+    _, undefined = summarise_runs([(0, [{"method": "a", "x": None}])], ["x"])
+    assert undefined == [{"method": "a", "x": "nan", "runs": 1}]

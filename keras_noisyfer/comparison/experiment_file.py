@@ -50,9 +50,10 @@ def read_experiment(path: PathLike, profile: str = "small") -> Experiment:
         profiles = content.pop("profiles", {})
         settings = content.pop("settings", [])
         check_table("profiles", profiles)
-        if not isinstance(settings, list):
+        if not isinstance(settings, list) or not settings:
             raise ValueError(
-                f"`settings` must be tables. Received: {settings!r}"
+                "`settings` must be tables, at least one, unless the file is "
+                f"there to be extended. Received: {settings!r}"
             )
         for each in settings:
             check_table("settings", each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,8 @@ def load_table_data(
         where=test_where,
         on_error=options["on_error"],
     )
-    if options["test_image_root"] in (None, options["image_root"]):
+    roots = options["image_root"], options["test_image_root"]
+    if len({os.path.realpath(each) for each in roots if each}) == 1:
         both = sorted(set(train.names) & set(test.names))
         if both:
             raise ValueError(

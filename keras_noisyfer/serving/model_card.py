@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keras_noisyfer.models import MultiTaskModel
 
 NOT_STATED = "Not stated."
-LIMITS = """\
+FACE_LIMITS = """\
 - What a face shows is not what a person feels. The model predicts the label
   that annotators would give to a picture, no more.
 - It must not be used to judge or to decide about people: not in hiring,
@@ -22,14 +22,20 @@ LIMITS = """\
   consent of those whose faces are processed. Inferring emotions at work and in
   schools is prohibited in the European Union (Regulation 2024/1689, Art. 5).
 - Accuracy differs between groups of people, poses and lighting; it was not
-  measured for groups unless the metrics say so.
+  measured for groups unless the metrics say so."""
+NOISE_LIMITS = """\
 - The labels that it learned from were noisy. Its errors follow theirs where
   the method did not separate them from the truth."""
-OBJECT_LIMITS = """\
+OBJECT_LIMITS = f"""\
 - The model predicts the label that annotators would give to a picture.
-- The labels that it learned from were noisy. Its errors follow theirs where
-  the method did not separate them from the truth.
+{NOISE_LIMITS}
 - Pictures unlike those it was trained on get confident predictions too."""
+# By `ModelCard.faces`.
+LIMITS = {
+    True: f"{FACE_LIMITS}\n{NOISE_LIMITS}",
+    False: OBJECT_LIMITS,
+    None: f"{OBJECT_LIMITS}\n\nIf the pictures show faces:\n\n{FACE_LIMITS}",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +53,8 @@ class ModelCard:
         metrics: Dict of measured values.
         selection_rule: How the epoch and the settings were chosen, and on
             which data.
-        faces: Whether the images are faces: the card then says what emotion
-            inference must not be used for.
+        faces: Whether the images are faces, of which the card says what
+            emotion inference must not be used for; None if it is not known.
     """
 
     title: str = "Model"
@@ -59,7 +65,7 @@ class ModelCard:
     settings: dict = dataclasses.field(default_factory=dict)
     metrics: dict = dataclasses.field(default_factory=dict)
     selection_rule: str = NOT_STATED
-    faces: bool = True
+    faces: bool | None = None
 
     def __post_init__(self):
         for name in ("realised_noise", "settings", "metrics"):
@@ -93,7 +99,7 @@ def write_model_card(
         "Metrics": f"{_table('metric', card.metrics)}\n\n"
         f"Selection: {card.selection_rule}",
         "Intended use": "Research on learning from noisy labels.",
-        "Limits": LIMITS if card.faces else OBJECT_LIMITS,
+        "Limits": LIMITS[card.faces],
         "License of the weights": card.weights_license,
     }
     text = f"# {card.title}\n"

@@ -105,6 +105,11 @@ def test_audits_your_own_files(tmp_path, capsys):
             2,
             "--method, --decay cannot be given with --model or --predictions",
         ),
+        (
+            ["a.csv", "--image-dir", ".", "--test-csv", "b.csv"],
+            2,
+            "--test-csv cannot be given where nothing is tested",
+        ),
         (["--method", "best"], 2, "--method must be one of vggnet"),
     ],
 )

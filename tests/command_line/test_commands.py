@@ -148,6 +148,7 @@ def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
     plain = tmp_path / "plain.keras"
     MultiTaskModel(model.encoder).save(plain)
     others = ["--out", str(tmp_path / "others")]
+    unwritten = str(tmp_path / "unwritten")
     (tmp_path / "others" / "1").mkdir(parents=True)
     for code, given, message in (
         (1, flags, "--out must not exist yet without --overwrite. Received: "),
@@ -163,8 +164,19 @@ def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
         ),
         (
             1,
-            [str(plain), *flags[1:], "--overwrite"],
-            "FILE.keras of --decoder must be a JointDistributionGAN with a ",
+            [
+                str(plain),
+                "--out",
+                unwritten,
+                "--decoder",
+                str(tmp_path / "new"),
+            ],
+            "FILE.keras must be a JointDistributionGAN with a decoder",
+        ),
+        (
+            1,
+            [*flags[:3], "--decoder", unwritten],
+            "--out must not exist yet without --overwrite. Received: ",
         ),
         (
             2,
@@ -177,6 +189,8 @@ def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):
         assert error.value.code == code
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"error: {message}")
+    # Neither of both.
+    assert not (tmp_path / "unwritten").exists()
 
 
 def test_image_sizes_are_those_of_the_encoder(capsys):

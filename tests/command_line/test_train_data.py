@@ -85,7 +85,11 @@ def write_images(root, count):
 
 @pytest.mark.slow
 @pytest.mark.smoke
-def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, unexported):
+def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, monkeypatch):
+    cards = []
+    monkeypatch.setattr(
+        "noisyfer.train.export", lambda *_, card, **options: cards.append(card)
+    )
     write_images(tmp_path / "images", 8)
     lines = ["image,mood.ann,mood.bob,clean.mood,valence,arousal"]
     for index in range(8):
@@ -102,6 +106,9 @@ def test_own_csv_with_nothing_but_its_header(tmp_path, capsys, unexported):
     assert results["test"] == {}
     assert results["classes"] == {"mood": ["calm", "happy", "sad"]}
     printed = capsys.readouterr().out
+    assert "VGGNet, all noisy labels, images as they are (--augment)" in printed
+    # Whether these are faces, nobody knows.
+    assert [each.faces for each in cards] == [None]
     assert "accepted: 8 images" in printed
     assert "mood, labels of each class: calm 2, happy 3, sad 11" in printed
 
@@ -128,6 +135,9 @@ def test_own_csv_with_flags_for_its_columns(tmp_path, unexported):
     assert {"mood_accuracy", "affect_ccc"} <= set(results["test"])
 
 
+WITH = "--where, --test-csv, --on-error cannot be given with --data"
+
+
 @pytest.mark.parametrize(
     "flags, code, message",
     [
@@ -139,6 +149,11 @@ def test_own_csv_with_flags_for_its_columns(tmp_path, unexported):
         ("gone.csv --image-di x", 2, "unrecognized arguments: --image-di"),
         ("--data raf-base", 2, "missing a required argument: 'data_dir'"),
         ("--data crowd-faces --data-option size=4", 2, "'size'"),
+        ("--data raf-base --where a=b --test-csv c --on-error skip", 2, WITH),
+        ("gone.csv --data-dir a", 2, "--data-dir cannot be given without --da"),
+        ("gone.csv --test-size 3", 2, "--test-size cannot be given without a "),
+        ("gone.csv --test-image-dir a", 2, "given without --test-csv"),
+        ("gone.csv --where a=b --where a=c", 2, "--where must be given once"),
     ],
 )
 def test_rejects_wrong_flags(tmp_path, capsys, flags, code, message):

@@ -38,6 +38,10 @@ def test_summary_over_seeds(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "posterior, one model  0.950 ± 0.071" in printed
     assert "-0.500 ± 0.000    0.600 ± 0.141  0.150 ± 0.000" in printed
+    # Where no label is wrong.
+    files[0].write_text(json.dumps(measures(0, None, [0.4, 0.6])))
+    summary.main([str(files[0])])
+    assert "posterior, one model    nan" in capsys.readouterr().out
     (tmp_path / "other.json").write_text("[1]")
     with pytest.raises(SystemExit):
         summary.main([str(tmp_path / "other.json")])

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import subprocess
@@ -19,7 +20,7 @@ from keras_noisyfer import (
     make_dataset,
 )
 from keras_noisyfer.datasets.image_sources import decode_image
-from keras_noisyfer.serving.model_card import ModelCard
+from keras_noisyfer.serving.model_card import ModelCard, write_model_card
 from keras_noisyfer.serving.predictor import Predictor
 
 # Of a shallower encoder int8 loses more.
@@ -38,6 +39,7 @@ CARD = ModelCard(
     realised_noise={
         "expression": [{"n": 64, "missing": 0.0, "wrong": 0.25}] * 2
     },
+    faces=True,
 )
 
 
@@ -266,6 +268,19 @@ def test_model_card_says_what_is_known(folder):
         "- What a face shows is not what a person feels.",
     ):
         assert line in text
+
+
+def test_model_card_names_the_limits_of_what_is_shown(model, tmp_path):
+    """Of faces, of other things, and of what nobody knows."""
+    objects, faces = "- Pictures unlike those", "- It must not be used to judge"
+    for given, expected in ((True, [faces]), (False, [objects]), (None, None)):
+        card = dataclasses.replace(CARD, faces=given)
+        write_model_card(model, card, tmp_path / "card.md")
+        text = (tmp_path / "card.md").read_text()
+        there = [each for each in (objects, faces) if each in text]
+        assert there == (expected or [objects, faces])
+        assert ("If the pictures show faces:" in text) == (given is None)
+        assert "- The labels that it learned from were noisy." in text
 
 
 # === The decoder ===
