@@ -9,7 +9,7 @@ from keras_noisyfer import losses
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.losses.by_task import make_losses
 from keras_noisyfer.losses.streams import StreamLoss, stream_mean
-from keras_noisyfer.tasks import ContinuousTask
+from keras_noisyfer.tasks import CategoricalTask, ContinuousTask
 
 
 def gradient(function, inputs):
@@ -311,6 +311,17 @@ def test_missing_labels_have_no_part_in_a_loss_of_keras():
     gradient = ops.convert_to_numpy(gradient)
     assert gradient[0, 0, 0] == -0.125
     assert not gradient[0, 0, 1] and not gradient[1].any()
+
+
+def test_a_function_may_take_class_ids_for_indices():
+    weights = np.array([1.0, 2.0, 4.0], "float32")
+    loss = make_losses(
+        [CategoricalTask("mood", 3)],
+        {"mood": lambda ids, _: ops.take(weights, ids)},
+    )["mood"]
+    labels = np.array([[0], [2], [-1]], "int32")
+    value = loss(labels, np.zeros((3, 1, 3), "float32"))
+    assert float(value) == pytest.approx(2.5)
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -20,8 +20,9 @@ class LabelLoss(StreamLoss):
     """A loss of single labels, such as Keras' own, over label streams.
 
     Its value for a stream is the mean over the labels that are given. For
-    classes it sees probabilities, or logits if it has `from_logits=True`. A
-    value that a given label lacks is taken to be the predicted one.
+    classes it sees int32 ids, and probabilities, or logits if it has
+    `from_logits=True`. A value that a given label lacks is taken to be the
+    predicted one.
 
     Args:
         loss: A `keras.losses.Loss` or a function of `y_true` and `y_pred`,
@@ -57,7 +58,8 @@ class LabelLoss(StreamLoss):
         `(batch_size, annotators)`."""
         if len(y_true.shape) < len(y_pred.shape):
             present = y_true >= 0
-            y_true = ops.maximum(y_true, 0)
+            # Keras has made floating-point numbers of them.
+            y_true = ops.cast(ops.maximum(y_true, 0), "int32")
             if self.one_hot:
                 y_true = one_hot(y_true, y_pred.shape[-1], y_pred.dtype)
             if not self._from_logits:
