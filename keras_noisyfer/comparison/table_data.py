@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from keras_noisyfer.datasets.exchange import CLEAN
+from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.table import from_csv
-from keras_noisyfer.datasets.table_cells import read_csv
-from keras_noisyfer.datasets.table_columns import KEYS
-from keras_noisyfer.datasets.table_tasks import infer_tasks, tell_inferred
-
-if TYPE_CHECKING:
-    from keras_noisyfer.datasets.labelled_images import LabelledImages
+from keras_noisyfer.datasets.table_cells import (
+    check_header,
+    choose_rows,
+    read_csv,
+    texts,
+)
+from keras_noisyfer.datasets.table_columns import KEYS, parse_columns
+from keras_noisyfer.datasets.table_tasks import (
+    infer_columns,
+    infer_tasks,
+    tell_inferred,
+)
+from keras_noisyfer.tasks import CategoricalTask
 
 _PATHS = ("csv", "image_root", "test_csv", "test_image_root")
 _DEFAULTS: dict[str, Any] = {
@@ -88,8 +99,10 @@ def load_table_data(
         seed: See `from_csv`.
 
     Returns:
-        `(train, test)`: `LabelledImages`; the test ones with clean labels,
-        None where no test is named.
+        `(train, test)`: `LabelledImages`; the test ones with clean labels
+        alone, beside which their table needs no others: those of columns or
+        of an annotator that count as the truth, or else of a task's one
+        annotator. None where no test is named.
 
     Raises:
         ValueError: if an image is in both, or see `infer_tasks` and
@@ -105,12 +118,13 @@ def load_table_data(
     where, test_where = dict(options["where"]), dict(options["test_where"])
     classes = {task: names.split(",") for task, names in options["classes"]}
     table = read_csv(options["csv"])
-    tasks, columns = infer_tasks(table, columns, [*where, *test_where], classes)
+    ignored = [*where, *test_where]
+    tasks, told = infer_tasks(table, columns, ignored, classes)
     train = from_csv(
         table,
         options["image_root"],
         tasks,
-        columns,
+        told,
         where=where,
         on_error=options["on_error"],
         seed=seed,
@@ -118,16 +132,16 @@ def load_table_data(
     tell_inferred(tasks, train.report)
     if not options["test_csv"] and not test_where:
         return train, None
-    test = from_csv(
-        options["test_csv"] or table,
-        options["test_image_root"] or options["image_root"],
-        tasks,
-        columns,
-        where=test_where,
-        on_error=options["on_error"],
-    )
-    roots = options["image_root"], options["test_image_root"]
-    if len({os.path.realpath(each) for each in roots if each}) == 1:
+    if options["test_csv"]:
+        table = read_csv(options["test_csv"])
+        if columns is None:
+            names = [task.name for task in tasks]
+            told = infer_columns(table, ignored, names)
+    table = choose_rows(table, test_where, table.attrs["csv"])
+    root = options["test_image_root"] or options["image_root"]
+    test = _load_test(table, root, tasks, told, options["on_error"])
+    roots = options["image_root"], root
+    if len({os.path.realpath(each) for each in roots}) == 1:
         both = sorted(set(train.names) & set(test.names))
         if both:
             raise ValueError(
@@ -135,4 +149,49 @@ def load_table_data(
                 "--test-where tell them apart. Received: "
                 f"{len(both)} image(s) in both, such as {both[0]}"
             )
-    return train, test.clean_labels()
+    return train, test
+
+
+def _load_test(table, root, tasks, columns, on_error):
+    """Test images with their clean labels, which need no others beside them;
+    of a task without any, those of its one annotator count."""
+    columns = dict(columns)
+    clean = columns.pop("clean", {})
+    if "value" in columns:
+        check_header(columns.values(), table, table.attrs["csv"])
+        fields = parse_columns(columns, tasks).fields
+        what = texts(table[columns["task"]])
+        is_clean = texts(table[columns["annotator"]]) == (clean or CLEAN)
+        table = table[is_clean | ~what.isin(what[is_clean])]
+        of = {text: task for text, task, *_ in fields}
+        there, truths = (set(each.map(of)) for each in (what, what[is_clean]))
+    else:
+        columns |= clean
+        there, truths = set(columns), set(clean)
+    known = [task for task in tasks if task.name in there]
+    test: Any = None
+    if known:
+        test = from_csv(table, root, known, columns, on_error=on_error)
+        test = test.clean_labels()
+    if test is None or not test.labelled_tasks:
+        raise ValueError(
+            f"{table.attrs['csv']} must have clean labels of "
+            f"{' or '.join(task.name for task in tasks)} for the test: called "
+            "clean.TASK, or of one annotator. Received: none"
+        )
+    labels = {task.name: _no_labels(task, len(test)) for task in tasks}
+    labels |= test.labels
+    return LabelledImages(
+        test.images,
+        labels,
+        [task.with_annotators(1) for task in tasks],
+        {n: each[:, 0] for n, each in labels.items() if n in truths},
+        report=test.report,
+        annotators=test.annotators,
+    )
+
+
+def _no_labels(task, count):
+    if isinstance(task, CategoricalTask):
+        return np.full((count, 1), -1)
+    return np.full((count, 1, len(task.dimensions)), np.nan)
