@@ -165,6 +165,11 @@ def prepare_optimizer(
             "'mixed_float16' needs"
         )
     inner = inner_optimizer(optimizer)
+    if not hasattr(inner, "learning_rate"):
+        raise ValueError(
+            f"`{argument}` must have one learning rate for all variables. "
+            f"Received: a {type(inner).__name__}"
+        )
     if inner.use_ema and not variables:
         raise ValueError(
             f"`{argument}` must have use_ema=False for a "

@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_noisyfer.models import MultiTaskModel
+from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
+from keras_noisyfer.tasks import CategoricalTask
 
 
 def train(optimizer, steps=5):
@@ -50,3 +53,14 @@ def test_serializes():
 def test_has_no_amsgrad():
     with pytest.raises(ValueError, match="`amsgrad` must be False"):
         FusedAdam(amsgrad=True)
+
+
+@pytest.mark.skipif(
+    not hasattr(keras.optimizers, "MultiOptimizer"), reason="older Keras"
+)
+def test_a_model_has_one_learning_rate():
+    inner = keras.optimizers.Adam()
+    optimizer = keras.optimizers.MultiOptimizer(lambda variable: inner)
+    encoder = Encoder([CategoricalTask("mood", 2)], (32, 32, 3), width=1 / 32)
+    with pytest.raises(ValueError, match="`optimizer` must have one learning"):
+        MultiTaskModel(encoder).compile(optimizer)

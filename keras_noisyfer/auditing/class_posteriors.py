@@ -119,7 +119,8 @@ def fit_class_posterior(
     counts = np.einsum("ni,naj->aij", probabilities, one_hot)
     totals = counts.sum(axis=-1, keepdims=True)
     shares = np.full_like(counts, np.nan)
-    np.divide(counts, totals, out=shares, where=totals > 0)
+    # Of a class that nobody shows nothing is known.
+    np.divide(counts, totals, out=shares, where=totals >= 0.5)
     return ClassPosterior(probabilities, shares)
 
 

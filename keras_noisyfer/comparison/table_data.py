@@ -169,7 +169,7 @@ def _load_test(table, root, tasks, columns, on_error):
         columns |= clean
         there, truths = set(columns), set(clean)
     known = [task for task in tasks if task.name in there]
-    test: Any = None
+    test = None
     if known:
         test = from_csv(table, root, known, columns, on_error=on_error)
         test = test.clean_labels()

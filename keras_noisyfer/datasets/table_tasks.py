@@ -133,7 +133,7 @@ def infer_tasks(
         check_header(used, frame, source)
         found[name] = pd.concat([frame[column] for column in used])
         if not (classes or {}).get(name):
-            _check_shared(name, frame[used])
+            _check_shared(name, frame[[*dict.fromkeys(used)]])
     unknown = sorted(set(classes or ()) - set(found))
     if unknown:
         raise ValueError(

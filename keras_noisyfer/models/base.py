@@ -70,13 +70,13 @@ class BaseModel(keras.Model):
 
     Args:
         encoder: An `Encoder`. Its tasks are those of the model.
-        **kwargs: `name`, `dtype`, `trainable`.
+        **kwargs: `name`, `trainable`, `dtype`, by default the encoder's.
     """
 
     def __init__(self, encoder: Encoder, **kwargs: Any):
-        super().__init__(**kwargs)
         check_strategy()
         check_network("encoder", encoder, Encoder)
+        super().__init__(**{"dtype": encoder.dtype_policy, **kwargs})
         self.encoder = encoder
         self.tasks = encoder.tasks
         self._traced_shapes: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.batches import check_inputs, is_tf_dataset
 from keras_noisyfer.networks.network import copy_weights
 from keras_noisyfer.typing import PathLike, Shape
@@ -59,8 +60,19 @@ def calibration_images(calibration: Any, image_shape: Shape) -> list[Any]:
 
 
 def write_onnx(model: MultiTaskModel, path: PathLike) -> None:
-    """Writes the predictor as an ONNX file."""
+    """Writes the predictor as an ONNX file; a `ValueError` if it cannot."""
+    import onnx
+
     _portable_model(model).export(path, format="onnx", verbose=False)
+    inputs = [each.name for each in onnx.load(path).graph.input]
+    if inputs != ["image"]:
+        # Keras makes inputs of tensors that a layer keeps beside its weights.
+        raise ValueError(
+            "`formats` must be without 'onnx' for a model with layers that "
+            "keep tensors of their own, such as an adapted Normalization, in "
+            "whose place `keras.layers.Rescaling` will do. "
+            f"Received: a file with the inputs {one_line(', '.join(inputs))}"
+        )
 
 
 def write_litert(
@@ -104,12 +116,30 @@ def _portable_model(model):
 
 def _float32_copy(network):
     """A network that no interpreter lacks the types for."""
-    if network.compute_dtype == "float32":
+    policies = {each.dtype_policy.name for each in _layers(network)}
+    if policies == {"float32"}:
         return network
-    config = {**network.get_config(), "dtype": "float32"}
-    copy = type(network).from_config(config)
+    config = _in_float32(keras.saving.serialize_keras_object(network))
+    copy = keras.saving.deserialize_keras_object(config)
     copy_weights(network, copy)
     return copy
+
+
+def _layers(layer):
+    yield layer
+    for each in getattr(layer, "layers", ()):
+        yield from _layers(each)
+
+
+def _in_float32(config):
+    """A configuration in which all policies are float32."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": "float32"}}
+        return {name: _in_float32(each) for name, each in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(_in_float32(each) for each in config)
+    return config
 
 
 def _first_pixels(calibration):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -318,13 +319,32 @@ def test_decoder_depends_on_labels_and_seed_alone(model, tmp_path):
     np.testing.assert_allclose(images / 127.5 - 1, floats, atol=1 / 127.5)
 
 
+def test_onnx_refuses_what_it_cannot_hold(tmp_path):
+    """Keras writes a file that wants the mean and variance for inputs."""
+    pytest.importorskip("tf2onnx")
+    rescaling = keras.layers.Normalization(axis=None)
+    inputs = keras.Input((32, 32, 3))
+    backbone = keras.Model(inputs, rescaling(inputs))
+    rescaling.adapt(np.ones((2, 32, 32, 3), "float32"))
+    encoder = Encoder(TASKS, (32, 32, 3), width=1 / 32, backbone=backbone)
+    with pytest.raises(ValueError, match="`formats` .* 'onnx' .*Rescaling"):
+        export(MultiTaskModel(encoder), tmp_path / "1", formats=("onnx",))
+    assert not (tmp_path / "1").exists()
+
+
 @pytest.mark.parametrize("name", ["onnx", "litert"])
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_files_of_a_bfloat16_model_run(images, tmp_path, name):
     policy = "mixed_bfloat16"
-    encoder = Encoder(TASKS, (32, 32, 3), width=1 / 16, dtype=policy)
-    model = MultiTaskModel(encoder, dtype=policy)
+    inputs = keras.Input((32, 32, 3))
+    layer = keras.layers.Conv2D(8, 3, strides=4, dtype=policy)
+    backbone = keras.Model(inputs, layer(inputs))
+    encoder = Encoder(
+        TASKS, (32, 32, 3), width=1 / 16, dtype=policy, backbone=backbone
+    )
+    model = MultiTaskModel(encoder)
+    assert model.dtype_policy.name == policy
     export(model, tmp_path / "1", formats=(name,))
     if name == "onnx":
         outputs = run_onnx(tmp_path / "1" / "model.onnx", images)
