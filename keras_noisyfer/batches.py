@@ -209,9 +209,11 @@ def check_data(
     elif sample_weight is not None:
         parts["sample_weight"] = sample_weight
     for name, part in parts.items():
-        if not hasattr(part, "shape"):
+        kind = getattr(getattr(part, "dtype", None), "kind", None)
+        if not hasattr(part, "shape") or kind in ("O", "S", "U"):
             raise ValueError(
-                f"`{name}` must be an array. Received: {describe(part)}"
+                f"`{name}` must be an array of numbers, of a class its id. "
+                f"Received: {describe(part)}"
             )
     sizes = {name: len(part) for name, part in parts.items() if part.shape}
     if len(set(sizes.values())) > 1 or 0 in sizes.values():

@@ -303,7 +303,7 @@ class ContinuousTask(Task):
 
     def standardize(self, labels: Tensor) -> Tensor:
         """Gives values of shape `(batch_size, dimensions)` an annotator
-        axis."""
+        axis, as float32."""
         labels = self._add_annotator_axis(labels, rank=3)
         if not keras.backend.is_float_dtype(labels.dtype):
             raise ValueError(
@@ -316,7 +316,7 @@ class ContinuousTask(Task):
                 f"Labels of task '{self.name}' must have shape "
                 f"{self.label_shape}. Received: shape={tuple(labels.shape)}"
             )
-        return labels
+        return ops.cast(labels, "float32")
 
     missing_value = "NaN"
     expected_values = "values in [-1, 1]"

@@ -121,7 +121,7 @@ def _compare(parser):
     trained on all images. Test images with clean labels, if any are named,
     show what the ranking is worth; nothing is chosen by them.
     """
-    flag.add_data_flags(parser, image_size=48)
+    flag.add_data_flags(parser, 48, ("ranking.csv", "cells.csv"))
     flag.add_number_flags(parser, **_COMPARED)
     add = parser.add_argument
     add(
@@ -164,7 +164,7 @@ def _train(parser):
     test images, whose clean labels decide nothing, also training_curves.png
     and confusion_matrix_TASK.png.
     """
-    flag.add_data_flags(parser, image_size=64)
+    flag.add_data_flags(parser, 64, ("history.csv",))
     flag.add_training_flags(parser)
     add = parser.add_argument
     count = flag.number_flag(int, minimum=0)
@@ -202,7 +202,7 @@ def _audit(parser):
     join your own rows, and one page with the most suspect images; where the
     truth is known, measures.json tells how well that went.
     """
-    flag.add_data_flags(parser, image_size=64)
+    flag.add_data_flags(parser, 64, ("labels.csv", "images.csv"))
     training = flag.add_training_flags(parser)
     add = parser.add_argument
     count = flag.number_flag(int, minimum=0)

@@ -8,6 +8,7 @@ import pandas as pd
 import tensorflow as tf
 from matplotlib.figure import Figure
 
+from keras_noisyfer.arguments import one_line
 from keras_noisyfer.datasets.image_files import read_rgb
 from keras_noisyfer.serving.photographs import (
     draw_values,
@@ -18,7 +19,9 @@ from keras_noisyfer.serving.predictor import (
     Predictor,
     load_saved_model,
     newest_version,
+    read_tasks,
 )
+from keras_noisyfer.serving.signatures import TASKS_FILE
 from noisyfer.flags import choose_model, naming_flags
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -174,13 +177,13 @@ def plot_values(dimensions, values):
     return figure
 
 
-def load_decoder(path):
-    """An exported decoder.
+def load_decoder(path, tasks):
+    """An exported decoder of a predictor's tasks.
 
     A SavedModel is a program: load only those of people you trust.
 
     Raises:
-        ValueError: if there is none that can be read.
+        ValueError: if there is none that can be read, or of other tasks.
     """
     folder = newest_version(path)
     if not (folder / "saved_model.pb").is_file():
@@ -188,15 +191,25 @@ def load_decoder(path):
             "--decoder must be a folder that `export_decoder` has written. "
             f"Received: {path}"
         )
-    return load_saved_model(folder)
+    decoder = load_saved_model(folder)
+    _, taken = decoder.signatures["serving_default"].structured_input_signature
+    if (
+        set(taken) != {"seed", *tasks}
+        or read_tasks(folder / TASKS_FILE) != tasks
+    ):
+        raise ValueError(
+            "--decoder must draw the tasks and classes of the model, "
+            f"{one_line(tasks, 200)}. Received: {path}"
+        )
+    return decoder
 
 
 def run(flags):
-    decoder = flags.decoder and load_decoder(flags.decoder)
     model, detect = choose_model(flags)
     finder = find_faces if detect else None
     with naming_flags(path="--model"):
         predictor = Predictor(model)
+    decoder = flags.decoder and load_decoder(flags.decoder, predictor.tasks)
     page = Page(predictor, decoder, finder).build()
     try:
         page.launch(server_port=flags.port, share=False)

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 import operator
+import os
 import pathlib
 import sys
 import warnings
@@ -76,6 +77,10 @@ def run_command(run: Callable[[Any], Any], flags: argparse.Namespace) -> None:
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         run(flags)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has had enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     # A loss that is not finite is a FloatingPointError.
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -283,8 +288,11 @@ def add_out_flag(
     )
 
 
-def add_data_flags(parser: argparse.ArgumentParser, image_size: int) -> None:
-    """Adds the flags that `noisyfer.data.load_data` reads."""
+def add_data_flags(
+    parser: argparse.ArgumentParser, image_size: int, written: Sequence[str]
+) -> None:
+    """Adds the flags that `noisyfer.data.load_data` reads; `written` are the
+    tables that the command writes to `--out`."""
     add = parser.add_argument
     several: dict[str, Any] = {"action": "append", "type": _pair, "default": []}
     add(
@@ -373,6 +381,15 @@ def add_data_flags(parser: argparse.ArgumentParser, image_size: int) -> None:
                 parser.error(
                     f"{flag_name(flag)} must be given once for each name. "
                     f"Received: {', '.join(names)}"
+                )
+        for path in (flags.csv, flags.test_csv):
+            if path and os.path.realpath(path) in {
+                os.path.realpath(os.path.join(flags.out, name))
+                for name in written
+            }:
+                parser.error(
+                    "--out must be another folder than that of a table which "
+                    f"it would replace. Received: {flags.out}"
                 )
         warmup = getattr(flags, "warmup_epochs", None) or 0
         if warmup >= flags.epochs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -160,11 +161,16 @@ def check_size(tasks: Tasks, held_out: LabelledImages) -> None:
 
 
 def checksum(data: LabelledImages) -> int:
-    """A number that other labels, names or images in memory change."""
+    """A number that other labels, names, images in memory, or sizes of their
+    files change."""
     arrays = [data.labels[task.name] for task in data.tasks]
     arrays += [np.array("\n".join(data.names).encode())]
-    images = getattr(data.images, "images", None)
-    arrays += [] if images is None else [images]
+    if hasattr(data.images, "images"):
+        arrays += [data.images.images]
+    if hasattr(data.images, "image_root"):
+        root = data.images.image_root
+        paths = (os.path.join(root, name) for name in data.names)
+        arrays += [np.array([os.path.getsize(path) for path in paths])]
     number = 0
     for each in arrays:
         number = zlib.crc32(np.ascontiguousarray(each).tobytes(), number)

@@ -258,8 +258,8 @@ def check_loader_options(case: str, data: Mapping[str, Any]) -> None:
         inspect.signature(DATASETS[case].load).bind("", {}, 0, **data)
     except TypeError as error:
         raise ValueError(
-            f"The data set {case!r} must be told where its files are: {error}. "
-            f"Received: {', '.join(data) or 'nothing'}"
+            f"The data set {case!r} must be given the arguments of its loader: "
+            f"{error}. Received: {', '.join(data) or 'nothing'}"
         ) from error
 
 

@@ -116,7 +116,10 @@ def load_table_data(
         options["clean"],
     )
     where, test_where = dict(options["where"]), dict(options["test_where"])
-    classes = {task: names.split(",") for task, names in options["classes"]}
+    classes = {
+        task: [name.strip() for name in names.split(",")]
+        for task, names in options["classes"]
+    }
     table = read_csv(options["csv"])
     ignored = [*where, *test_where]
     tasks, told = infer_tasks(table, columns, ignored, classes)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_noisyfer.arguments import check_number
+from keras_noisyfer.arguments import check_number, one_line
 from keras_noisyfer.batches import Batch
 from keras_noisyfer.labels import weigh_labels
 from keras_noisyfer.models.multi_task import MultiTaskModel
@@ -95,18 +95,21 @@ class CoTeaching(MultiTaskModel):
         if second_encoder is None:
             config = self.encoder.get_config()
             config["name"] = f"second_{self.encoder.name}"
-            second_encoder = Encoder.from_config(config)
+            try:
+                second_encoder = Encoder.from_config(config)
+            # Of a backbone that Keras does not know, any.
+            except Exception as error:
+                raise ValueError(
+                    "`second_encoder` must be given where `encoder` cannot be "
+                    "made again from its configuration. "
+                    f"Received: {one_line(error, 160)}"
+                ) from error
             for each in self.encoder.layers:
                 is_backbone = each is self.encoder.backbone
                 if is_backbone or each.weights and not each.trainable_weights:
                     # What it has learned elsewhere is no weight to begin with.
                     copy_weights(each, second_encoder.get_layer(each.name))
             return second_encoder
-        if second_encoder is self.encoder:
-            raise ValueError(
-                "`second_encoder` must be another object than `encoder`. "
-                f"Received: the same, {second_encoder.name!r}"
-            )
         check_network(
             "second_encoder",
             second_encoder,
@@ -114,6 +117,14 @@ class CoTeaching(MultiTaskModel):
             self.encoder,
             ("tasks", "image_shape"),
         )
+        shared = {id(v) for v in self.encoder.trainable_variables} & {
+            id(v) for v in second_encoder.trainable_variables
+        }
+        if shared:
+            raise ValueError(
+                "`second_encoder` must share no weights to train with "
+                f"`encoder`. Received: one that shares {len(shared)}"
+            )
         return second_encoder
 
     # === Picking images ===

@@ -29,8 +29,15 @@ def check_image_shape(image_shape: Shape) -> tuple[int, ...]:
 
     Raises:
         ValueError: if the image is not square, its size is not one of
-            `IMAGE_SIZES`, or it has other than 1 or 3 channels.
+            `IMAGE_SIZES`, or it has other than 1 or 3 channels; or if Keras
+            is told that channels come first.
     """
+    layout = keras.config.image_data_format()
+    if layout != "channels_last":
+        raise ValueError(
+            "`keras.config.image_data_format()` must be 'channels_last', the "
+            f"layout of the library's images. Received: {layout!r}"
+        )
     if not isinstance(image_shape, (tuple, list)):
         image_shape = (image_shape,)
     shape = tuple(image_shape)

@@ -138,7 +138,8 @@ def export_decoder(
     name (int32 class ids of shape `(batch_size,)`, float32 values of shape
     `(batch_size, dimensions)`), and `seed`, an int32 scalar. It gives `image`,
     uint8 of shape `(batch_size, size, size, channels)`: the same for the same
-    labels and seed. A label counts for all annotators of its task.
+    labels and seed. A label counts for all annotators of its task;
+    `assets.extra/tasks.json` names the classes and the dimensions.
 
     Args:
         model: A trained `JointDistributionGAN` with a decoder.
@@ -161,6 +162,7 @@ def export_decoder(
         )
     with _new_folder(path, overwrite) as folder:
         write_decoder_signatures(model, folder)
+        write_tasks(model, folder)
 
 
 @contextlib.contextmanager

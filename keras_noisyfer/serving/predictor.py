@@ -24,6 +24,8 @@ from keras_noisyfer.typing import ArrayLike, PathLike
 if TYPE_CHECKING:
     from PIL import Image
 
+PATHS = (str, os.PathLike)
+
 
 class Predictor:
     """An exported model, loaded to predict.
@@ -262,9 +264,10 @@ def _is_task(names):
 
 
 def _version_folder(path):
-    folder = newest_version(path)
+    folder = newest_version(path) if isinstance(path, PATHS) else None
     if (
-        not (folder / "saved_model.pb").is_file()
+        folder is None
+        or not (folder / "saved_model.pb").is_file()
         or not (folder / TASKS_FILE).is_file()
     ):
         raise ValueError(

@@ -123,6 +123,14 @@ def test_an_annotator_without_labels():
     assert np.isfinite(findings.scores[:, [0, 2]]).all()
 
 
+def test_nothing_is_known_of_a_class_that_nobody_shows():
+    predictions = np.tile([0.98, 0.01, 0.01], (50, 1))
+    labels = np.zeros((50, 2), int)
+    findings = fit_class_posterior(labels, predictions).judge(labels)
+    np.testing.assert_allclose(findings.confusion[:, 0, 0], 1.0)
+    assert np.isnan(findings.confusion[:, 1:]).all()
+
+
 def class_values(truth, seed=1):
     centres = np.random.default_rng(5).uniform(-0.8, 0.8, (7, 2))
     noises = np.random.default_rng(seed).normal(0, 0.2, (len(truth), 2))

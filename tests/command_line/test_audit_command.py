@@ -110,6 +110,11 @@ def test_audits_your_own_files(tmp_path, capsys):
             2,
             "--test-csv cannot be given where nothing is tested",
         ),
+        (
+            ["{out}/labels.csv", "--image-dir", "."],
+            2,
+            "--out must be another folder than that of a table which",
+        ),
         (["--method", "best"], 2, "--method must be one of vggnet"),
     ],
 )
@@ -117,7 +122,7 @@ def test_wrong_flags(tmp_path, capsys, arguments, code, message, monkeypatch):
     monkeypatch.setitem(data.DRAWN, "test_size", 4)
     # Models to serve cannot be audited by.
     served = str(ROOT / "saved_models" / "quickstart" / "1")
-    arguments = [str(each).format(served) for each in arguments]
+    arguments = [str(e).format(served, out=tmp_path) for e in arguments]
     if not arguments[0].endswith(".csv"):
         arguments = [*arguments, "--data", "crowd-faces", "--train-size", 4]
         arguments += ["--image-size", 32]

@@ -128,6 +128,7 @@ def test_list_names_what_is_registered(capsys):
     main(["list"])
     printed = capsys.readouterr().out
     assert "joint-elr" in printed and "affectnet-base" in printed
+    assert "\ncsv" not in printed
 
 
 def test_export_writes_a_folder_that_predict_reads(tmp_path, capsys):

@@ -23,7 +23,8 @@ def demo():
 @pytest.fixture(scope="module")
 def page(demo):
     predictor = demo.Predictor(SAVED_MODELS / "quickstart")
-    decoder = demo.load_decoder(SAVED_MODELS / "quickstart_decoder")
+    folder = SAVED_MODELS / "quickstart_decoder"
+    decoder = demo.load_decoder(folder, predictor.tasks)
     return demo.Page(predictor, decoder)
 
 
@@ -99,6 +100,14 @@ def test_a_folder_without_decoder_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--model", model, "--decoder", str(tmp_path)])
     assert "error: --decoder must be a folder" in capsys.readouterr().err
+    # One that draws nothing, and one of classes in another order.
+    decoder = str(SAVED_MODELS / "quickstart_decoder")
+    other = str(SAVED_MODELS / "ferplus")
+    for pair in ((model, model), (other, decoder)):
+        with pytest.raises(SystemExit):
+            main(["demo", "--model", pair[0], "--decoder", pair[1]])
+        message = "error: --decoder must draw the tasks and classes of the mod"
+        assert message in capsys.readouterr().err
 
 
 @pytest.mark.smoke

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_noisyfer.comparison.choice_checks import checksum
 from keras_noisyfer.comparison.table_data import load_table_data
 
 TRAIN = """image,mood.ann,mood.bob,valence,arousal
@@ -66,6 +67,16 @@ def test_rows_of_the_same_table(load):
     )
     assert train.names == ["0.png", "1.png"] and data.names == ["3.png"]
     assert data.clean["mood"].tolist() == [0]
+
+
+def test_other_image_files_are_other_data(load, tmp_path):
+    """Of which a comparison has kept nothing."""
+    data, _ = load("")
+    before = checksum(data)
+    assert checksum(load("")[0]) == before
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), "uint8")
+    Image.fromarray(noise).save(tmp_path / "1.png")
+    assert checksum(data) != before
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,14 @@ def test_columns_that_are_none(csv, columns, message):
         infer_tasks(csv("image,mood", "a,sad"), columns)
 
 
+def test_a_column_may_not_be_its_own_truth(csv, root):
+    columns = {"image": "image", "mood": "a", "clean": {"mood": "a"}}
+    table = csv("image,a", "a.png,sad", "b.png,happy")
+    tasks, _ = infer_tasks(table, columns)
+    with pytest.raises(ValueError, match="must be columns that are none of"):
+        from_csv(table, root, tasks, columns)
+
+
 # === Tasks that `from_csv` is not told ===
 
 

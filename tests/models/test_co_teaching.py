@@ -353,8 +353,8 @@ def test_second_encoder():
 
     rescaling = keras.layers.Normalization(axis=None)
     rescaling.adapt(np.array([0.2, 0.6]))
-    inputs = keras.Input((32, 32, 3))
-    backbone = keras.Model(inputs, keras.layers.Conv2D(3, 3)(inputs))
+    layers = [keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3)]
+    backbone = keras.Sequential(layers)
     adapted = Encoder(
         CATEGORICAL, (32, 32, 3), backbone=backbone, preprocessing=rescaling
     )
@@ -364,6 +364,13 @@ def test_second_encoder():
 
     other = make_encoder(CATEGORICAL, width=1 / 8)
     assert CoTeaching(encoder, other).second_encoder is other
+
+
+class Unknown(keras.layers.Layer):
+    """One that Keras was not told of."""
+
+    def call(self, inputs):
+        return inputs
 
 
 def test_rejects_arguments():
@@ -381,7 +388,10 @@ def test_rejects_arguments():
     fails("`forget_epochs`.*an integer.*2.5", forget_epochs=2.5)
     fails("`gamma` must be at least 0", gamma=-1)
     fails("`second_encoder` must be an Encoder. Received: int", 5)
-    fails("`second_encoder` must be another object", encoder)
+    fails("`second_encoder` must share no weights", encoder)
+    backbone = keras.Sequential([keras.Input((32, 32, 3)), Unknown()])
+    with pytest.raises(ValueError, match="`second_encoder` must be given wh"):
+        CoTeaching(Encoder(CATEGORICAL, (32, 32, 3), backbone=backbone))
     fails("must have the encoder's tasks=.*affect", make_encoder(MIXED))
     optimizer = keras.optimizers.SGD()
     with pytest.raises(ValueError, match="`second_optimizer` must be another"):

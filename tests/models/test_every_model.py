@@ -265,6 +265,24 @@ def test_equal_weights_change_nothing(built, name):
     assert_close(equal, none, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_values_may_be_any_floats(built, name, dtype):
+    """As NumPy's float64 in a data set, which Keras does not cast."""
+    model = built(name)
+    results = []
+    for each in ("float32", dtype):
+        inputs, labels = data()
+        # The same in all of them.
+        affect = np.round(labels["affect"] * 64) / 64
+        labels = {**labels, "affect": affect.astype(each)}
+        batches = tf.data.Dataset.from_tensors((inputs, labels))
+        results.append(model.evaluate(batches, verbose=0, return_dict=True))
+    assert results[1] == pytest.approx(results[0], nan_ok=True)
+    logs = model.fit(batches, verbose=0).history
+    assert np.isfinite(logs["affect_loss"]).all()
+
+
 @pytest.mark.parametrize("name", TWO)
 def test_trains_in_mixed_precision(name):
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -157,6 +157,9 @@ def test_labels_of_another_form_are_told_in_a_line(model):
     refused(fit(mood), r"\['mood'\]. Received: int32 of shape \(8,\)")
     refused(fit(mood.tolist()), "Received: a list of 8")
     refused(fit({"mood": mood.tolist()}), "`mood` must be an array")
+    named = mood.astype(str)
+    refused(fit({"mood": named}), "`mood` must be .* numbers, of a class its")
+    refused(fit({"mood": named.astype(object)}), "`mood` must be an array of")
     refused(fit({"mood": mood[:7]}), "one length.*image=8, mood=7")
     refused(fit({"mood": mood.astype("float32")}), "must be integers")
     refused(

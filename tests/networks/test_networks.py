@@ -147,3 +147,13 @@ def test_misspelled_arguments_are_refused(network):
     message = rf"of {network.__name__} must be some of .*width.*: wdith$"
     with pytest.raises(ValueError, match=message):
         network(CIFAR10, (32, 32, 3), width=1 / 16, wdith=0.25)
+
+
+def test_channels_come_last():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="must be 'channels_last'") as e:
+            Encoder(MIXED, (32, 32, 3))
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert "\n" not in str(e.value)
