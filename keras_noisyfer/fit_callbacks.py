@@ -48,7 +48,14 @@ def all_callbacks(
     passing = PassOnLearningRate()
     for each in resume:
         each.prepare(x, passing.remember)
-    others = [each for each in given if each not in resume]
+    others = [
+        each
+        for each in given
+        # `StopAtFaults` does its work, and knows that the mean of no label is
+        # NaN, too.
+        if each not in resume
+        and type(each) is not keras.callbacks.TerminateOnNaN
+    ]
     return [
         # First, so that the others save a model whose epoch is counted and
         # whose last batch was sound.

@@ -39,6 +39,10 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
     """Writes the predictor; see `export`."""
     height, width, channels = model.encoder.image_shape
 
+    def checked(image):
+        # No signature is held against the shape that it is called with.
+        return tf.ensure_shape(image, (None, None, None, channels))
+
     def scale(pixels):
         return tf.image.resize(
             tf.cast(pixels, tf.float32), (height, width), antialias=True
@@ -79,16 +83,16 @@ def write_predictor_signatures(model: MultiTaskModel, folder: PathLike) -> None:
             )
         )
 
-    shape = (None, None, None, channels)
+    shape = (None, None, None, None)
     _write(
         folder,
         {
             "serving_default": (
-                lambda image: predict(scale_integers(image)),
+                lambda image: predict(scale_integers(checked(image))),
                 tf.TensorSpec(shape, tf.uint8, name="image"),
             ),
             "serve_float": (
-                lambda image: predict(scale((image + 1.0) * 127.5)),
+                lambda image: predict(scale((checked(image) + 1.0) * 127.5)),
                 tf.TensorSpec(shape, tf.float32, name="image"),
             ),
             "serve_bytes": (

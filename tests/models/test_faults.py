@@ -188,6 +188,23 @@ def test_batches_that_do_not_tell_their_images():
     assert caught.value.images == [] and caught.value.step == 1
 
 
+def test_a_batch_without_labels_is_no_fault():
+    """Keras' own callback takes the mean of nothing, NaN, for one."""
+    missing = {task.name: float(task.missing_value) for task in TASKS}
+
+    def drop(inputs, labels):
+        return inputs, {
+            name: tf.fill(tf.shape(each), tf.cast(missing[name], each.dtype))
+            for name, each in labels.items()
+        }
+
+    unlabelled = make_batches([]).take(1).map(drop)
+    batches = unlabelled.concatenate(make_batches([]).take(1))
+    stop = keras.callbacks.TerminateOnNaN()
+    history = compiled().fit(batches, epochs=2, callbacks=[stop], verbose=0)
+    assert np.isfinite(history.history["loss"]).tolist() == [True, True]
+
+
 @pytest.mark.slow
 @pytest.mark.smoke
 def test_a_gan_stops_before_the_fault_and_goes_on():

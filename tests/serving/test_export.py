@@ -180,6 +180,18 @@ def test_holds_the_encoder_alone_and_names_its_classes(folder, model):
     }
 
 
+def test_images_of_other_channels_are_refused(folder):
+    signatures = tf.saved_model.load(str(folder)).signatures
+    for name, dtype in (
+        ("serving_default", "uint8"),
+        ("serve_float", "float32"),
+    ):
+        for channels in (1, 6):
+            image = tf.zeros((1, 32, 32, channels), dtype)
+            with pytest.raises(tf.errors.InvalidArgumentError, match="3"):
+                signatures[name](image=image)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "signature",
