@@ -244,7 +244,8 @@ def _encode(data, indices):
         return
     images = data.select(indices).images
     shape = images.image_shape or _THUMBNAIL_SHAPE
-    decoded = images.encoded().map(lambda each: images.decode(each, shape))
+    parts, decode = images.read(shape)
+    decoded = parts.map(decode)
     with one_line_errors():
         for image in decoded:
             if image.dtype != tf.uint8:

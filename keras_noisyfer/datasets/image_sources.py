@@ -1,15 +1,17 @@
 """Where images come from, files or an array, and how training decodes them."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_noisyfer.datasets.image_files import FORMATS
-from keras_noisyfer.datasets.pipeline import SHUFFLE_BUFFER, check_images
+from keras_noisyfer.datasets.pipeline import check_images
 from keras_noisyfer.typing import ArrayLike, PathLike, Shape, Tensor
+
+Decode = Callable[[Tensor], Tensor]
 
 
 class ImageFiles:
@@ -31,20 +33,17 @@ class ImageFiles:
         endings = FORMATS["JPEG"]
         self._is_jpeg = all(n.lower().endswith(endings) for n in self.names)
 
-    @property
-    def shuffle_buffer(self) -> int:
-        # The whole split: a path is small.
-        return max(len(self.names), 1)
-
-    def encoded(self) -> tf.data.Dataset:
-        """A `tf.data.Dataset` of paths."""
+    def read(self, image_shape: Shape) -> tuple[tf.data.Dataset, Decode]:
+        """A `tf.data.Dataset` of something small an image, its path, and what
+        makes the image of it: uint8 of shape `image_shape`."""
         paths = [os.path.join(self.image_root, name) for name in self.names]
-        return tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))
 
-    def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
-        """The image of a path: uint8 of shape `image_shape`."""
-        content = tf.io.read_file(encoded)
-        return decode_image(content, image_shape, self._is_jpeg)
+        def decode(path):
+            content = tf.io.read_file(path)
+            return decode_image(content, image_shape, self._is_jpeg)
+
+        paths = tf.constant(paths, tf.string)
+        return tf.data.Dataset.from_tensor_slices(paths), decode
 
     def select(self, indices: Any) -> "ImageFiles":
         """The images of increasing indices, or of a slice."""
@@ -61,26 +60,27 @@ class ImageArray:
         names: One name an image; by default its number.
     """
 
-    shuffle_buffer = SHUFFLE_BUFFER
-
     def __init__(self, images: ArrayLike, names: Iterable[str] | None = None):
         self.images = check_images(images)
         self.image_shape = self.images.shape[1:]
         numbers = range(len(self.images))
         self.names = list(map(str, numbers) if names is None else names)
 
-    def encoded(self) -> tf.data.Dataset:
-        """A `tf.data.Dataset` of the images as they are."""
-        return tf.data.Dataset.from_tensor_slices(self.images)
+    def read(self, image_shape: Shape) -> tuple[tf.data.Dataset, Decode]:
+        """See `ImageFiles.read`: of numbers and images of their own dtype."""
+        with tf.device("CPU"):
+            images = tf.constant(self.images)
 
-    def decode(self, encoded: Tensor, image_shape: Shape) -> Tensor:
-        """The image at another size, of its own dtype."""
-        if tuple(image_shape) == self.image_shape:
-            return encoded
-        image = tf.image.resize(encoded, image_shape[:2], antialias=True)
-        if encoded.dtype == tf.uint8:
-            image = tf.round(image)
-        return tf.cast(image, encoded.dtype)
+        def decode(number):
+            image = images[number]
+            if tuple(image_shape) == self.image_shape:
+                return image
+            scaled = tf.image.resize(image, image_shape[:2], antialias=True)
+            if image.dtype == tf.uint8:
+                scaled = tf.round(scaled)
+            return tf.cast(scaled, image.dtype)
+
+        return tf.data.Dataset.range(len(self.images)), decode
 
     def select(self, indices: Any) -> "ImageArray":
         """The images of increasing indices, or of a slice."""

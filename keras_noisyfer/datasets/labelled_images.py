@@ -378,18 +378,13 @@ class LabelledImages(Exchange):
         parts: list[Any] = [labels]
         if with_index:
             parts.append(np.arange(len(self), dtype="int32"))
+        images, decode = self.images.read(image_shape)
         dataset = tf.data.Dataset.zip(
-            self.images.encoded(),
+            images,
             *map(tf.data.Dataset.from_tensor_slices, parts),
         )
         batches = make_batches(
-            dataset,
-            batch_size,
-            training,
-            augmentation,
-            seed,
-            self.images.shuffle_buffer,
-            decode=lambda each: self.images.decode(each, image_shape),
+            dataset, batch_size, training, augmentation, seed, decode
         )
 
         if not with_index:

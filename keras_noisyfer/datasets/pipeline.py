@@ -24,7 +24,7 @@ from keras_noisyfer.typing import (
 # of every epoch that lasts longer than some seconds.
 PARALLEL_CALLS = os.cpu_count()
 PREFETCHED_BATCHES = 4
-# Elements among which the next is drawn, where they are not small.
+# Elements among which the next is drawn, where their number is not known.
 SHUFFLE_BUFFER = 10_000
 
 
@@ -61,17 +61,15 @@ def make_batches(
     training: bool = False,
     augmentation: Augmentation | None = None,
     seed: int = 0,
-    shuffle_buffer: int = SHUFFLE_BUFFER,
     decode: Callable[[Tensor], Tensor] | None = None,
 ) -> tf.data.Dataset:
     """Shuffles, decodes, batches, scales, augments and prefetches a data set of
     single `(image, labels, ...)`, images uint8 or float in [-1, 1]; what
     follows the image is batched as it is.
 
-    The arguments are those of `LabelledImages.batches`; `shuffle_buffer` is the
-    number of elements among which the next is drawn; `decode` a function of an
-    encoded image, such as a path, that returns the image: called after
-    shuffling, so that the buffer is small.
+    The arguments are those of `LabelledImages.batches`; `decode` is a function
+    of what stands for an image, such as its path, that returns the image:
+    called after shuffling, of all elements at once, which are small then.
     """
     if augmentation is not None and not callable(augmentation):
         raise ValueError(
@@ -80,7 +78,8 @@ def make_batches(
         )
     size = dataset.cardinality().numpy()
     if training:
-        dataset = dataset.shuffle(shuffle_buffer, seed=seed)
+        buffer = size if size > 0 else SHUFFLE_BUFFER
+        dataset = dataset.shuffle(buffer, seed=seed)
     # Where nothing is left over, batches of a known size: those Keras can
     # share out among processes.
     whole = size > 0 and size % batch_size == 0

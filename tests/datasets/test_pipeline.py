@@ -97,6 +97,17 @@ def test_order_is_kept_unless_training():
     ]
 
 
+def test_training_shuffles_however_many_images_there_are():
+    """In the order of their classes, as they are read from folders."""
+    labels = {"number": np.repeat(np.arange(COUNT), 1000)}
+    images = np.zeros((len(labels["number"]), 1, 1, 1), "uint8")
+    task = CategoricalTask("number", num_classes=COUNT)
+    dataset = make_dataset(images, labels, [task], 500, training=True)
+    _, first = next(iter(dataset))
+    counts = np.bincount(np.ravel(first["number"]), minlength=COUNT)
+    assert len(images) > 10_000 and counts.min() > 10
+
+
 def test_training_shuffles_images_with_their_labels():
     images = scaled(some_images())
     dataset = numbered(batch_size=COUNT, training=True)
