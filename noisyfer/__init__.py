@@ -128,8 +128,8 @@ def _compare(parser):
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="two or more of those of `noisyfer list`; by default those of "
-        "ten that make sense for the labels",
+        help="two or more of those of `noisyfer list`; by default some "
+        "that make sense for the labels",
     )
     add(
         "--lambdas",

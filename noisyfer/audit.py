@@ -51,7 +51,7 @@ def run(flags):
     )
     # An earlier audit's, of data whose truth was known.
     (output / "measures.json").unlink(missing_ok=True)
-    found = audit(predictions, data, method=flags.score)
+    found = audit(predictions, data, method=flags.score, seed=flags.seed)
     page = write_audit(found, data, output, flags.thumbnails)
     print(f"\nThe most suspect labels of {len(found.labels):,}:\n")
     suspects = found.suspects(10).astype(object)
@@ -125,7 +125,9 @@ def report(flags, data, settings, predictions, output):
     """Prints and writes how far every method is from the truth."""
     measures = {
         method: measure_audit(
-            audit(predictions, data, method=method), data, flags.seed
+            audit(predictions, data, method=method, seed=flags.seed),
+            data,
+            flags.seed,
         )
         for method in METHODS
     }

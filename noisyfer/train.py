@@ -97,7 +97,8 @@ def run(flags):
     realised = _print_labels(train)
     test_data = None
     if test is not None:
-        test = test.take(flags.test_size) if flags.test_size else test
+        if 0 < flags.test_size < len(test):
+            (test,) = test.split([flags.test_size])
         test_data = test.batches(options["image_shape"], TEST_BATCH_SIZE)
 
     how = "changed at random" if augmentation else "as they are (--augment)"

@@ -60,7 +60,7 @@ def annotator_report(
 
     Example:
 
-    >>> report = annotator_report(data.tasks, data.labels, data.clean)
+    >>> report = annotator_report(data.labels, data.tasks, data.clean)
     >>> print(format_annotator_report(report))
     >>> write_json("annotators.json", report)
 

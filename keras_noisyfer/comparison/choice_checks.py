@@ -177,8 +177,11 @@ def checksum(data: LabelledImages) -> int:
     return number
 
 
-def describe_function(argument: str, function: Any) -> str | None:
-    """What tells a function from another one, or from an edited one.
+def describe_function(
+    argument: str, function: Any, callers: tuple[Any, ...] = ()
+) -> str | None:
+    """What tells a function from another one, or from an edited one: its code,
+    and what that reads of its module, but for the functions that call it.
 
     Raises:
         ValueError: if it has no code to tell by, as an object that is called.
@@ -195,11 +198,23 @@ def describe_function(argument: str, function: Any) -> str | None:
         )
     if function.__module__.startswith("keras_noisyfer."):
         return function.__name__
-    known = inspect.getclosurevars(function).nonlocals
+    variables = inspect.getclosurevars(function)
+    known = {**variables.globals, **variables.nonlocals}
+    callers = (*callers, function)
+    for name, value in known.items():
+        if inspect.ismodule(value):
+            known[name] = value.__name__
+        elif inspect.isfunction(value):
+            is_own = value.__module__ == function.__module__
+            known[name] = (
+                describe_function(argument, value, callers)
+                if is_own and value not in callers
+                else f"{value.__module__}.{value.__qualname__}"
+            )
     defaults = function.__defaults__, function.__kwdefaults__
     text = f"{_describe_code(function.__code__)} {known} {defaults}"
     # Where in memory something is, the next process has elsewhere.
-    text = re.sub(r" at 0x[0-9a-f]+", "", text)
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", text)
     return f"{function.__name__} {zlib.crc32(text.encode()):08x}"
 
 
@@ -210,7 +225,13 @@ def describe_method(key: str) -> str:
         describe_function("methods", each)
         for each in (method.make_model, method.labels)
     )
-    return f"{make_model}, {labels}, {method.loss}"
+    members = getattr(method.loss, "__dict__", {}).items()
+    loss = [
+        describe_function("methods", each)
+        for _, each in members
+        if inspect.isfunction(each)
+    ]
+    return f"{make_model}, {labels}, {method.loss}, {loss}"
 
 
 def _describe_code(code):

@@ -223,7 +223,7 @@ def plot_examples(
     ...     "multi-label",
     ...     ["vggnet", "co-teaching", "proposed"],
     ...     "object",
-    ...     test_data=load_cifar10("test"),
+    ...     test_data=load_cifar10(None, "test"),
     ... )
     """
     if method not in methods or len(set(methods)) < 2:

@@ -49,7 +49,8 @@ class Ranking:
         if len(self.table) == 1:
             return f"Only {first['title']} was tried: that is no comparison."
         text = f"Use {first['title']} for {count_epochs(first['epoch'])}"
-        equal = self.table[~self.table["behind"] & ~self.stopped].iloc[1:]
+        equal = self.table[~self.table["behind"] & ~self.stopped]
+        equal = equal.drop(self.recommended, errors="ignore")
         if equal.empty:
             return f"{text}: it is ahead of all others."
         text += f"; {', '.join(equal['title'])} cannot be told apart from it"

@@ -231,9 +231,11 @@ def _draw(experiment, folder, test, seed):
     metric = experiment.metrics[0]
     if "lambda" in experiment.figures:
         settings = {
-            setting.options.get(
-                "lambda_joint", experiment.profile.lambda_joint
-            ): setting.name
+            {
+                "lambda_joint": experiment.profile.lambda_joint,
+                **setting.options,
+                **setting.method_options.get("proposed", {}),
+            }["lambda_joint"]: setting.name
             for setting in experiment.settings
             if "proposed" in finished.get(setting.name, ())
         }

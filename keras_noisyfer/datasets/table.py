@@ -212,6 +212,10 @@ def from_dataframe(
         streams=streams,
         seed=seed,
     )
+    if where:
+        # Those of the other rows have names, too.
+        written = texts(df[parsed.image], form=None)
+        names = {find(each) for each in written.unique() if each}
     unnamed = set(list_images(folder.image_root)).difference(names)
     report.notes["images in the folder that no row names"] = len(unnamed)
     return data

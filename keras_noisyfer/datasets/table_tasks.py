@@ -96,6 +96,9 @@ def infer_tasks(
         raise ValueError(
             f"{source} must have rows of labels. Received: none{hint}"
         )
+    # Of tables put together the index may repeat.
+    frame = frame.reset_index(drop=True)
+    frame.attrs = {"csv": source}
     is_told = columns is not None
     if not is_told:
         columns = infer_columns(frame, ignored)

@@ -116,11 +116,12 @@ def draw_votes(votes: ArrayLike, annotators: int, seed: Any = 0) -> np.ndarray:
     check_number("annotators", annotators, minimum=1, integer=True)
     given = votes.sum(axis=1, keepdims=True)
     # A row an image: one entry a vote, then missing ones.
-    place = np.arange(max(annotators, given.max(initial=0)))
-    is_vote = place < given
+    is_vote = np.arange(given.max(initial=0)) < given
     ballots = np.full(is_vote.shape, MISSING, "int32")
     options = np.tile(np.arange(votes.shape[1]), len(votes))
     ballots[is_vote] = np.repeat(options, votes.reshape(-1))
     turn = np.random.default_rng(seed).random(ballots.shape)
     order = np.argsort(np.where(is_vote, turn, np.inf), axis=1)
-    return np.take_along_axis(ballots, order[:, :annotators], axis=1)
+    drawn = np.take_along_axis(ballots, order[:, :annotators], axis=1)
+    missing = ((0, 0), (0, annotators - drawn.shape[1]))
+    return np.pad(drawn, missing, constant_values=MISSING)

@@ -17,6 +17,7 @@ from keras_noisyfer.tuning.isolated_trials import (
 from keras_noisyfer.tuning.objectives import (
     DIRECTIONS,
     PAPER_TARGETS,
+    make_objective,
     objective_directions,
 )
 
@@ -26,6 +27,7 @@ __all__ = [
     "PAPER_TARGETS",
     "JointDistributionHyperModel",
     "isolated",
+    "make_objective",
     "objective_directions",
     "trial_rows",
 ]

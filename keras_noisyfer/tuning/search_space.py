@@ -26,9 +26,11 @@ def check_values(name: str, values: Any) -> None:
             f"list. Received: {values!r}"
         )
     for value in values if several else [values]:
-        if name in AUTOMATIC and value == AUTO:
-            if not isinstance(values, tuple):
-                continue
+        is_word = isinstance(value, bool) or (
+            name in AUTOMATIC and value == AUTO
+        )
+        if is_word and not isinstance(values, tuple):
+            continue
         check_number(name, value, minimum=0, integer=name in INTEGERS)
     if isinstance(values, tuple) and values[0] >= values[1]:
         raise ValueError(
