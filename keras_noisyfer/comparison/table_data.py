@@ -143,6 +143,13 @@ def load_table_data(
     table = choose_rows(table, test_where, table.attrs["csv"])
     root = options["test_image_root"] or options["image_root"]
     test = _load_test(table, root, tasks, told, options["on_error"])
+    if options["test_csv"] and not test.clean:
+        # Nothing else than clean labels is asked for.
+        named = [task.name for task in test.labelled_tasks]
+        clean = {name: test.labels[name][:, 0] for name in named}
+        test = LabelledImages(
+            test.images, test.labels, test.tasks, clean, report=test.report
+        )
     roots = options["image_root"], root
     if len({os.path.realpath(each) for each in roots}) == 1:
         both = sorted(set(train.names) & set(test.names))

@@ -36,27 +36,26 @@ def load(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "test, is_told, affect",
+    "test, affect",
     [
-        ("image,mood\n3.png,a\n4.png,c", False, NAN),
-        ("image,note,clean.mood\n3.png,x,a\n4.png,y,c", True, NAN),
+        ("image,mood\n3.png,a\n4.png,c", NAN),
+        ("image,note,clean.mood\n3.png,x,a\n4.png,y,c", NAN),
         (
             "image,mood.ann,mood.bob,valence,arousal,clean.mood\n"
             "3.png,,b,0.5,0,a\n4.png,,,,,c",
-            True,
             [[0.5, 0.0], NAN[0]],
         ),
-        (LONG, True, [[0.5, np.nan], NAN[0]]),
+        (LONG, [[0.5, np.nan], NAN[0]]),
     ],
 )
-def test_the_test_needs_clean_labels_alone(load, test, is_told, affect):
+def test_the_test_needs_clean_labels_alone(load, test, affect):
     train, data = load(test)
     assert data.names == ["3.png", "4.png"]
     assert [task.name for task in data.tasks] == [t.name for t in train.tasks]
     assert data.labels["mood"].tolist() == [[0], [2]]
     np.testing.assert_array_equal(data.labels["affect"][:, 0], affect)
-    # An experiment has nothing else for the truth.
-    assert set(data.clean) == ({"mood"} if is_told else set())
+    # An experiment and `compare` have nothing else for the truth.
+    assert set(data.clean) == {"mood"}
 
 
 def test_rows_of_the_same_table(load):
