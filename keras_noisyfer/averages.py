@@ -16,17 +16,23 @@ from keras_noisyfer.typing import Logs
 def averaged(
     model: keras.Model,
 ) -> list[tuple[keras.Variable, keras.Variable]]:
-    """List of pairs of a variable and its average."""
+    """List of pairs of a variable and its average, of which there is none
+    before the first update: a discriminator's is after the warm-up."""
     return [
         pair
-        for each in map(inner_optimizer, optimizers_of(model))
-        if each.use_ema
+        for each in _averaging(model)
+        if ops.convert_to_numpy(each.iterations) > 0
         for pair in zip(
             each._trainable_variables,
             each._model_variables_moving_average,
             strict=True,
         )
     ]
+
+
+def _averaging(model):
+    optimizers = map(inner_optimizer, optimizers_of(model))
+    return [each for each in optimizers if each.use_ema]
 
 
 def use_averages(model: keras.Model) -> None:
@@ -102,7 +108,7 @@ def average_callbacks(model: keras.Model, callbacks: Any) -> list[Any]:
     swapping = any(
         isinstance(each, keras.callbacks.SwapEMAWeights) for each in callbacks
     )
-    if swapping or not averaged(model):
+    if swapping or not _averaging(model):
         return callbacks
     averages = UseAverages()
     return [averages, *callbacks, LeaveAverages(averages)]

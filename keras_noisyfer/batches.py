@@ -365,7 +365,8 @@ def check_shards(
     replicas = replicas_of(model)
     for argument, given in data.items():
         if not is_tf_dataset(given):
-            size = None if given is None else batch_size or 32
+            parts = keras.tree.flatten(given)
+            size = batch_size or 32 if hasattr(parts[0], "shape") else None
         else:
             size = keras.tree.flatten(given.element_spec)[0].shape[0]
             if is_multi_process() and size is None:

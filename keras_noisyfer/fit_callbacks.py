@@ -306,6 +306,9 @@ class WarnOfCollapse(keras.callbacks.Callback):
         if not self.model.adversarial or "discriminator_loss" not in logs:
             return
         gap, loss = logs["generator_joint_loss"], logs["discriminator_loss"]
+        if gap == loss == 0:
+            # Of an epoch without an alternating step.
+            return
         self._lowest = min(self._lowest, loss)
         for index, (state, holds, advice) in enumerate(_STATES):
             if not holds(gap, loss, self._lowest):

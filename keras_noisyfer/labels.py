@@ -80,7 +80,11 @@ def mean_weights(sample_weight: Labels | None) -> Tensor | None:
 
 
 def weigh_images(
-    task: Task, labels: Tensor, sample_weight: Weights, least: int = 1
+    task: Task,
+    labels: Tensor,
+    sample_weight: Weights,
+    least: int = 1,
+    pooled: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Weights of the images as far as a task's loss counts them.
 
@@ -89,6 +93,7 @@ def weigh_images(
         labels: Its standardized labels.
         sample_weight: Weights of the images, shape `(batch_size,)`, or None.
         least: Number of labels that a label stream's loss needs.
+        pooled: Whether all streams of a task have one loss.
 
     Returns:
         The weights, float32 of shape `(batch_size,)` and 0 without label; and
@@ -98,6 +103,7 @@ def weigh_images(
     given = weigh_labels(present, sample_weight)
     weights = ops.max(given, axis=(1, 2))
     counts = sum_over_replicas(ops.sum(ops.cast(given > 0, "float32"), axis=0))
+    counts = ops.sum(counts, axis=0) if pooled else counts
     enough = ops.max(counts) >= least
     return weights, ops.where(enough, ops.sum(weights), 0.0)
 

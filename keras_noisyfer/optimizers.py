@@ -240,11 +240,10 @@ def make_second_optimizer(
             f"gradient_accumulation_steps={inner.gradient_accumulation_steps}"
         )
     rate = rate_of(inner)
-    if (
-        updates * every > 1
-        and isinstance(rate, Schedule)
-        and not isinstance(rate, ScheduleByBatch)
-    ):
+    if isinstance(rate, ScheduleByBatch):
+        # That of another model, which may have other numbers.
+        inner.learning_rate = rate = rate.schedule
+    if updates * every > 1 and isinstance(rate, Schedule):
         inner.learning_rate = ScheduleByBatch(rate, updates, every)
     prepare_optimizer(model, argument, optimizer, variables)
     return optimizer

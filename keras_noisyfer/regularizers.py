@@ -16,6 +16,7 @@ from keras_noisyfer.arguments import (
 from keras_noisyfer.batches import Batch
 from keras_noisyfer.distribution import gather_over_replicas
 from keras_noisyfer.labels import weigh_labels
+from keras_noisyfer.losses.streams import stream_mean
 from keras_noisyfer.tasks import CategoricalTask
 from keras_noisyfer.typing import Labels, Tasks, Tensor
 from keras_noisyfer.value_checks import first_where, require
@@ -314,10 +315,7 @@ class EarlyLearning(Regularizer):
                 ops.squeeze(present, axis=-1),
                 batch.sample_weight and batch.sample_weight[name],
             )
-            streams = ops.divide_no_nan(
-                ops.sum(weights * ops.log(1.0 - agreement), axis=0),
-                ops.sum(weights, axis=0),
-            )
+            streams = stream_mean(ops.log(1.0 - agreement), weights)
             total += ops.sum(streams)
         return total
 

@@ -20,7 +20,8 @@ _WIDE_DTYPES = ("int64", "uint32", "uint64") * (
 # what it validates as `val_...`.
 RESERVED_NAMES = (
     "image index sample_weight noise_code joint loss generator_joint "
-    "discriminator second val error left top right bottom"
+    "discriminator second val error left top right bottom reconstruction "
+    "auxiliary seed scores code projection joint_stream first_map all_features"
 ).split()
 
 

@@ -14,7 +14,11 @@ from keras_noisyfer.datasets.image_names import ImageFolder
 from keras_noisyfer.datasets.image_sources import ImageArray, ImageFiles
 from keras_noisyfer.datasets.labelled_images import LabelledImages
 from keras_noisyfer.datasets.long_table import from_long, long_labels
-from keras_noisyfer.datasets.pairing import check_numbers, check_pixels
+from keras_noisyfer.datasets.pairing import (
+    are_copies,
+    check_numbers,
+    check_pixels,
+)
 from keras_noisyfer.datasets.report import ImportReport
 from keras_noisyfer.datasets.synthetic_faces import EXPRESSIONS, SPLITS
 from keras_noisyfer.datasets.table_cells import cell_text
@@ -97,8 +101,9 @@ def load_ferplus(
         and last `FER2013`, and with `extras["votes"]`: int32 of shape
         `(n, 10)`, the number of votes by `VOTE_COLUMNS`. Images without a
         clean label stay; for evaluation their label is missing. Images that
-        FER+ removed, and second rows of an image, are left out and counted
-        in the report's notes.
+        FER+ removed, second rows of an image, and images with the pixels of
+        another one with a lower number, be it in another split, are left out
+        and counted in the report's notes.
 
     Raises:
         ValueError: if a file is missing or has other contents, the two CSV
@@ -109,7 +114,7 @@ def load_ferplus(
 
     >>> train = load_ferplus("ferplus", annotators=3)
     >>> train.labels["expression"].shape
-    (28558, 3)
+    (27334, 3)
     >>> dataset = train.batches((64, 64, 3), training=True)
 
     Reference:
@@ -204,11 +209,19 @@ def _read_folder(folder, report):
     repeated = rows["name"].duplicated()
     for name in rows["name"][repeated]:
         report.reject(name, "duplicate row", path)
-    rows = rows[~repeated]
+    rows = _without_copies(rows[~repeated], report)
     names = rows["name"].to_numpy(object)
     explain = ImageFolder(folder).explain
     good = check_image_files(folder, names, report, explain=explain)
     return rows, ImageFiles(folder, names[good]), good
+
+
+def _without_copies(rows, report):
+    """One row an image: a tenth of FER2013's test images are training images,
+    too, and some are in a split twice."""
+    copies = are_copies(rows["name"])
+    report.notes["images with the pixels of an earlier one"] = int(copies.sum())
+    return rows[~copies]
 
 
 def _read_tables(paths, data_dir, split, report):
@@ -229,7 +242,7 @@ def _read_tables(paths, data_dir, split, report):
     repeated = ~removed & rows["name"].duplicated()
     report.notes["images that FER+ removed"] = int(removed.sum())
     report.notes["second rows of an image"] = int(repeated.sum())
-    rows = rows[~removed & ~repeated]
+    rows = _without_copies(rows[~removed & ~repeated], report)
     bad = np.array([isinstance(each, str) for each in rows["pixels"]], bool)
     for name, problem in rows.loc[bad, ["name", "pixels"]].to_numpy():
         report.reject(name, "wrong pixels", problem)

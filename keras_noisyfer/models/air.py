@@ -262,9 +262,9 @@ class AIR(MultiTaskModel):
         self.train_function = None
         count = len(inputs["features"])
         features = tf.data.Dataset.from_tensor_slices((inputs, labels, weights))
-        features = features.shuffle(count).batch(
-            batch_size, drop_remainder=True
-        )
+        if kwargs.pop("shuffle", True):
+            features = features.shuffle(count)
+        features = features.batch(batch_size, drop_remainder=True)
         return super().fit(
             features,
             epochs=epochs,

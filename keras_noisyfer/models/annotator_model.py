@@ -33,6 +33,8 @@ class AnnotatorModel(MultiTaskModel):
             each.
     """
 
+    pools_annotators = True
+
     def __init__(self, encoder: Encoder, tasks: Tasks, **kwargs: Any):
         super().__init__(encoder, **kwargs)
         tasks = check_tasks(tasks)

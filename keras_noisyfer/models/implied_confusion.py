@@ -87,6 +87,8 @@ def implied_confusion(
             f"{list(model.encoder.tasks)}"
         )
     _check_first_batch(images, model.encoder.image_shape)
+    if isinstance(images, tf.data.Dataset):
+        images = images.map(_image_of)
     outputs = model.predictor.predict(images, verbose=0)["labels"]
     consensus = model.predict_consensus(outputs)
     confusion = {}
@@ -102,12 +104,16 @@ def implied_confusion(
     return confusion
 
 
+def _image_of(batch, *_):
+    batch = batch[0] if isinstance(batch, tuple) else batch
+    return batch["image"] if isinstance(batch, dict) else batch
+
+
 def _check_first_batch(images, image_shape):
     first = None
     if isinstance(images, tf.data.Dataset):
         first = next(iter(images.take(1)), None)
-        first = first[0] if isinstance(first, tuple) else first
-        first = first["image"] if isinstance(first, dict) else first
+        first = None if first is None else _image_of(first)
     elif len(np.shape(images)) and len(images):
         first = tf.convert_to_tensor(images[:_CHECKED])
     if first is None:

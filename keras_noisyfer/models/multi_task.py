@@ -86,6 +86,8 @@ class MultiTaskModel(BaseModel):
 
     # Whether it can learn from mixed images.
     takes_mixtures = True
+    # Whether the labels of all annotators of a task have one loss.
+    pools_annotators = False
 
     def __init__(
         self,
@@ -307,8 +309,9 @@ class MultiTaskModel(BaseModel):
             name = task.name
             labels = batch.labels[name]
             weights = batch.sample_weight and batch.sample_weight[name]
+            least = self.loss_by_task[name].least_labels
             each, count = weigh_images(
-                task, labels, weights, self.loss_by_task[name].least_labels
+                task, labels, weights, least, self.pools_annotators
             )
             self.task_loss_trackers[name].update_state(
                 losses[name], sample_weight=count

@@ -50,7 +50,7 @@ class Predictor:
 
     >>> predictor = Predictor("saved_models/quickstart")
     >>> for row in predictor.rows(["face.jpg"]):
-    ...     print(row["expression"], row["valence"])
+    ...     print(row["expression"], row["affect_valence"])
     """
 
     def __init__(self, path: PathLike):

@@ -79,6 +79,7 @@ def test_reads_the_two_tables(tables):
     assert data.report.notes == {
         "images that FER+ removed": 1,
         "second rows of an image": 1,
+        "images with the pixels of an earlier one": 0,
     }
 
 

@@ -43,6 +43,17 @@ def test_pixels_of_their_names(published):
     check_pixels(NAMES, changed, PATHS)
 
 
+def test_copies_are_images_with_the_pixels_of_a_lower_number():
+    checksums = np.load(pairing.CHECKSUMS)
+    # fer0000077 is a training image, fer0032326 a test image.
+    names = ["fer0000077.png", "fer0032326.png", "fer0000078.png", "a.png"]
+    assert pairing.are_copies(names).tolist() == [False, True, False, False]
+    named = [f"fer{number:07d}.png" for number in range(len(checksums))]
+    # So many surplus images are in 1,513 groups of equal ones.
+    assert pairing.are_copies(named).sum() == 1840
+    assert not pairing.are_copies(["fer9999999.png"]).any()
+
+
 @pytest.mark.parametrize("swapped", [(0, 1), (1, 4), (3, 2)])
 def test_two_images_that_have_changed_places(published, swapped):
     images = IMAGES.copy()

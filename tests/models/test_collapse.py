@@ -46,6 +46,10 @@ def test_a_discriminator_may_begin_to_learn():
     assert replay([(0.0, 2.0)] * 9 + [(0.1, 1.85)] * 9 + [BALANCED]) == []
 
 
+def test_epochs_without_an_alternating_step_are_no_game():
+    assert replay([(0.0, 0.0)] * 9) == []
+
+
 def test_the_warmup_is_no_game():
     assert replay([(0.0, 0.0)] * 9 + [BALANCED] * 3, warmup=9) == []
 

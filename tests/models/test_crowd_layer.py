@@ -63,6 +63,21 @@ def test_begins_at_the_truth_and_learns_what_annotators_make_of_it(model):
     )
 
 
+def test_annotators_may_have_a_value_each_of_a_batch():
+    """Two values in all make a concordance, whoever gave them."""
+    tasks = [ContinuousTask("affect", ("valence",), annotators=4)]
+    single = [task.with_annotators(1) for task in tasks]
+    encoder = Encoder(single, (32, 32, 1), width=1 / 16, noise_code_size=5)
+    model = CrowdLayer(encoder, tasks)
+    model.compile(run_eagerly=True)
+    values = np.full((4, 4, 1), np.nan, "float32")
+    values[range(4), range(4), 0] = [-0.5, 0.1, 0.3, 0.9]
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 32, 32, 1))
+    data = images.astype("float32"), {"affect": values}
+    logs = model.fit(*data, verbose=0).history
+    assert logs["affect_loss"] == pytest.approx(logs["loss"])
+
+
 def test_each_label_counts_as_much_as_any_other(model):
     """Whoever gave it: the mean over three labels, times three annotators."""
     labels = {

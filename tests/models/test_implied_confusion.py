@@ -55,6 +55,16 @@ def test_transition_matrices_are_those_of_ltnet():
         implied_confusion(model, np.zeros((2, *SHAPE), "float32"))
 
 
+def test_batches_with_labels_and_indices_will_do(encoder, images):
+    model = MultiTaskModel(encoder)
+    expected = annotator_models(model, images)["expression"]
+    inputs = {"image": images, "index": np.arange(len(images))}
+    for parts in (inputs, (inputs, {"expression": np.zeros(len(images))})):
+        batches = tf.data.Dataset.from_tensor_slices(parts).batch(4)
+        found = annotator_models(model, batches)["expression"]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("consensus", ["mean", "first"])
 def test_implied_confusion_by_hand(encoder, images, consensus):
     model = MultiTaskModel(encoder, consensus=consensus)

@@ -247,6 +247,34 @@ def test_averages_of_all_optimizers_are_validated_and_stay(kind):
     close(values(model.trainable_variables), expected)
 
 
+def test_there_are_no_averages_before_the_first_update():
+    """Keras' are zeros then: of a discriminator as long as it warms up."""
+    model = gan(warmup_epochs=1)
+    model.compile(optimizers.SGD(0.1, **AVERAGES), run_eagerly=True)
+    before = values(model.discriminator.trainable_variables)
+    watch = Watch()
+    data = {"batch_size": 4, "callbacks": [watch], "verbose": 0}
+    model.fit(*make_data(TASKS), **data)
+    close(values(model.discriminator.trainable_variables), before)
+    history = model.fit(*make_data(TASKS), **data).history
+    assert np.isfinite(history["discriminator_loss"]).all()
+
+
+def test_a_schedule_is_not_that_of_another_model():
+    model = gan(discriminator_steps=2)
+    schedule = optimizers.schedules.CosineDecay(0.1, 10)
+    model.compile(optimizers.SGD(schedule), optimizers.SGD(schedule))
+    again = JointDistributionGAN(
+        model.encoder,
+        discriminator=model.discriminator,
+        discriminator_steps=1,
+        use_decoder=False,
+    )
+    again.compile(model.optimizer, model.discriminator_optimizer)
+    rate = again.discriminator_optimizer._learning_rate
+    assert isinstance(rate, optimizers.schedules.CosineDecay)
+
+
 def test_averages_keep_to_the_constraints():
     single = [task.with_annotators(1) for task in TASKS]
     model = LTNet(make_encoder(single), TASKS, warmup_epochs=0)
