@@ -29,7 +29,11 @@ from keras_noisyfer.networks import Encoder
 from keras_noisyfer.optimizers import FusedAdam
 from keras_noisyfer.plots import plot_image_grid
 from keras_noisyfer.regularizers import EarlyLearning
-from keras_noisyfer.results import format_table, prepare_output_dir
+from keras_noisyfer.results import (
+    format_table,
+    keep_settings,
+    prepare_output_dir,
+)
 from noisyfer.flags import number_flag, recipe_parser, run_command
 
 GAN = {"joint": True}
@@ -130,6 +134,9 @@ def make_model(encoder, num_images, epochs, name):
 
 def run(flags):
     output = prepare_output_dir(flags.output_dir)
+    names = ("epochs", "train_size", "width")
+    settings = {name: getattr(flags, name) for name in names}
+    keep_settings(output, {"settings": settings})
     path = output / "runs.csv"
     for seed in dict.fromkeys(flags.seeds):
         for name in flags.remedies:
@@ -168,8 +175,9 @@ def summarise(rows):
     for remedy, group in rows.groupby("remedy", sort=False):
         row = {"remedy": remedy, "seeds": len(group)}
         for each in ("accuracy", "ccc"):
-            mean, deviation = group[each].mean(), group[each].std()
-            row[each] = f"{mean:.3f} ± {deviation:.3f}"
+            row[each] = f"{group[each].mean():.3f}"
+            if len(group) > 1:
+                row[each] += f" ± {group[each].std():.3f}"
         # Of the whole run and of an epoch, beside plain training.
         for name, column in (
             ("run's cost", "seconds"),

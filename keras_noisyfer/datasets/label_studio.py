@@ -5,6 +5,7 @@ import json
 import os
 import re
 import urllib.parse
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,9 @@ def load_label_studio(
         A `LabelledImages`. A row of the report is called after the number of
         the task in Label Studio, the annotator and the control.
 
+    Warns:
+        UserWarning: if two URLs end at one file of the folder.
+
     Raises:
         ValueError: if the file is no such export, has no label, or as
             `from_dataframe`.
@@ -109,7 +113,17 @@ def load_label_studio(
     if (frame["annotator"] == TRUTH).any():
         columns["clean"] = TRUTH
 
-    options["image_path"] = functools.partial(find_image, image_dir)
+    options["image_path"] = find = functools.partial(find_image, image_dir)
+    files: dict[str, str] = {}
+    for url in frame["image"].unique():
+        other = files.setdefault(find(url), url)
+        if other != url:
+            warnings.warn(
+                f"{one_line(other)} and {one_line(url)} are taken for one "
+                f"image, {find(url)}, with the labels of both. If they are "
+                "two, put them into folders called as theirs",
+                stacklevel=2,
+            )
     return from_dataframe(frame, image_dir, tasks, columns, **options)
 
 

@@ -133,6 +133,16 @@ def test_flat_exports(root, write, kind):
     assert data.labels["pain"][0, 0, 0] == 0.5
 
 
+def test_two_images_of_one_name_are_told(root, write):
+    first, second = (
+        task(n, f"s3://b/visit{n}/a.png", (who, [choice(mood)], {}))
+        for n, who, mood in ((1, "ann", "sad"), (2, "bob", "happy"))
+    )
+    with pytest.warns(UserWarning, match="visit1/a.png and .*visit2/a.png are"):
+        data = load_label_studio(write([first, second]), root)
+    assert data.labels["mood"].tolist() == [[1, 0]]
+
+
 def test_rows_of_too_many_values(root, write):
     text = pd.DataFrame(FLAT).drop(columns="pain").to_csv(index=False)
     path = write(f"{text}9,c.png,sad,2,2,2.5,more\n", "export.csv")
