@@ -91,6 +91,11 @@ def test_what_cannot_be_told_apart_is_not_behind():
     trials[1].history = [0.0] * 9
     stopped = Ranking(rank_trials(trials, TASKS, data, False, 0), [])
     assert "stopped early" in str(stopped)
+    # The first may be stopped itself; no other one goes without a word then.
+    table = stopped.table.assign(behind=False, epochs=[4, 9, 9])
+    turned = Ranking(table, [])
+    for title in turned.table["title"].iloc[1:]:
+        assert title in turned.recommendation
     # Nor is what was left behind on the way said to be as good.
     equals = stopped.recommendation
     assert not any(

@@ -204,6 +204,18 @@ def test_columns_that_are_none(csv, columns, message):
         infer_tasks(csv("image,mood", "a,sad"), columns)
 
 
+def test_the_index_of_a_long_table_may_repeat():
+    rows = pd.DataFrame({"image": ["a.png", "b.png"], "annotator": "ann"})
+    frame = pd.concat(
+        [
+            rows.assign(task="mood", value=["sad", "happy"]),
+            rows.assign(task="affect.valence", value=[0.5, -0.5]),
+        ]
+    )
+    tasks, _ = infer_tasks(frame)
+    assert [each.name for each in tasks] == ["affect", "mood"]
+
+
 def test_a_column_may_not_be_its_own_truth(csv, root):
     columns = {"image": "image", "mood": "a", "clean": {"mood": "a"}}
     table = csv("image,a", "a.png,sad", "b.png,happy")
@@ -215,6 +227,7 @@ def test_a_column_may_not_be_its_own_truth(csv, root):
 # === Tasks that `from_csv` is not told ===
 
 
+UNNAMED = "images in the folder that no row names"
 TABLE = (
     "image,mood.ann,mood.bob,valence,arousal,split,clean.mood",
     "a.png,sad,happy,0.5,0,train,sad",
@@ -245,6 +258,9 @@ def test_from_csv_finds_the_tasks(csv, root):
         "classes of the task mood, inferred from the table": 3,
     }
     assert data.report.notes == told.report.notes
+    # The other rows name their images, too.
+    unnamed = from_csv(path, root).report.notes[UNNAMED]
+    assert data.report.notes[UNNAMED] == unnamed
     frame = pd.read_csv(path)[lambda f: f.split == "train"]
     same = from_dataframe(frame.drop(columns="split"), root)
     np.testing.assert_array_equal(same.labels["mood"], [[1, 0], [0, -1]])

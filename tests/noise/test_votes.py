@@ -90,6 +90,10 @@ def test_drawn_votes_are_those_that_were_cast():
     assert drawn[2].tolist() == [-1] * 4
     fewer = noise.draw_votes(votes, annotators=2, seed=0)
     np.testing.assert_array_equal(fewer, drawn[:, :2])
+    # Also where there are more annotators than an image has votes.
+    many = np.random.default_rng(1).integers(0, 2, (50, 3)) + [1, 0, 0]
+    first, more = (noise.draw_votes(many, count, seed=0) for count in (2, 9))
+    np.testing.assert_array_equal(first, more[:, :2])
     share = (
         noise.draw_votes(np.tile([1, 3], (4000, 1)), 1, seed=1) == 1
     ).mean()

@@ -6,6 +6,7 @@ from search import TASKS, make_data, make_hypermodel
 
 from keras_noisyfer import CategoricalTask, ContinuousTask
 from keras_noisyfer.tuning.hyper_model import JointDistributionHyperModel
+from keras_noisyfer.tuning.search_space import check_values, list_points
 
 BOTH = [*TASKS, ContinuousTask("affect", ("valence", "arousal"))]
 
@@ -62,6 +63,12 @@ def test_each_trial_has_a_backbone_of_its_own():
     for each in copies:
         # What it was adapted to as well.
         np.testing.assert_array_equal(each(images), backbone(images))
+
+
+def test_switches_can_be_chosen():
+    check_values("batch_normalization", [True, False])
+    points = list_points({"batch_normalization": [True, False]}, 9)
+    assert [each["batch_normalization"] for each in points] == [True, False]
 
 
 def test_gamma_is_fixed_without_continuous_tasks():
