@@ -12,6 +12,7 @@ import os
 from collections.abc import Sequence
 
 from noisyfer import flags as flag
+from noisyfer.data_flags import add_data_flags
 
 _DESCRIPTION = """\
 Learns from noisy image labels, without any clean ones.
@@ -121,7 +122,7 @@ def _compare(parser):
     trained on all images. Test images with clean labels, if any are named,
     show what the ranking is worth; nothing is chosen by them.
     """
-    flag.add_data_flags(parser, 48, ("ranking.csv", "cells.csv"))
+    add_data_flags(parser, 48, ("ranking.csv", "cells.csv"))
     flag.add_number_flags(parser, **_COMPARED)
     add = parser.add_argument
     add(
@@ -164,7 +165,7 @@ def _train(parser):
     test images, whose clean labels decide nothing, also training_curves.png
     and confusion_matrix_TASK.png.
     """
-    flag.add_data_flags(parser, 64, ("history.csv",))
+    add_data_flags(parser, 64, ("history.csv",))
     flag.add_training_flags(parser)
     add = parser.add_argument
     count = flag.number_flag(int, minimum=0)
@@ -202,7 +203,7 @@ def _audit(parser):
     join your own rows, and one page with the most suspect images; where the
     truth is known, measures.json tells how well that went.
     """
-    flag.add_data_flags(parser, 64, ("labels.csv", "images.csv"))
+    add_data_flags(parser, 64, ("labels.csv", "images.csv"))
     training = flag.add_training_flags(parser)
     add = parser.add_argument
     count = flag.number_flag(int, minimum=0)

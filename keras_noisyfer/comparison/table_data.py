@@ -142,14 +142,14 @@ def load_table_data(
             told = infer_columns(table, ignored, names)
     table = choose_rows(table, test_where, table.attrs["csv"])
     root = options["test_image_root"] or options["image_root"]
-    test = _load_test(table, root, tasks, told, options["on_error"])
-    if options["test_csv"] and not test.clean:
-        # Nothing else than clean labels is asked for.
-        named = [task.name for task in test.labelled_tasks]
-        clean = {name: test.labels[name][:, 0] for name in named}
-        test = LabelledImages(
-            test.images, test.labels, test.tasks, clean, report=test.report
-        )
+    test = _load_test(
+        table,
+        root,
+        tasks,
+        told,
+        options["on_error"],
+        trusted=bool(options["test_csv"]),
+    )
     roots = options["image_root"], root
     if len({os.path.realpath(each) for each in roots}) == 1:
         both = sorted(set(train.names) & set(test.names))
@@ -162,9 +162,10 @@ def load_table_data(
     return train, test
 
 
-def _load_test(table, root, tasks, columns, on_error):
+def _load_test(table, root, tasks, columns, on_error, trusted):
     """Test images with their clean labels, which need no others beside them;
-    of a task without any, those of its one annotator count."""
+    of a task without any, those of its one annotator count. In a table that is
+    `trusted` these are the truth, where it tells none."""
     columns = dict(columns)
     clean = columns.pop("clean", {})
     if "value" in columns:
@@ -189,6 +190,8 @@ def _load_test(table, root, tasks, columns, on_error):
             f"{' or '.join(task.name for task in tasks)} for the test: called "
             "clean.TASK, or of one annotator. Received: none"
         )
+    if trusted and not truths:
+        truths = {task.name for task in test.labelled_tasks}
     labels = {task.name: _no_labels(task, len(test)) for task in tasks}
     labels |= test.labels
     return LabelledImages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import keras
@@ -144,10 +144,16 @@ def copy_weights(source: keras.Layer, target: keras.Layer) -> None:
 def adopt_weights(layer: keras.Layer) -> None:
     """Lets layers heed weights that were assigned: `keras.layers.Normalization`
     computes with constants that it has made of its own."""
-    if isinstance(layer, keras.layers.Normalization):
-        layer.finalize_state()
+    for each in nested_layers(layer):
+        if isinstance(each, keras.layers.Normalization):
+            each.finalize_state()
+
+
+def nested_layers(layer: keras.Layer) -> Iterator[keras.Layer]:
+    """A layer, and those of a model that it is, at any depth."""
+    yield layer
     for each in getattr(layer, "layers", ()):
-        adopt_weights(each)
+        yield from nested_layers(each)
 
 
 def label_inputs(tasks: Tasks) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from keras_noisyfer.arguments import one_line
 from keras_noisyfer.batches import check_inputs, is_tf_dataset
-from keras_noisyfer.networks.network import copy_weights
+from keras_noisyfer.networks.network import copy_weights, nested_layers
 from keras_noisyfer.typing import PathLike, Shape
 from keras_noisyfer.value_checks import MAX_VALUE
 
@@ -116,19 +116,13 @@ def _portable_model(model):
 
 def _float32_copy(network):
     """A network that no interpreter lacks the types for."""
-    policies = {each.dtype_policy.name for each in _layers(network)}
+    policies = {each.dtype_policy.name for each in nested_layers(network)}
     if policies == {"float32"}:
         return network
     config = _in_float32(keras.saving.serialize_keras_object(network))
     copy = keras.saving.deserialize_keras_object(config)
     copy_weights(network, copy)
     return copy
-
-
-def _layers(layer):
-    yield layer
-    for each in getattr(layer, "layers", ()):
-        yield from _layers(each)
 
 
 def _in_float32(config):
