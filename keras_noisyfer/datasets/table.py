@@ -212,11 +212,13 @@ def from_dataframe(
         streams=streams,
         seed=seed,
     )
-    if where:
-        # Those of the other rows have names, too.
-        written = texts(df[parsed.image], form=None)
-        names = {find(each) for each in written.unique() if each}
-    unnamed = set(list_images(folder.image_root)).difference(names)
+    others = []
+    if where and image_path is None:
+        # The rows that were not chosen name images, too.
+        others = texts(df[parsed.image], form=None).unique()
+    unnamed = set(list_images(folder.image_root)).difference(
+        names, map(folder.name, others)
+    )
     report.notes["images in the folder that no row names"] = len(unnamed)
     return data
 
